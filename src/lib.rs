@@ -1,0 +1,13 @@
+//! tenantfs, the library: everything that is neither FUSE nor scheduling.
+//!
+//! Arrows go one way: `sync -> (workload, repo, tree)`, `restore -> (workload, repo, tree)`,
+//! `workload -> (graph, format)`, `tree -> repo`. `graph`, `format` and `repo` know nothing of
+//! each other.
+
+pub mod format;
+pub mod graph;
+pub mod repo;
+pub mod restore;
+pub mod sync;
+pub mod tree;
+pub mod workload;
