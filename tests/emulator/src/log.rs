@@ -1,0 +1,4 @@
+//! Being built up.
+
+#[derive(Default)]
+pub struct Log;

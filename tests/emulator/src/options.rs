@@ -1,0 +1,133 @@
+//! What an emulator is started with: the command line of the program, and the argument of
+//! [`Emulator::start`](crate::Emulator::start).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// A Microsoft Graph of its own, with a generated or imported tenant in it.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "graph-emulator", version, after_long_help = crate::faults::HELP)]
+pub struct Options {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// Certificate chain (PEM) to serve TLS with
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key (PEM) of --tls-cert
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Same seed and numbers, same tenant
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Users with a mailbox and a drive
+    #[arg(long, default_value_t = 3)]
+    pub accounts: usize,
+    /// Generated messages in the whole tenant
+    #[arg(long, default_value_t = 300)]
+    pub messages: u64,
+    /// Generated drive files in the whole tenant
+    #[arg(long, default_value_t = 100)]
+    pub files: u64,
+    /// Generated calendar events in the whole tenant
+    #[arg(long, default_value_t = 0)]
+    pub events: u64,
+    /// Generated contacts in the whole tenant
+    #[arg(long, default_value_t = 0)]
+    pub contacts: u64,
+    /// Generated sites
+    #[arg(long, default_value_t = 0)]
+    pub sites: u64,
+    /// Folder of .eml files; each of its folders becomes a mail folder, the mailboxes take turns
+    #[arg(long, value_name = "DIR")]
+    pub import_mail: Vec<PathBuf>,
+    /// Folder of files; goes into the drives with its paths
+    #[arg(long, value_name = "DIR")]
+    pub import_files: Vec<PathBuf>,
+    /// Folder of .ics files
+    #[arg(long, value_name = "DIR")]
+    pub import_ics: Vec<PathBuf>,
+    /// Folder of .vcf files
+    #[arg(long, value_name = "DIR")]
+    pub import_vcf: Vec<PathBuf>,
+
+    /// Time every request takes at least
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub latency_ms: u64,
+    /// The service's documented limits, or none
+    #[arg(long, value_enum, default_value_t = Throttle::Off)]
+    pub throttle: Throttle,
+    /// Script of faults (JSON; see below)
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+    /// Writes every exchange as a JSON line
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+
+    /// Tenant id told to clients
+    #[arg(long, default_value = "a7809c93-1f6b-4bd5-8f0e-3c9f0e1d2b3a")]
+    pub tenant: String,
+    /// Domain of the generated users
+    #[arg(long, default_value = "contoso.com")]
+    pub domain: String,
+    /// Client id of the application that may sign in
+    #[arg(long, default_value = "5b1c8a52-8f3e-4f3c-9f57-0d5a4c1e7b21")]
+    pub client_id: String,
+    /// Its secret; made at start when not given
+    #[arg(long, value_name = "SECRET")]
+    pub client_secret: Option<String>,
+    /// Certificate (PEM) the application may sign assertions with; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub client_certificate: Vec<PathBuf>,
+    /// Permissions of the application, comma separated; all that the emulator knows when not given
+    #[arg(long, value_delimiter = ',', value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// Lifetime of access tokens
+    #[arg(long, default_value_t = 3599, value_name = "SECONDS")]
+    pub token_lifetime: i64,
+    /// How `$value` and delta treat what the documentation leaves open; may be given several times
+    #[arg(long, value_enum, value_name = "QUIRK")]
+    pub quirk: Vec<Quirk>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Throttle {
+    Real,
+    Off,
+}
+
+/// Behaviour seen from the real service now and then, off unless asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Quirk {
+    /// `$value` writes new MIME boundaries at every call
+    VaryBoundaries,
+    /// An item that was moved away and back between two rounds is reported as removed only
+    MoveTrap,
+    /// Delta pages repeat items of the page before
+    DuplicateItems,
+    /// Every third delta page is empty but has a nextLink
+    EmptyPages,
+    /// Raw control characters inside JSON strings
+    ControlCharacters,
+    /// Delta gives only the properties that changed
+    PartialDelta,
+    /// `isRead` changes lastModifiedDateTime
+    ReadTouches,
+    /// Access tokens live between 60 and 90 minutes
+    RandomLifetime,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::parse_from(["graph-emulator"])
+    }
+}
+
+impl Options {
+    pub fn has(&self, quirk: Quirk) -> bool {
+        self.quirk.contains(&quirk)
+    }
+}
