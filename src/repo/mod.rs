@@ -1,1 +1,348 @@
-//! (module docs)
+//! The repository: sealed, deduplicated, append-only storage of objects and snapshots.
+//!
+//! It knows nothing of Graph, mail or directories. Objects are byte strings of a [`Kind`],
+//! addressed by a keyed hash; many share a compressed and sealed frame, many frames a pack; an
+//! index says where each is; a snapshot is a small sealed manifest with the ids of tree roots.
+//! `FORMAT.md` beside this file describes every byte.
+//!
+//! Invariants: a file, once it has its name, never changes. What a file points at was durable
+//! before it. All of it is authenticated, together with its name and the repository's id.
+//!
+//! Everything here blocks; async callers use `spawn_blocking`.
+
+mod backend;
+mod codec;
+mod config;
+pub mod content;
+mod dictionary;
+mod error;
+mod frame;
+mod id;
+mod index;
+mod key;
+mod lock;
+mod pack;
+mod reader;
+mod seal;
+mod snapshot;
+mod table;
+mod wire;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use secrecy::SecretString;
+
+pub use backend::{Location, S3Location};
+pub use error::{RepoError, Result};
+pub use id::{Kind, ObjectId};
+pub use key::KdfCost;
+pub use lock::host_name;
+pub use snapshot::{Snapshot, SnapshotManifest, Totals, snapshot_name};
+pub use writer::{Stream, Writer, WriterStats};
+
+use backend::Backend;
+use config::Config;
+use dictionary::Dictionaries;
+use index::Index;
+use key::MasterKey;
+use lock::WriterLock;
+
+/// Choices at [`Repository::init`].
+#[derive(Clone, Debug, Default)]
+pub struct InitOptions {
+    /// Cost of guessing the password.
+    pub kdf: KdfCost,
+    /// Local state folder (index copies). `None`: a temporary one that goes with the handle.
+    pub local: Option<PathBuf>,
+}
+
+/// An open repository. Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Repository {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    location: Location,
+    backend: Arc<Backend>,
+    master: MasterKey,
+    config: Config,
+    id_keys: [blake3::Hasher; 5],
+    hash_key: zeroize::Zeroizing<[u8; 32]>,
+    index: Index,
+    dictionaries: Dictionaries,
+    frames: reader::FrameCache,
+    packs: reader::PackCache,
+    recipes: content::RecipeCache,
+    manifests: Mutex<HashMap<String, Snapshot>>,
+    writer: RwLock<Weak<writer::Shared>>,
+    /// Keeps a temporary state folder while the handle lives.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Repository {
+    /// Makes a repository. The configuration is written last: an interrupted init leaves nothing
+    /// that looks like a repository.
+    pub fn init(
+        location: &Location,
+        password: &SecretString,
+        options: &InitOptions,
+    ) -> Result<Repository> {
+        if let Location::Local(root) = location {
+            std::fs::create_dir_all(root)
+                .map_err(|e| RepoError::io(format!("cannot make {}", root.display()), e))?;
+        }
+        let (local, temporary) = match &options.local {
+            Some(local) => (local.clone(), None),
+            None => {
+                let folder = tempfile::tempdir()
+                    .map_err(|e| RepoError::io("cannot make a temporary folder", e))?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        let backend = Arc::new(Backend::connect(location, &local)?);
+        if backend.size(config::FILE)?.is_some() {
+            return Err(RepoError::AlreadyExists {
+                location: location.to_string(),
+            });
+        }
+        if backend.root().is_some() {
+            // Two at once: the second waits for nothing and is told so.
+            let _lock = WriterLock::acquire(&backend)?;
+            Self::write_new(&backend, location, password, options)?;
+        } else {
+            Self::write_new(&backend, location, password, options)?;
+        }
+        Self::open_with(location, password, backend, &local, temporary)
+    }
+
+    fn write_new(
+        backend: &Backend,
+        location: &Location,
+        password: &SecretString,
+        options: &InitOptions,
+    ) -> Result<()> {
+        let exists = || RepoError::AlreadyExists {
+            location: location.to_string(),
+        };
+        for folder in ["data", "meta", index::FOLDER, snapshot::FOLDER] {
+            if !backend.list(folder)?.is_empty() {
+                return Err(exists());
+            }
+        }
+        // Key files of an init that did not get further belong to another master key.
+        for stale in backend.list(KEYS)? {
+            backend.delete(&stale.name)?;
+        }
+        let master = MasterKey::generate()?;
+        let now = jiff::Timestamp::now().as_second();
+        let name = format!("{KEYS}/{}", id::hex(&key::random::<8>()?));
+        backend.create(&name, &master.wrap(password, options.kdf, now)?)?;
+        let config = Config {
+            id: key::random()?,
+            created: now,
+            chunker: config::Chunker::default(),
+            conditional_create: backend.probe_create()?,
+        };
+        if !backend.create(config::FILE, &config.seal(&master)?)? {
+            return Err(exists());
+        }
+        Ok(())
+    }
+
+    /// Opens a repository. `local` holds copies of its index; it can be shared by several
+    /// repositories, and deleted at any time while none is open.
+    pub fn open(location: &Location, password: &SecretString, local: &Path) -> Result<Repository> {
+        if let Location::Local(root) = location {
+            if !root.join(config::FILE).is_file() {
+                return Err(RepoError::NotARepository {
+                    location: location.to_string(),
+                });
+            }
+        }
+        let backend = Arc::new(Backend::connect(location, local)?);
+        Self::open_with(location, password, backend, local, None)
+    }
+
+    fn open_with(
+        location: &Location,
+        password: &SecretString,
+        backend: Arc<Backend>,
+        local: &Path,
+        temporary: Option<tempfile::TempDir>,
+    ) -> Result<Repository> {
+        let sealed = backend.get(config::FILE).map_err(|e| match e {
+            RepoError::FileMissing { .. } => RepoError::NotARepository {
+                location: location.to_string(),
+            },
+            other => other,
+        })?;
+        seal::check_version(config::FILE, &sealed)?;
+        let (master, config) = unlock(&backend, password, sealed)?;
+        let local = local.join(id::hex(&config.id));
+        std::fs::create_dir_all(&local)
+            .map_err(|e| RepoError::io(format!("cannot make {}", local.display()), e))?;
+        let index = Index::new(
+            backend.clone(),
+            master.clone(),
+            config.id,
+            local.join(index::FOLDER),
+        );
+        index.refresh()?;
+        let id_keys = Kind::ALL.map(|kind| {
+            blake3::Hasher::new_keyed(
+                &master.derive("tenantfs 2026-11-22 object id", &[kind as u8]),
+            )
+        });
+        let inner = Inner {
+            location: location.clone(),
+            hash_key: master.derive("tenantfs 2026-11-22 keyed hash", &[]),
+            dictionaries: Dictionaries::new(backend.clone(), master.clone(), config.id),
+            frames: quick_cache::sync::Cache::with_weighter(
+                1024,
+                reader::FRAME_CACHE,
+                reader::ByLength,
+            ),
+            packs: quick_cache::sync::Cache::new(reader::PACK_CACHE),
+            recipes: content::recipe_cache(),
+            manifests: Mutex::default(),
+            writer: RwLock::default(),
+            _temporary: temporary,
+            backend,
+            master,
+            config,
+            id_keys,
+            index,
+        };
+        Ok(Repository {
+            inner: Arc::new(inner),
+        })
+    }
+
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
+        Repository { inner }
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.inner.location
+    }
+
+    /// Its random id, in hex: names its state in a local folder.
+    pub fn id(&self) -> String {
+        id::hex(&self.inner.config.id)
+    }
+
+    /// The id this object has, stored or not.
+    pub fn id_of(&self, kind: Kind, data: &[u8]) -> ObjectId {
+        self.inner.id_of(kind, data)
+    }
+
+    /// A hash under the repository's own key, for one purpose named by `context`.
+    pub fn keyed_hash(&self, context: &str, data: &[u8]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.inner.hash_key);
+        hasher.update(&(context.len() as u64).to_le_bytes());
+        hasher.update(context.as_bytes());
+        hasher.update(data);
+        *hasher.finalize().as_bytes()
+    }
+
+    /// True when the object is stored, or was put by a writer of this handle.
+    pub fn contains(&self, id: &ObjectId) -> bool {
+        self.inner
+            .writer()
+            .is_some_and(|writer| writer.pending(id).is_some())
+            || self.inner.index.find(id).is_some()
+    }
+
+    /// Length of an object; `None` when it is not known.
+    pub fn size_of(&self, id: &ObjectId) -> Result<Option<u64>> {
+        use writer::Pending::{Open, Packed};
+        if let Some(Open { len, .. } | Packed { len, .. }) =
+            self.inner.writer().and_then(|w| w.pending(id))
+        {
+            return Ok(Some(len.into()));
+        }
+        Ok(self.inner.place(id)?.map(|place| place.len.into()))
+    }
+
+    /// An object's bytes.
+    ///
+    /// # Errors
+    /// [`RepoError::ObjectMissing`], [`RepoError::WrongKind`], or that its pack is missing or
+    /// damaged.
+    pub fn get(&self, kind: Kind, id: &ObjectId) -> Result<Bytes> {
+        self.inner.get(kind, id)
+    }
+
+    /// Becomes the repository's writer.
+    ///
+    /// # Errors
+    /// [`RepoError::Locked`] names who is.
+    pub fn writer(&self) -> Result<Writer> {
+        let lock = WriterLock::acquire(&self.inner.backend)?;
+        Writer::new(self.inner.clone(), lock)
+    }
+
+    /// All snapshots, complete or not, sorted by time. Call it again to see new ones. One that is
+    /// damaged is left out and logged; [`Repository::verify`] reports it.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        let (snapshots, damaged) = self.inner.snapshots()?;
+        for (_, error) in damaged {
+            tracing::error!("{error}");
+        }
+        Ok(snapshots)
+    }
+}
+
+/// Folder of key files.
+const KEYS: &str = "keys";
+
+/// The master key and the configuration it opens.
+fn unlock(
+    backend: &Backend,
+    password: &SecretString,
+    sealed: Vec<u8>,
+) -> Result<(MasterKey, Config)> {
+    let files = backend.list(KEYS)?;
+    if files.is_empty() {
+        return Err(RepoError::FileMissing {
+            file: "keys/ (every key file)".into(),
+        });
+    }
+    let mut failure = None;
+    for file in &files {
+        match MasterKey::unwrap(&file.name, &backend.get(&file.name)?, password) {
+            Ok(Some(master)) => match Config::open(&master, sealed.clone()) {
+                Ok(config) => return Ok((master, config)),
+                Err(e) => failure = Some(e),
+            },
+            Ok(None) => {}
+            Err(e) => failure = Some(e),
+        }
+    }
+    Err(failure.unwrap_or(RepoError::WrongPassword { keys: files.len() }))
+}
+
+impl Inner {
+    pub(crate) fn id_of(&self, kind: Kind, data: &[u8]) -> ObjectId {
+        let mut hasher = self.id_keys[kind.slot()].clone();
+        hasher.update(data);
+        let hash = hasher.finalize();
+        let mut id = [0; 20];
+        id.copy_from_slice(&hash.as_bytes()[..20]);
+        ObjectId(id)
+    }
+
+    pub(crate) fn writer(&self) -> Option<Arc<writer::Shared>> {
+        self.writer.read().upgrade()
+    }
+}
+
+#[cfg(test)]
+mod tests;

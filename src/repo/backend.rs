@@ -1,0 +1,364 @@
+//! Where the files are: a local directory or an S3 bucket, both through `object_store`.
+//!
+//! A blocking facade with few calls. What it promises: a file appears whole or not at all, is
+//! durable when the call returns (local: fsync of file and folder), and [`Backend::create`] never
+//! replaces anything. Local packs bypass the store on the way in (a pack is written while it
+//! grows, then fsynced and renamed) and out (pread).
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as StorePath;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::{RepoError, Result};
+
+/// Where a repository is.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// A directory.
+    Local(PathBuf),
+    /// A bucket of an S3-compatible store.
+    S3(S3Location),
+}
+
+/// A place in an S3-compatible store.
+#[derive(Clone, Debug, Default)]
+pub struct S3Location {
+    /// Bucket.
+    pub bucket: String,
+    /// Folder in the bucket; may be empty.
+    pub prefix: String,
+    /// Endpoint URL; `None`: Amazon's.
+    pub endpoint: Option<String>,
+    /// Region; `None`: `us-east-1`, or what the environment says.
+    pub region: Option<String>,
+    /// Access key; `None`: from the environment or the instance.
+    pub access_key_id: Option<String>,
+    /// Secret of the access key.
+    pub secret_access_key: Option<SecretString>,
+    /// Plain HTTP is allowed (for stores on the same machine).
+    pub allow_http: bool,
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Location::Local(path) => path.display().fmt(f),
+            Location::S3(s3) => write!(f, "s3://{}/{}", s3.bucket, s3.prefix),
+        }
+    }
+}
+
+/// A file in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileInfo {
+    /// Name relative to the repository.
+    pub name: String,
+    pub size: u64,
+}
+
+/// Folder for files that are still being written; everything in it may be deleted.
+pub(crate) const STAGING: &str = "tmp";
+
+pub(crate) struct Backend {
+    store: Arc<dyn ObjectStore>,
+    prefix: StorePath,
+    root: Option<PathBuf>,
+    /// Runs the HTTP client of a remote store; a directory needs none.
+    runtime: Option<Runtime>,
+    /// Where packs grow: in the repository itself, or in the local state folder.
+    staging: PathBuf,
+}
+
+/// A runtime that may be dropped anywhere, also from async code.
+struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Backend {
+    /// Connects. `local` is where a remote repository's packs grow before they are uploaded.
+    pub(crate) fn connect(location: &Location, local: &Path) -> Result<Self> {
+        match location {
+            Location::Local(root) => {
+                let failed = |e| RepoError::store(format!("cannot use {}", root.display()), e);
+                let root = root
+                    .canonicalize()
+                    .map_err(|e| RepoError::io(format!("cannot use {}", root.display()), e))?;
+                let store = LocalFileSystem::new_with_prefix(&root)
+                    .map_err(failed)?
+                    .with_fsync(true);
+                Ok(Backend {
+                    store: Arc::new(store),
+                    prefix: StorePath::default(),
+                    staging: root.join(STAGING),
+                    root: Some(root),
+                    runtime: None,
+                })
+            }
+            Location::S3(s3) => {
+                let failed = |e| RepoError::store(format!("cannot use {location}"), e);
+                let mut builder = AmazonS3Builder::from_env()
+                    .with_bucket_name(&s3.bucket)
+                    .with_allow_http(s3.allow_http);
+                if let Some(endpoint) = &s3.endpoint {
+                    builder = builder.with_endpoint(endpoint);
+                }
+                if let Some(region) = &s3.region {
+                    builder = builder.with_region(region);
+                }
+                if let Some(id) = &s3.access_key_id {
+                    builder = builder.with_access_key_id(id);
+                }
+                if let Some(secret) = &s3.secret_access_key {
+                    builder = builder.with_secret_access_key(secret.expose_secret());
+                }
+                let runtime = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(2)
+                    .thread_name("tenantfs-store")
+                    .enable_all()
+                    .build()
+                    .map_err(|e| RepoError::io("cannot start the object store's threads", e))?;
+                Ok(Backend {
+                    store: Arc::new(builder.build().map_err(failed)?),
+                    prefix: StorePath::parse(&s3.prefix)
+                        .map_err(|e| RepoError::Invalid(format!("prefix {:?}: {e}", s3.prefix)))?,
+                    root: None,
+                    runtime: Some(Runtime(Some(runtime))),
+                    staging: local.join(STAGING),
+                })
+            }
+        }
+    }
+
+    /// The directory of a local repository.
+    pub(crate) fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
+    /// Where packs grow.
+    pub(crate) fn staging(&self) -> &Path {
+        &self.staging
+    }
+
+    /// A whole file.
+    pub(crate) fn get(&self, file: &str) -> Result<Vec<u8>> {
+        if let Some(root) = &self.root {
+            return fs::read(root.join(file)).map_err(|e| read_error(file, e));
+        }
+        let (store, path) = (self.store.clone(), self.path(file));
+        self.run(async move { store.get(&path).await?.bytes().await })
+            .map(Vec::from)
+            .map_err(|e| store_read_error(file, e))
+    }
+
+    /// A range of a remote file; local files are opened and pread.
+    pub(crate) fn get_range(&self, file: &str, offset: u64, len: u64) -> Result<Vec<u8>> {
+        if self.root.is_some() {
+            let handle = self.open_local(file)?;
+            return pread(&handle, offset, len).map_err(|e| read_error(file, e));
+        }
+        let (store, path) = (self.store.clone(), self.path(file));
+        self.run(async move { store.get_range(&path, offset..offset + len).await })
+            .map(Vec::from)
+            .map_err(|e| store_read_error(file, e))
+    }
+
+    /// A local repository's file, open for reading.
+    pub(crate) fn open_local(&self, file: &str) -> Result<File> {
+        let root = self.root.as_deref().unwrap_or(&self.staging);
+        File::open(root.join(file)).map_err(|e| read_error(file, e))
+    }
+
+    /// True when files are read with pread rather than through the store.
+    pub(crate) fn is_local(&self) -> bool {
+        self.root.is_some()
+    }
+
+    /// Bytes of a file, `None` when there is none.
+    pub(crate) fn size(&self, file: &str) -> Result<Option<u64>> {
+        let (store, path) = (self.store.clone(), self.path(file));
+        match self.run(async move { store.head(&path).await }) {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(RepoError::store(format!("cannot look at {file}"), e)),
+        }
+    }
+
+    /// All files below a folder, sorted by name.
+    pub(crate) fn list(&self, folder: &str) -> Result<Vec<FileInfo>> {
+        let (store, path) = (self.store.clone(), self.path(folder));
+        let metas: Vec<_> = self
+            .run(async move { store.list(Some(&path)).try_collect().await })
+            .map_err(|e| RepoError::store(format!("cannot list {folder}"), e))?;
+        let mut files = Vec::with_capacity(metas.len());
+        for meta in metas {
+            if let Some(parts) = meta.location.prefix_match(&self.prefix) {
+                let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+                files.push(FileInfo {
+                    name: parts.join("/"),
+                    size: meta.size,
+                });
+            }
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+
+    /// Creates a file; false when one of that name is there already (it stays as it is).
+    pub(crate) fn create(&self, file: &str, bytes: &[u8]) -> Result<bool> {
+        match self.write(file, bytes, PutMode::Create) {
+            Ok(()) => Ok(true),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Ok(false),
+            Err(e) => Err(RepoError::store(format!("cannot write {file}"), e)),
+        }
+    }
+
+    /// Creates or replaces a file.
+    pub(crate) fn put(&self, file: &str, bytes: &[u8]) -> Result<()> {
+        self.write(file, bytes, PutMode::Overwrite)
+            .map_err(|e| RepoError::store(format!("cannot write {file}"), e))
+    }
+
+    /// Moves a finished local file to its name in the repository, durably. The file is synced here.
+    pub(crate) fn put_file(&self, from: &Path, handle: &File, file: &str) -> Result<()> {
+        let failed = |e| RepoError::io(format!("cannot write {file}"), e);
+        let Some(root) = &self.root else {
+            let bytes = fs::read(from)
+                .map_err(|e| RepoError::io(format!("cannot read {}", from.display()), e))?;
+            let (store, path) = (self.store.clone(), self.path(file));
+            let payload = PutPayload::from(bytes);
+            self.run(async move { store.put(&path, payload).await })
+                .map_err(|e| RepoError::store(format!("cannot write {file}"), e))?;
+            return fs::remove_file(from)
+                .map_err(|e| RepoError::io(format!("cannot remove {}", from.display()), e));
+        };
+        handle.sync_data().map_err(failed)?;
+        let to = root.join(file);
+        if let Some(folder) = to.parent() {
+            if !folder.is_dir() {
+                fs::create_dir_all(folder).map_err(failed)?;
+                if let Some(above) = folder.parent() {
+                    sync_dir(above).map_err(failed)?;
+                }
+            }
+            match fs::rename(from, &to) {
+                // An earlier try got this far and failed afterwards.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && to.is_file() => {}
+                renamed => renamed.map_err(failed)?,
+            }
+            sync_dir(folder).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// True when the store honours create-if-absent. Some S3 stores answer 200 and overwrite.
+    pub(crate) fn probe_create(&self) -> Result<bool> {
+        if self.is_local() {
+            return Ok(true);
+        }
+        let file = "tmp/probe";
+        self.put(file, b"first")?;
+        let honoured = !self.create(file, b"second")? && self.get(file)? == b"first";
+        self.delete(file)?;
+        Ok(honoured)
+    }
+
+    /// Deletes a file; fine when there is none.
+    pub(crate) fn delete(&self, file: &str) -> Result<()> {
+        let (store, path) = (self.store.clone(), self.path(file));
+        match self.run(async move { store.delete(&path).await }) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(RepoError::store(format!("cannot delete {file}"), e)),
+        }
+    }
+
+    fn write(&self, file: &str, bytes: &[u8], mode: PutMode) -> Result<(), object_store::Error> {
+        let (store, path) = (self.store.clone(), self.path(file));
+        let payload = PutPayload::from(bytes.to_vec());
+        let options = PutOptions {
+            mode,
+            ..PutOptions::default()
+        };
+        self.run(async move { store.put_opts(&path, payload, options).await.map(drop) })
+    }
+
+    fn path(&self, file: &str) -> StorePath {
+        let mut path = self.prefix.clone();
+        for part in file.split('/').filter(|part| !part.is_empty()) {
+            path = path.join(part);
+        }
+        path
+    }
+
+    /// Waits for a future. Works from any thread, also one that runs async code.
+    fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        match self.runtime.as_ref().and_then(|runtime| runtime.0.as_ref()) {
+            Some(runtime) => {
+                let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+                runtime.spawn(async move {
+                    let _ = sender.send(future.await);
+                });
+                match receiver.recv() {
+                    Ok(value) => value,
+                    // Only when the task panicked; pass the panic on.
+                    Err(_) => unreachable!("the object store's task ended without a result"),
+                }
+            }
+            None => futures::executor::block_on(future),
+        }
+    }
+}
+
+/// Reads exactly `len` bytes without zeroing the buffer first.
+pub(crate) fn pread(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut buffer = Vec::with_capacity(len);
+    while buffer.len() < len {
+        let at = offset + buffer.len() as u64;
+        let had = buffer.len();
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buffer), at) {
+            Ok(_) if buffer.len() == had => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    // The allocator may have given more than asked for, and pread fills what there is.
+    buffer.truncate(len);
+    Ok(buffer)
+}
+
+/// Makes renames and creations in a folder durable.
+pub(crate) fn sync_dir(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn read_error(file: &str, error: io::Error) -> RepoError {
+    match error.kind() {
+        io::ErrorKind::NotFound => RepoError::FileMissing { file: file.into() },
+        io::ErrorKind::UnexpectedEof => RepoError::damaged(file, "it is shorter than it was"),
+        _ => RepoError::io(format!("cannot read {file}"), error),
+    }
+}
+
+fn store_read_error(file: &str, error: object_store::Error) -> RepoError {
+    match error {
+        object_store::Error::NotFound { .. } => RepoError::FileMissing { file: file.into() },
+        other => RepoError::store(format!("cannot read {file}"), other),
+    }
+}

@@ -1,0 +1,189 @@
+//! What can go wrong in a repository, and what to do about it.
+//!
+//! Each message says what failed, on what, and what helps. No variant carries a secret.
+
+use std::io;
+
+use super::id::{Kind, ObjectId};
+
+/// Failure of a repository operation.
+#[derive(Debug, thiserror::Error)]
+pub enum RepoError {
+    /// The operating system refused a file operation.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was tried, on which file.
+        action: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// ENOSPC or EDQUOT.
+    #[error(
+        "{action}: no space left (ENOSPC). Nothing that was committed is lost; make room on the \
+         repository's or the state folder's disk and the work goes on"
+    )]
+    DiskFull {
+        /// What was being written.
+        action: String,
+    },
+    /// The object store refused an operation.
+    #[error("{action}: {source}")]
+    Store {
+        /// What was tried, on which object.
+        action: String,
+        /// The store's reason.
+        source: Box<object_store::Error>,
+    },
+    /// A file that must be there is not.
+    #[error(
+        "{file} is missing from the repository; run verify, and restore it from a copy of the repository"
+    )]
+    FileMissing {
+        /// Name relative to the repository.
+        file: String,
+    },
+    /// `init` on a place that already holds a repository.
+    #[error("{location} already holds a repository; choose another place or remove it first")]
+    AlreadyExists {
+        /// Where.
+        location: String,
+    },
+    /// `open` on a place that holds none.
+    #[error(
+        "{location} holds no repository (no file named config); check the location, or run init"
+    )]
+    NotARepository {
+        /// Where.
+        location: String,
+    },
+    /// No key file opens with this password.
+    #[error("wrong password: none of the {keys} key file(s) in keys/ opens with it")]
+    WrongPassword {
+        /// Number of key files tried.
+        keys: usize,
+    },
+    /// Written by a newer program.
+    #[error(
+        "the repository has format version {found}, this program knows up to {supported}; \
+         install a newer tenantfs (nothing was changed)"
+    )]
+    NewerVersion {
+        /// Version in the repository.
+        found: u8,
+        /// Newest version this program reads.
+        supported: u8,
+    },
+    /// A file is not what was written.
+    #[error("{file} is damaged: {reason}; run verify to see what is affected")]
+    Damaged {
+        /// Name relative to the repository.
+        file: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Nothing with this id is known.
+    #[error(
+        "{kind} object {id} is not in the repository; run verify, then rebuild-index if its packs are there"
+    )]
+    ObjectMissing {
+        /// Kind asked for.
+        kind: Kind,
+        /// Id asked for.
+        id: ObjectId,
+    },
+    /// The id belongs to an object of another kind.
+    #[error("object {id} is a {found}, not a {asked}")]
+    WrongKind {
+        /// Id asked for.
+        id: ObjectId,
+        /// Kind asked for.
+        asked: Kind,
+        /// Kind stored.
+        found: Kind,
+    },
+    /// The listing lacks packs that an index names.
+    #[error(
+        "{missing} of {known} packs that the index names are not in the listing (first: {first}). \
+         A listing that shrank is not believed: check the disk or bucket; if the packs are lost for \
+         good, delete the folder index/ and run rebuild-index"
+    )]
+    ListingShrank {
+        /// How many are missing.
+        missing: usize,
+        /// How many are known.
+        known: usize,
+        /// One of them.
+        first: String,
+    },
+    /// Somebody else writes.
+    #[error(
+        "the repository is being written by {holder}; wait for it to end (the lock is freed when that process dies)"
+    )]
+    Locked {
+        /// Host and process id, as the holder wrote them.
+        holder: String,
+    },
+    /// The writer's lock was lost while writing (object stores only).
+    #[error("the writer's lock was lost: {reason}; start again")]
+    LockLost {
+        /// What was found.
+        reason: String,
+    },
+    /// One object is larger than the format allows.
+    #[error("an object of {size} bytes is larger than the format's limit of {limit}")]
+    ObjectTooLarge {
+        /// Bytes offered.
+        size: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// A location, option or manifest that makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl RepoError {
+    /// Wraps an I/O error; ENOSPC and EDQUOT become [`RepoError::DiskFull`].
+    pub fn io(action: impl Into<String>, source: io::Error) -> Self {
+        let action = action.into();
+        if is_disk_full(&source) {
+            RepoError::DiskFull { action }
+        } else {
+            RepoError::Io { action, source }
+        }
+    }
+
+    /// Wraps an object store's error; finds ENOSPC below it.
+    pub fn store(action: impl Into<String>, source: object_store::Error) -> Self {
+        let action = action.into();
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
+        while let Some(error) = cause {
+            if error.downcast_ref::<io::Error>().is_some_and(is_disk_full) {
+                return RepoError::DiskFull { action };
+            }
+            cause = error.source();
+        }
+        RepoError::Store {
+            action,
+            source: Box::new(source),
+        }
+    }
+
+    /// A damaged file.
+    pub fn damaged(file: impl Into<String>, reason: impl Into<String>) -> Self {
+        RepoError::Damaged {
+            file: file.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+fn is_disk_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Result of a repository operation.
+pub type Result<T, E = RepoError> = std::result::Result<T, E>;

@@ -1,0 +1,92 @@
+//! Frames: neighbours that are compressed together.
+//!
+//! Small objects dominate a mailbox, and each alone compresses badly. A stream collects the small
+//! objects of a kind into one frame until it is full; the frame is then encoded and sealed as a
+//! whole. An open frame stays readable until its place in a pack is known.
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::id::{Kind, ObjectId};
+
+/// Raw bytes at which a frame of this kind is full. Reading one object decodes one frame, so
+/// these are small where single objects are read.
+pub(crate) fn target(kind: Kind) -> usize {
+    match kind {
+        Kind::Mail => 128 << 10,
+        Kind::Chunk => 256 << 10,
+        Kind::Recipe => 32 << 10,
+        Kind::Record | Kind::Node => 64 << 10,
+    }
+}
+
+/// From this size on an object has a frame of its own.
+pub(crate) fn alone(kind: Kind) -> usize {
+    match kind {
+        Kind::Chunk => 64 << 10,
+        _ => target(kind),
+    }
+}
+
+/// A frame that is not sealed yet.
+pub(crate) struct OpenFrame {
+    pub(crate) kind: Kind,
+    content: RwLock<Content>,
+}
+
+#[derive(Default)]
+struct Content {
+    bytes: Vec<u8>,
+    objects: Vec<(ObjectId, u32)>,
+}
+
+impl OpenFrame {
+    pub(crate) fn new(kind: Kind, capacity: usize) -> Self {
+        let content = Content {
+            bytes: Vec::with_capacity(capacity),
+            objects: Vec::new(),
+        };
+        OpenFrame {
+            kind,
+            content: RwLock::new(content),
+        }
+    }
+
+    /// Adds an object and says where it begins.
+    pub(crate) fn push(&self, id: ObjectId, data: &[u8]) -> u32 {
+        let mut content = self.content.write();
+        let offset = content.bytes.len() as u32;
+        content.bytes.extend_from_slice(data);
+        content.objects.push((id, data.len() as u32));
+        offset
+    }
+
+    /// Number of objects and raw bytes.
+    pub(crate) fn fill(&self) -> (usize, usize) {
+        let content = self.content.read();
+        (content.objects.len(), content.bytes.len())
+    }
+
+    /// A copy of one object.
+    pub(crate) fn read(&self, offset: u32, len: u32) -> Option<Bytes> {
+        let content = self.content.read();
+        let start = offset as usize;
+        content
+            .bytes
+            .get(start..start + len as usize)
+            .map(Bytes::copy_from_slice)
+    }
+
+    /// Appends the objects as training samples.
+    pub(crate) fn samples(&self, samples: &mut Vec<u8>, lengths: &mut Vec<usize>) {
+        let content = self.content.read();
+        samples.extend_from_slice(&content.bytes);
+        lengths.extend(content.objects.iter().map(|(_, len)| *len as usize));
+    }
+
+    /// Calls `encode` with the frame's bytes and objects.
+    pub(crate) fn with<T>(&self, encode: impl FnOnce(&[u8], &[(ObjectId, u32)]) -> T) -> T {
+        let content = self.content.read();
+        encode(&content.bytes, &content.objects)
+    }
+}

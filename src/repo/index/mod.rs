@@ -1,0 +1,266 @@
+//! The index: from object id to place in a pack.
+//!
+//! Immutable sealed files `index/<name>` in the repository, each the tables of some packs; beside
+//! them, in the local state folder, decoded and sorted copies that are memory-mapped. Nothing of
+//! the index is held in RAM, and opening costs one `mmap` per file. A pack is durable before an
+//! index file names it. Files are merged when there are many; a merged file is durable before the
+//! ones it replaces are deleted, so every listing at every moment names every pack.
+
+mod file;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+pub(crate) use file::{FramePlace, IndexFile, Place};
+
+use super::backend::Backend;
+use super::error::{RepoError, Result};
+use super::id::{ObjectId, PackClass, PackId, hex};
+use super::key::{MasterKey, random};
+use super::seal::{FileType, RepoId, open_file, seal_file};
+use super::table::{self, PackTable};
+
+/// Folder of index files.
+pub(crate) const FOLDER: &str = "index";
+/// More files than this are merged.
+const MERGE_ABOVE: usize = 16;
+/// Sealed bytes up to which a file takes part in merging: bounds the memory and the cost of it.
+const MERGE_LARGEST: u64 = 48 << 20;
+
+/// All index files of a repository.
+pub(crate) struct Index {
+    backend: Arc<Backend>,
+    master: MasterKey,
+    repo: RepoId,
+    local: PathBuf,
+    files: RwLock<Arc<Vec<Named>>>,
+    /// One refresh at a time.
+    refreshing: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Named {
+    name: String,
+    file: Arc<IndexFile>,
+}
+
+impl Index {
+    pub(crate) fn new(
+        backend: Arc<Backend>,
+        master: MasterKey,
+        repo: RepoId,
+        local: PathBuf,
+    ) -> Self {
+        Index {
+            backend,
+            master,
+            repo,
+            local,
+            files: RwLock::default(),
+            refreshing: Mutex::default(),
+        }
+    }
+
+    /// Takes in index files that appeared, drops those that were merged away. True when anything
+    /// changed.
+    pub(crate) fn refresh(&self) -> Result<bool> {
+        let _one = self.refreshing.lock();
+        let listed = self.backend.list(FOLDER)?;
+        let old = self.files.read().clone();
+        let is_new = |name: &str| !old.iter().any(|file| file.name == name);
+        let appeared = listed.iter().any(|info| is_new(&info.name));
+        let vanished = old
+            .iter()
+            .any(|file| !listed.iter().any(|info| info.name == file.name));
+        if !appeared && vanished {
+            // Merging adds before it deletes, so a listing that only shrank is not believed.
+            tracing::warn!("the listing of {FOLDER}/ shrank; keeping the index files known before");
+            return Ok(false);
+        }
+        if !appeared {
+            return Ok(false);
+        }
+        let mut files = Vec::with_capacity(listed.len());
+        for info in &listed {
+            match old.iter().find(|file| file.name == info.name) {
+                Some(known) => files.push(known.clone()),
+                None => match self.load(&info.name) {
+                    Ok(file) => files.push(Named {
+                        name: info.name.clone(),
+                        file: Arc::new(file),
+                    }),
+                    // Merged away between the listing and now: its successor was listed or comes next time.
+                    Err(RepoError::FileMissing { .. }) if listed.len() > 1 => {}
+                    Err(e) => return Err(e),
+                },
+            }
+        }
+        *self.files.write() = Arc::new(files);
+        self.remove_stale_copies();
+        Ok(true)
+    }
+
+    /// Forgets everything, local copies too.
+    pub(crate) fn clear(&self) -> Result<()> {
+        let _one = self.refreshing.lock();
+        *self.files.write() = Arc::default();
+        match fs::remove_dir_all(&self.local) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(RepoError::io(
+                format!("cannot remove {}", self.local.display()),
+                e,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where an object is.
+    pub(crate) fn find(&self, id: &ObjectId) -> Option<Place> {
+        let files = self.files.read().clone();
+        files.iter().find_map(|named| named.file.find(id))
+    }
+
+    /// All packs that any index file names, with their sizes; may name one twice.
+    pub(crate) fn packs(&self) -> Vec<(PackClass, PackId, u64)> {
+        let files = self.files.read().clone();
+        files
+            .iter()
+            .flat_map(|named| named.file.packs().collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Number of entries over all files.
+    pub(crate) fn len(&self) -> usize {
+        self.files.read().iter().map(|named| named.file.len()).sum()
+    }
+
+    /// The mapped files, by name.
+    pub(crate) fn files(&self) -> Vec<(String, Arc<IndexFile>)> {
+        self.files
+            .read()
+            .iter()
+            .map(|named| (named.name.clone(), named.file.clone()))
+            .collect()
+    }
+
+    /// Makes an index file for durable packs, durably. Returns its bytes.
+    pub(crate) fn add(&self, tables: &[PackTable]) -> Result<u64> {
+        let (named, written) = self.store(tables)?;
+        let mut files = self.files.write();
+        let mut list = files.as_ref().clone();
+        list.push(named);
+        *files = Arc::new(list);
+        Ok(written)
+    }
+
+    /// Merges small files when there are many. Needs the writer's lock. Returns bytes written.
+    pub(crate) fn merge(&self) -> Result<u64> {
+        if self.files.read().len() <= MERGE_ABOVE {
+            return Ok(0);
+        }
+        let mut candidates = self.backend.list(FOLDER)?;
+        candidates.retain(|info| info.size <= MERGE_LARGEST);
+        candidates.sort_by_key(|info| info.size);
+        // From the smallest on, as long as the next is not much larger than all so far: each entry
+        // is rewritten a logarithmic number of times, and small commits stay small.
+        let mut sum = 0;
+        let mut take = 0;
+        for (i, info) in candidates.iter().enumerate() {
+            if i >= 2 && info.size > 2 * sum || sum + info.size > MERGE_LARGEST {
+                break;
+            }
+            sum += info.size;
+            take = i + 1;
+        }
+        candidates.truncate(take);
+        if candidates.len() < 2 {
+            return Ok(0);
+        }
+        let mut tables = Vec::new();
+        for info in &candidates {
+            tables.extend(self.read(&info.name)?);
+        }
+        tables.sort_by_key(|table: &PackTable| table.id);
+        tables.dedup_by_key(|table| table.id);
+        let (named, written) = self.store(&tables)?;
+        {
+            let mut files = self.files.write();
+            let mut list = files.as_ref().clone();
+            list.retain(|file| !candidates.iter().any(|info| info.name == file.name));
+            list.push(named);
+            *files = Arc::new(list);
+        }
+        for info in &candidates {
+            self.backend.delete(&info.name)?;
+        }
+        self.remove_stale_copies();
+        Ok(written)
+    }
+
+    /// Reads and authenticates one index file.
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<PackTable>> {
+        let sealed = self.backend.get(name)?;
+        let plain = open_file(&self.master, &self.repo, FileType::Index, name, sealed)?;
+        table::decode_index(&plain).map_err(|e| RepoError::damaged(name, e.0))
+    }
+
+    fn store(&self, tables: &[PackTable]) -> Result<(Named, u64)> {
+        let body = table::encode_index(tables);
+        loop {
+            let name = format!("{FOLDER}/{}", hex(&random::<12>()?));
+            let sealed = seal_file(&self.master, &self.repo, FileType::Index, &name, &body)?;
+            if self.backend.create(&name, &sealed)? {
+                let file = self.copy(&name, tables)?;
+                return Ok((
+                    Named {
+                        name,
+                        file: Arc::new(file),
+                    },
+                    sealed.len() as u64,
+                ));
+            }
+        }
+    }
+
+    fn load(&self, name: &str) -> Result<IndexFile> {
+        if let Some(file) = IndexFile::open(&self.local_path(name))? {
+            return Ok(file);
+        }
+        let tables = self.read(name)?;
+        self.copy(name, &tables)
+    }
+
+    fn copy(&self, name: &str, tables: &[PackTable]) -> Result<IndexFile> {
+        let path = self.local_path(name);
+        IndexFile::write(&path, tables)?;
+        IndexFile::open(&path)?.ok_or_else(|| {
+            RepoError::damaged(
+                path.display().to_string(),
+                "the local copy was changed by somebody",
+            )
+        })
+    }
+
+    fn local_path(&self, name: &str) -> PathBuf {
+        self.local.join(name.rsplit('/').next().unwrap_or(name))
+    }
+
+    fn remove_stale_copies(&self) {
+        let Ok(entries) = fs::read_dir(&self.local) else {
+            return;
+        };
+        let files = self.files.read().clone();
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if !files
+                .iter()
+                .any(|named| self.local_path(&named.name) == path)
+            {
+                // Only a cache: what cannot be removed now is removed another time.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! Packs: many frames in one file, sealed under one key.
+//!
+//! Header of 24 bytes (`"tfsP"`, version, class, two zero bytes, pack id 16), sealed frames one after the other,
+//! sealed footer (the pack's table), trailer of 8 bytes (footer's length u32, `"tfsE"`). The key is
+//! derived from the pack's random id; frame n is sealed with nonce (0, n), the footer with (1, 0),
+//! and a pack that has begun its footer takes no more frames, so no nonce is used for two
+//! plaintexts. Every byte is authenticated: header and trailer as associated data of the footer.
+//!
+//! A pack grows under a temporary name. Frames reserve their place under the pack's lock and are
+//! sealed and written outside of it. A write that fails (disk full) keeps its sealed bytes and is
+//! repeated later at the same place, so nothing that was accepted is lost.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::backend::{self, Backend};
+use super::error::{RepoError, Result};
+use super::id::{Kind, ObjectId, PackClass, PackId};
+use super::key::{MasterKey, random};
+use super::seal::{FORMAT_VERSION, RepoId, SealKey, TAG};
+use super::table::{self, FrameEntry, MAX_FRAME, PackTable};
+
+/// Bytes before the first frame.
+pub(crate) const HEADER: usize = 24;
+const TRAILER: usize = 8;
+const MAGIC: &[u8; 4] = b"tfsP";
+const END: &[u8; 4] = b"tfsE";
+
+/// Size at which a pack is closed.
+pub(crate) fn target(class: PackClass) -> u64 {
+    match class {
+        PackClass::Data => 32 << 20,
+        PackClass::Meta => 8 << 20,
+    }
+}
+
+/// What is needed to open frames of one pack.
+pub(crate) struct PackSeal {
+    key: SealKey,
+    id: PackId,
+    aad: [u8; 32],
+}
+
+impl PackSeal {
+    pub(crate) fn new(master: &MasterKey, repo: &RepoId, id: PackId) -> Self {
+        let key = SealKey::new(&master.derive(
+            "tenantfs 2026-11-22 pack",
+            &[repo.as_slice(), &id.0].concat(),
+        ));
+        let mut aad = [0; 32];
+        aad[..16].copy_from_slice(repo);
+        aad[16..].copy_from_slice(&id.0);
+        PackSeal { key, id, aad }
+    }
+
+    pub(crate) fn id(&self) -> PackId {
+        self.id
+    }
+
+    /// Associated data of a frame: repository, pack, number, kind, raw length.
+    fn frame_aad(&self, number: u32, kind: Kind, raw: u32) -> [u8; 41] {
+        let mut aad = [0; 41];
+        aad[..32].copy_from_slice(&self.aad);
+        aad[32..36].copy_from_slice(&number.to_le_bytes());
+        aad[36] = kind as u8;
+        aad[37..].copy_from_slice(&raw.to_le_bytes());
+        aad
+    }
+
+    fn seal_frame(&self, number: u32, kind: Kind, raw: u32, encoded: &mut Vec<u8>) -> Result<()> {
+        self.key.seal_with(
+            nonce(0, number),
+            &self.frame_aad(number, kind, raw),
+            encoded,
+            0,
+        )
+    }
+
+    /// Opens a sealed frame in place: its encoded bytes, or `None` when they were changed.
+    pub(crate) fn open_frame(
+        &self,
+        number: u32,
+        kind: Kind,
+        raw: u32,
+        mut sealed: Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let len = self
+            .key
+            .open_with(
+                nonce(0, number),
+                &self.frame_aad(number, kind, raw),
+                &mut sealed,
+            )?
+            .len();
+        sealed.truncate(len);
+        Some(sealed)
+    }
+
+    fn footer_aad(&self, header: &[u8], trailer: &[u8]) -> Vec<u8> {
+        [self.aad.as_slice(), header, trailer].concat()
+    }
+}
+
+fn nonce(domain: u32, number: u32) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[..4].copy_from_slice(&domain.to_le_bytes());
+    nonce[4..8].copy_from_slice(&number.to_le_bytes());
+    nonce
+}
+
+fn header(class: PackClass, id: PackId) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..4].copy_from_slice(MAGIC);
+    header[4] = FORMAT_VERSION;
+    header[5] = class as u8;
+    header[8..].copy_from_slice(&id.0);
+    header
+}
+
+/// A place in a pack that belongs to one frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub number: u32,
+    offset: u64,
+    kind: Kind,
+    raw: u32,
+}
+
+/// A pack that is being written, or was by this writer and is not in an index yet.
+pub(crate) struct OpenPack {
+    pub(crate) class: PackClass,
+    seal: PackSeal,
+    path: PathBuf,
+    file: File,
+    state: Mutex<State>,
+    written: Condvar,
+}
+
+struct State {
+    len: u64,
+    frames: Vec<FrameEntry>,
+    /// Reserved and not on disk yet.
+    writing: HashSet<u32>,
+    /// Sealed bytes whose write failed, by frame.
+    failed: BTreeMap<u32, Vec<u8>>,
+    /// No more frames.
+    closed: bool,
+    /// Size of the durable file.
+    finished: Option<u64>,
+}
+
+impl OpenPack {
+    pub(crate) fn create(
+        backend: &Backend,
+        master: &MasterKey,
+        repo: &RepoId,
+        class: PackClass,
+    ) -> Result<Self> {
+        let id = PackId(random()?);
+        let folder = backend.staging();
+        let path = folder.join(super::id::hex(&id.0));
+        let failed = |e| RepoError::io(format!("cannot write {}", path.display()), e);
+        fs::create_dir_all(folder).map_err(failed)?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(failed)?;
+        if let Err(e) = file.write_all_at(&header(class, id), 0) {
+            let _ = fs::remove_file(&path);
+            return Err(failed(e));
+        }
+        let state = State {
+            len: HEADER as u64,
+            frames: Vec::new(),
+            writing: HashSet::new(),
+            failed: BTreeMap::new(),
+            closed: false,
+            finished: None,
+        };
+        let seal = PackSeal::new(master, repo, id);
+        Ok(OpenPack {
+            class,
+            seal,
+            path,
+            file,
+            state: Mutex::new(state),
+            written: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> PackId {
+        self.seal.id()
+    }
+
+    /// Reserves a place for a frame of `encoded` bytes; `None` when the pack is closed. Says
+    /// whether the pack is full now.
+    pub(crate) fn reserve(
+        &self,
+        kind: Kind,
+        raw: u32,
+        encoded: usize,
+        objects: Vec<(ObjectId, u32)>,
+    ) -> Option<(Slot, bool)> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return None;
+        }
+        let number = state.frames.len() as u32;
+        let (offset, stored) = (state.len, (encoded + TAG) as u32);
+        state.frames.push(FrameEntry {
+            kind,
+            offset: offset as u32,
+            stored,
+            raw,
+            objects,
+        });
+        state.len += u64::from(stored);
+        state.writing.insert(number);
+        state.closed = state.len >= target(self.class);
+        Some((
+            Slot {
+                number,
+                offset,
+                kind,
+                raw,
+            },
+            state.closed,
+        ))
+    }
+
+    /// Seals an encoded frame and writes it to its place. On failure the pack keeps it.
+    pub(crate) fn write(&self, slot: Slot, mut encoded: Vec<u8>) -> Result<()> {
+        let sealed = self
+            .seal
+            .seal_frame(slot.number, slot.kind, slot.raw, &mut encoded);
+        let done = match sealed {
+            Ok(()) => self
+                .file
+                .write_all_at(&encoded, slot.offset)
+                .map_err(|e| self.write_error(e)),
+            Err(e) => Err(e),
+        };
+        let mut state = self.state.lock();
+        state.writing.remove(&slot.number);
+        if done.is_err() {
+            state.failed.insert(slot.number, encoded);
+        }
+        drop(state);
+        self.written.notify_all();
+        done
+    }
+
+    /// Writes again what failed before.
+    pub(crate) fn retry(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        while let Some((number, sealed)) = state.failed.pop_first() {
+            let offset = state.frames[number as usize].offset;
+            if let Err(e) = self.file.write_all_at(&sealed, offset.into()) {
+                state.failed.insert(number, sealed);
+                return Err(self.write_error(e));
+            }
+        }
+        Ok(())
+    }
+
+    /// The encoded bytes of a frame, wherever it is on its way.
+    pub(crate) fn read(&self, number: u32) -> Result<Vec<u8>> {
+        let damaged = || {
+            RepoError::damaged(
+                self.id().file(self.class),
+                format!("frame {number} fails its authentication"),
+            )
+        };
+        let mut state = self.state.lock();
+        while state.writing.contains(&number) {
+            self.written.wait(&mut state);
+        }
+        let Some(frame) = state.frames.get(number as usize) else {
+            return Err(damaged());
+        };
+        let (kind, raw, offset, stored) = (frame.kind, frame.raw, frame.offset, frame.stored);
+        let kept = state.failed.get(&number).cloned();
+        drop(state);
+        let sealed = match kept {
+            Some(sealed) => sealed,
+            None => backend::pread(&self.file, offset.into(), stored.into())
+                .map_err(|e| RepoError::io(format!("cannot read {}", self.path.display()), e))?,
+        };
+        self.seal
+            .open_frame(number, kind, raw, sealed)
+            .ok_or_else(damaged)
+    }
+
+    /// Raw length and kind of a frame.
+    pub(crate) fn shape(&self, number: u32) -> Option<(Kind, u32)> {
+        self.state
+            .lock()
+            .frames
+            .get(number as usize)
+            .map(|frame| (frame.kind, frame.raw))
+    }
+
+    /// Takes no more frames from now on.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+    }
+
+    /// Completes the pack: all frames on disk, footer, fsync, its final name. May be called again
+    /// after a failure, and does nothing after a success.
+    pub(crate) fn finish(&self, backend: &Backend) -> Result<u64> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        while !state.writing.is_empty() {
+            self.written.wait(&mut state);
+        }
+        if let Some(size) = state.finished {
+            return Ok(size);
+        }
+        drop(state);
+        self.retry()?;
+        // Closed, so nobody reserves: the state does not change while the lock is free.
+        let mut state = self.state.lock();
+        let mut footer = table::encode_footer(&state.frames);
+        let mut trailer = [0; TRAILER];
+        trailer[..4].copy_from_slice(&((footer.len() + TAG) as u32).to_le_bytes());
+        trailer[4..].copy_from_slice(END);
+        let aad = self
+            .seal
+            .footer_aad(&header(self.class, self.id()), &trailer);
+        self.seal.key.seal_with(nonce(1, 0), &aad, &mut footer, 0)?;
+        footer.extend_from_slice(&trailer);
+        let size = state.len + footer.len() as u64;
+        if let Err(e) = self.file.write_all_at(&footer, state.len) {
+            return Err(self.write_error(e));
+        }
+        backend.put_file(&self.path, &self.file, &self.id().file(self.class))?;
+        state.finished = Some(size);
+        Ok(size)
+    }
+
+    /// The finished pack's table, for an index file.
+    pub(crate) fn table(&self) -> Option<PackTable> {
+        let state = self.state.lock();
+        let size = state.finished?;
+        Some(PackTable {
+            id: self.id(),
+            class: self.class,
+            size,
+            frames: state.frames.clone(),
+        })
+    }
+
+    fn write_error(&self, error: std::io::Error) -> RepoError {
+        RepoError::io(format!("cannot write {}", self.path.display()), error)
+    }
+}
+
+impl Drop for OpenPack {
+    fn drop(&mut self) {
+        if self.state.get_mut().finished.is_none() {
+            // Nothing points at it. The next writer would remove it too.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Reads a pack's table from its own footer. Authenticates header, footer and trailer.
+pub(crate) fn read_footer(
+    backend: &Backend,
+    master: &MasterKey,
+    repo: &RepoId,
+    class: PackClass,
+    id: PackId,
+    size: u64,
+) -> Result<PackTable> {
+    let file = id.file(class);
+    let damaged = |reason: &str| RepoError::damaged(&file, reason);
+    let smallest = (HEADER + TAG + TRAILER) as u64;
+    if size < smallest || size > u64::from(u32::MAX) {
+        return Err(damaged("it is too short or too long for a pack"));
+    }
+    let head = backend.get_range(&file, 0, HEADER as u64)?;
+    if head[..4] == *MAGIC && head[4] > FORMAT_VERSION {
+        return Err(RepoError::NewerVersion {
+            found: head[4],
+            supported: FORMAT_VERSION,
+        });
+    }
+    let trailer = backend.get_range(&file, size - TRAILER as u64, TRAILER as u64)?;
+    let (len, end) = trailer.split_at(4);
+    let len = u64::from(u32::from_le_bytes([len[0], len[1], len[2], len[3]]));
+    if end != END || len < TAG as u64 || len > size - (HEADER + TRAILER) as u64 {
+        return Err(damaged("it does not end as a pack does (truncated?)"));
+    }
+    if head != header(class, id) {
+        return Err(damaged("its header is not the one of this pack"));
+    }
+    let begin = size - TRAILER as u64 - len;
+    let mut footer = backend.get_range(&file, begin, len)?;
+    let seal = PackSeal::new(master, repo, id);
+    let aad = seal.footer_aad(&head, &trailer);
+    let plain = seal
+        .key
+        .open_with(nonce(1, 0), &aad, &mut footer)
+        .ok_or_else(|| {
+            damaged("its footer fails its authentication (changed, or of another repository)")
+        })?;
+    let frames = table::decode_footer(plain).map_err(|e| damaged(e.0))?;
+    let end = frames.last().map_or(HEADER as u64, |frame| {
+        u64::from(frame.offset) + u64::from(frame.stored)
+    });
+    if end != begin {
+        return Err(damaged("its footer does not fit its length"));
+    }
+    Ok(PackTable {
+        id,
+        class,
+        size,
+        frames,
+    })
+}
+
+/// Refuses objects that no frame can hold.
+pub(crate) fn check_size(len: usize) -> Result<()> {
+    if len > MAX_FRAME as usize {
+        return Err(RepoError::ObjectTooLarge {
+            size: len as u64,
+            limit: MAX_FRAME.into(),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Reading objects: id -> place -> frame -> slice.
+//!
+//! Decoded frames are kept in a bounded cache, so neighbours cost one decode; opened packs (file
+//! and key) are kept too. A raw chunk is read with one pread, opened in place and handed out
+//! without a copy.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+
+use super::Inner;
+use super::backend::pread;
+use super::codec;
+use super::error::{RepoError, Result};
+use super::id::{Kind, ObjectId, PackId};
+use super::index::{FramePlace, Place};
+use super::pack::PackSeal;
+use super::writer::Pending;
+
+/// Bytes of decoded frames that are kept.
+pub(crate) const FRAME_CACHE: u64 = 64 << 20;
+/// Opened packs that are kept: each costs a file descriptor.
+pub(crate) const PACK_CACHE: usize = 128;
+
+#[derive(Clone)]
+pub(crate) struct ByLength;
+
+impl<K> Weighter<K, Bytes> for ByLength {
+    fn weight(&self, _: &K, frame: &Bytes) -> u64 {
+        frame.len() as u64 + 64
+    }
+}
+
+pub(crate) type FrameCache = quick_cache::sync::Cache<(PackId, u32), Bytes, ByLength>;
+pub(crate) type PackCache = quick_cache::sync::Cache<PackId, Arc<ReadPack>>;
+
+/// A pack that frames are read from.
+pub(crate) struct ReadPack {
+    seal: PackSeal,
+    /// Local packs only.
+    file: Option<File>,
+}
+
+impl Inner {
+    /// Where an object is, looking again for index files of others before giving up.
+    pub(crate) fn place(&self, id: &ObjectId) -> Result<Option<Place>> {
+        if let Some(place) = self.index.find(id) {
+            return Ok(Some(place));
+        }
+        Ok(if self.index.refresh()? {
+            self.index.find(id)
+        } else {
+            None
+        })
+    }
+
+    /// The object's bytes.
+    pub(crate) fn get(&self, kind: Kind, id: &ObjectId) -> Result<Bytes> {
+        let check = |found: Kind| {
+            if found == kind {
+                Ok(())
+            } else {
+                Err(RepoError::WrongKind {
+                    id: *id,
+                    asked: kind,
+                    found,
+                })
+            }
+        };
+        if let Some(writer) = self.writer() {
+            match writer.pending(id) {
+                Some(Pending::Open { frame, offset, len }) => {
+                    check(frame.kind)?;
+                    return frame
+                        .read(offset, len)
+                        .ok_or(RepoError::ObjectMissing { kind, id: *id });
+                }
+                Some(Pending::Packed {
+                    pack,
+                    number,
+                    offset,
+                    len,
+                }) => {
+                    let missing = || RepoError::ObjectMissing { kind, id: *id };
+                    let (found, raw) = pack.shape(number).ok_or_else(missing)?;
+                    check(found)?;
+                    let key = (pack.id(), number);
+                    let frame = match self.frames.get(&key) {
+                        Some(frame) => frame,
+                        None => {
+                            let encoded = pack.read(number)?;
+                            let file = || pack.id().file(pack.class);
+                            let frame = codec::decode(encoded, raw as usize, &self.dictionaries)?
+                                .ok_or_else(|| {
+                                RepoError::damaged(
+                                    file(),
+                                    format!("frame {number} does not decode"),
+                                )
+                            })?;
+                            self.frames.insert(key, frame.clone());
+                            frame
+                        }
+                    };
+                    return slice(&frame, offset, len).ok_or_else(missing);
+                }
+                None => {}
+            }
+        }
+        let place = self
+            .place(id)?
+            .ok_or(RepoError::ObjectMissing { kind, id: *id })?;
+        check(place.frame.kind)?;
+        let frame = self.frame(&place.frame)?;
+        slice(&frame, place.offset, place.len).ok_or_else(|| {
+            RepoError::damaged(
+                place.frame.pack.file(place.frame.class),
+                "an object is outside its frame",
+            )
+        })
+    }
+
+    /// A decoded frame, from the cache or the pack.
+    pub(crate) fn frame(&self, place: &FramePlace) -> Result<Bytes> {
+        let key = (place.pack, place.number);
+        if let Some(frame) = self.frames.get(&key) {
+            return Ok(frame);
+        }
+        let frame = self.read_frame(place)?;
+        self.frames.insert(key, frame.clone());
+        Ok(frame)
+    }
+
+    /// A decoded frame from the pack.
+    pub(crate) fn read_frame(&self, place: &FramePlace) -> Result<Bytes> {
+        let name = || place.pack.file(place.class);
+        let pack = self.pack(place)?;
+        let sealed = match &pack.file {
+            Some(file) => {
+                pread(file, place.offset.into(), place.stored.into()).map_err(|e| {
+                    match e.kind() {
+                        std::io::ErrorKind::UnexpectedEof => {
+                            RepoError::damaged(name(), "it is shorter than it was")
+                        }
+                        _ => RepoError::io(format!("cannot read {}", name()), e),
+                    }
+                })?
+            }
+            None => self
+                .backend
+                .get_range(&name(), place.offset.into(), place.stored.into())?,
+        };
+        let encoded = pack
+            .seal
+            .open_frame(place.number, place.kind, place.raw, sealed)
+            .ok_or_else(|| {
+                RepoError::damaged(
+                    name(),
+                    format!("frame {} fails its authentication", place.number),
+                )
+            })?;
+        codec::decode(encoded, place.raw as usize, &self.dictionaries)?.ok_or_else(|| {
+            RepoError::damaged(name(), format!("frame {} does not decode", place.number))
+        })
+    }
+
+    fn pack(&self, place: &FramePlace) -> Result<Arc<ReadPack>> {
+        if let Some(pack) = self.packs.get(&place.pack) {
+            return Ok(pack);
+        }
+        let file = if self.backend.is_local() {
+            Some(self.backend.open_local(&place.pack.file(place.class))?)
+        } else {
+            None
+        };
+        let seal = PackSeal::new(&self.master, &self.config.id, place.pack);
+        let pack = Arc::new(ReadPack { seal, file });
+        self.packs.insert(place.pack, pack.clone());
+        Ok(pack)
+    }
+}
+
+fn slice(frame: &Bytes, offset: u32, len: u32) -> Option<Bytes> {
+    let start = offset as usize;
+    let end = start.checked_add(len as usize)?;
+    (end <= frame.len()).then(|| frame.slice(start..end))
+}

@@ -1,0 +1,521 @@
+//! The writer: streams, what is in flight, packs that fill, flush and commit.
+//!
+//! [`Stream::put`] hashes, drops what is known, and collects small objects in frames; encoding and
+//! sealing happen on the calling thread, outside of all shared locks. What was put is readable at
+//! once on the same repository handle, and durable after [`Writer::flush`]: packs first, then the
+//! index file that names them. [`Writer::commit`] flushes and then creates the manifest: whatever
+//! dies before that leaves only files nobody points at.
+//!
+//! An accepted object is never dropped: when the disk is full, its frame stays in memory (at most
+//! one per thread, since every further put fails until the old ones are written) and the next put
+//! or flush tries again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::Inner;
+use super::codec;
+use super::dictionary::{self, Dictionary, Released, Training};
+use super::error::Result;
+use super::frame::{self, OpenFrame};
+use super::id::{Kind, ObjectId, PackClass, PackId};
+use super::lock::WriterLock;
+use super::pack::{self, OpenPack};
+use super::snapshot::{Snapshot, SnapshotManifest};
+
+const SHARDS: usize = 64;
+/// Full packs that may wait for their fsync at the same time.
+const FINISHING: usize = 3;
+
+/// Counts of a writer's work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriterStats {
+    /// Bytes that reached the repository: packs, index files, dictionaries, manifests.
+    pub bytes_written: u64,
+    /// Objects stored.
+    pub objects_new: u64,
+    /// Objects that were there already.
+    pub objects_known: u64,
+    /// Plaintext bytes of the stored ones.
+    pub bytes_new: u64,
+    /// Plaintext bytes of the known ones.
+    pub bytes_known: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    written: AtomicU64,
+    objects_new: AtomicU64,
+    objects_known: AtomicU64,
+    bytes_new: AtomicU64,
+    bytes_known: AtomicU64,
+}
+
+/// The one writer of a repository. Cheap to clone; the lock is free when the last clone and the
+/// last stream are gone.
+#[derive(Clone)]
+pub struct Writer {
+    shared: Arc<Shared>,
+}
+
+/// Where an object of a running writer is.
+#[derive(Clone)]
+pub(crate) enum Pending {
+    Open {
+        frame: Arc<OpenFrame>,
+        offset: u32,
+        len: u32,
+    },
+    Packed {
+        pack: Arc<OpenPack>,
+        number: u32,
+        offset: u32,
+        len: u32,
+    },
+}
+
+pub(crate) struct Shared {
+    repo: Arc<Inner>,
+    pending: Vec<RwLock<HashMap<ObjectId, Pending>>>,
+    streams: Mutex<Vec<Arc<StreamState>>>,
+    training: Vec<Training>,
+    /// Full frames that found no place (no pack could be made): first thing to store next time.
+    waiting: Mutex<Vec<(Arc<OpenFrame>, Option<Arc<Dictionary>>)>>,
+    open: [Mutex<Option<Arc<OpenPack>>>; 2],
+    closing: Mutex<Vec<Closing>>,
+    /// Durable packs that no index file names yet.
+    finished: Mutex<Vec<Arc<OpenPack>>>,
+    flushing: Mutex<()>,
+    counters: Counters,
+    lock: WriterLock,
+}
+
+struct Closing {
+    pack: Arc<OpenPack>,
+    job: Option<JoinHandle<Result<u64>>>,
+}
+
+#[derive(Default)]
+struct StreamState {
+    open: Mutex<[Option<Arc<OpenFrame>>; 5]>,
+}
+
+/// A sequence of objects that belong together: what goes through one stream becomes neighbours.
+pub struct Stream {
+    shared: Arc<Shared>,
+    state: Arc<StreamState>,
+}
+
+impl Writer {
+    pub(crate) fn new(repo: Arc<Inner>, lock: WriterLock) -> Result<Self> {
+        let listed: Vec<String> = repo
+            .backend
+            .list(dictionary::FOLDER)?
+            .into_iter()
+            .map(|info| info.name)
+            .collect();
+        let mut training = Vec::new();
+        for kind in Kind::ALL {
+            training.push(Training::new(
+                kind,
+                repo.dictionaries.of_kind(kind, &listed)?,
+            ));
+        }
+        let shared = Arc::new(Shared {
+            pending: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            streams: Mutex::default(),
+            training,
+            waiting: Mutex::default(),
+            open: Default::default(),
+            closing: Mutex::default(),
+            finished: Mutex::default(),
+            flushing: Mutex::default(),
+            counters: Counters::default(),
+            lock,
+            repo: repo.clone(),
+        });
+        *repo.writer.write() = Arc::downgrade(&shared);
+        Ok(Writer { shared })
+    }
+
+    /// A new stream. One per collection or worker.
+    pub fn stream(&self) -> Stream {
+        let state = Arc::new(StreamState::default());
+        self.shared.streams.lock().push(state.clone());
+        Stream {
+            shared: self.shared.clone(),
+            state,
+        }
+    }
+
+    /// Makes everything that was put before this call durable, and known to the index.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.flush()
+    }
+
+    /// Flushes, then creates the snapshot's manifest: the one atomic step. The snapshot is named
+    /// by its time; when that name is taken, it gets the next free second.
+    pub fn commit(&self, manifest: SnapshotManifest) -> Result<Snapshot> {
+        self.shared.flush()?;
+        self.shared.lock.check()?;
+        let (snapshot, bytes) = self.shared.repo.create_snapshot(manifest)?;
+        self.shared
+            .counters
+            .written
+            .fetch_add(bytes, Ordering::Relaxed);
+        Ok(snapshot)
+    }
+
+    /// Deletes a snapshot's manifest (for instance a checkpoint that a later one superseded). The
+    /// objects stay.
+    pub fn delete_snapshot(&self, name: &str) -> Result<()> {
+        self.shared.lock.check()?;
+        self.shared.repo.delete_snapshot(name)
+    }
+
+    /// Bytes that reached the repository so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.shared.counters.written.load(Ordering::Relaxed)
+    }
+
+    /// Counts so far.
+    pub fn stats(&self) -> WriterStats {
+        let counters = &self.shared.counters;
+        WriterStats {
+            bytes_written: counters.written.load(Ordering::Relaxed),
+            objects_new: counters.objects_new.load(Ordering::Relaxed),
+            objects_known: counters.objects_known.load(Ordering::Relaxed),
+            bytes_new: counters.bytes_new.load(Ordering::Relaxed),
+            bytes_known: counters.bytes_known.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The repository that is written.
+    pub fn repository(&self) -> super::Repository {
+        super::Repository::from_inner(self.shared.repo.clone())
+    }
+}
+
+impl Stream {
+    /// Stores an object unless it is known, and returns its id. It is readable at once through
+    /// this repository handle, and durable after the next [`Writer::flush`].
+    pub fn put(&mut self, kind: Kind, data: &[u8]) -> Result<ObjectId> {
+        pack::check_size(data.len())?;
+        let shared = &self.shared;
+        let id = shared.repo.id_of(kind, data);
+        let counters = &shared.counters;
+        if shared.contains(&id) {
+            counters.objects_known.fetch_add(1, Ordering::Relaxed);
+            counters
+                .bytes_known
+                .fetch_add(data.len() as u64, Ordering::Relaxed);
+            return Ok(id);
+        }
+        shared.store_waiting()?;
+        if data.len() >= frame::alone(kind) && !dictionary::is_trained(kind) {
+            let encoded = codec::encode(data, dictionary::level(kind), None);
+            shared.place(
+                kind,
+                data.len() as u32,
+                vec![(id, data.len() as u32)],
+                encoded,
+            )?;
+        } else {
+            let mut open = self.state.open.lock();
+            let slot = &mut open[kind.slot()];
+            let target = frame::target(kind);
+            if slot
+                .as_ref()
+                .is_some_and(|frame| frame.fill().1 + data.len() > target)
+            {
+                if let Some(full) = slot.take() {
+                    shared.full(full)?;
+                }
+            }
+            let frame =
+                slot.get_or_insert_with(|| Arc::new(OpenFrame::new(kind, target.max(data.len()))));
+            let mut pending = shared.shard(&id).write();
+            if pending.contains_key(&id) {
+                // Another stream was faster.
+                counters.objects_known.fetch_add(1, Ordering::Relaxed);
+                return Ok(id);
+            }
+            let offset = frame.push(id, data);
+            pending.insert(
+                id,
+                Pending::Open {
+                    frame: frame.clone(),
+                    offset,
+                    len: data.len() as u32,
+                },
+            );
+        }
+        counters.objects_new.fetch_add(1, Ordering::Relaxed);
+        counters
+            .bytes_new
+            .fetch_add(data.len() as u64, Ordering::Relaxed);
+        Ok(id)
+    }
+
+    /// The repository that is written; reads what was put already.
+    pub fn repository(&self) -> super::Repository {
+        super::Repository::from_inner(self.shared.repo.clone())
+    }
+}
+
+impl Shared {
+    fn shard(&self, id: &ObjectId) -> &RwLock<HashMap<ObjectId, Pending>> {
+        &self.pending[id.0[19] as usize % SHARDS]
+    }
+
+    pub(crate) fn pending(&self, id: &ObjectId) -> Option<Pending> {
+        self.shard(id).read().get(id).cloned()
+    }
+
+    fn contains(&self, id: &ObjectId) -> bool {
+        self.shard(id).read().contains_key(id) || self.repo.index.find(id).is_some()
+    }
+
+    /// A frame is full: encode and store it, or hold it back for training.
+    fn full(&self, frame: Arc<OpenFrame>) -> Result<()> {
+        let released = self.training[frame.kind.slot()].offer(frame, &self.repo.dictionaries)?;
+        self.store_released(released)
+    }
+
+    fn store_released(&self, released: Released) -> Result<()> {
+        self.counters
+            .written
+            .fetch_add(released.written, Ordering::Relaxed);
+        let mut result = Ok(());
+        for frame in released.frames {
+            let dictionary = released.dictionary.clone();
+            // After one failure the others are only kept.
+            if result.is_ok() {
+                result = self.store_frame(&frame, dictionary.as_deref());
+                if result.is_ok() {
+                    continue;
+                }
+            }
+            self.waiting.lock().push((frame, dictionary));
+        }
+        result
+    }
+
+    /// Stores what found no place before.
+    fn store_waiting(&self) -> Result<()> {
+        loop {
+            let Some((frame, dictionary)) = self.waiting.lock().pop() else {
+                break;
+            };
+            if let Err(e) = self.store_frame(&frame, dictionary.as_deref()) {
+                self.waiting.lock().push((frame, dictionary));
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    fn store_frame(&self, frame: &OpenFrame, dictionary: Option<&Dictionary>) -> Result<()> {
+        let (encoded, raw, objects) = frame.with(|bytes, objects| {
+            let encoded = codec::encode(bytes, dictionary::level(frame.kind), dictionary);
+            (encoded, bytes.len() as u32, objects.to_vec())
+        });
+        self.place(frame.kind, raw, objects, encoded)
+    }
+
+    /// Gives an encoded frame its place in a pack. An error means it has none; a failed write of
+    /// one that has is kept by the pack and reported by the next put or flush.
+    fn place(
+        &self,
+        kind: Kind,
+        raw: u32,
+        objects: Vec<(ObjectId, u32)>,
+        encoded: Vec<u8>,
+    ) -> Result<()> {
+        let class = kind.class();
+        let (pack, slot, full) = loop {
+            let pack = self.open_pack(class)?;
+            if let Some((slot, full)) = pack.reserve(kind, raw, encoded.len(), objects.clone()) {
+                break (pack, slot, full);
+            }
+            self.detach(&pack);
+        };
+        let mut offset = 0;
+        for (id, len) in objects {
+            let place = Pending::Packed {
+                pack: pack.clone(),
+                number: slot.number,
+                offset,
+                len,
+            };
+            self.shard(&id).write().insert(id, place);
+            offset += len;
+        }
+        let written = pack.write(slot, encoded);
+        if full && self.detach(&pack) {
+            self.finish_soon(pack);
+        }
+        if let Err(e) = written {
+            // The pack keeps the frame, so the objects are accepted; the error is seen by the
+            // next put, which first tries to write what is kept.
+            tracing::warn!("{e}");
+        }
+        Ok(())
+    }
+
+    /// The pack that frames of a class go to. Also where a full disk is noticed before anything
+    /// new is accepted.
+    fn open_pack(&self, class: PackClass) -> Result<Arc<OpenPack>> {
+        let mut open = self.open[class.slot()].lock();
+        if let Some(pack) = open.as_ref() {
+            pack.retry()?;
+            return Ok(pack.clone());
+        }
+        self.lock.check()?;
+        let pack = Arc::new(OpenPack::create(
+            &self.repo.backend,
+            &self.repo.master,
+            &self.repo.config.id,
+            class,
+        )?);
+        *open = Some(pack.clone());
+        Ok(pack)
+    }
+
+    /// Takes a pack out of service; true for the one caller who did.
+    fn detach(&self, pack: &Arc<OpenPack>) -> bool {
+        let mut open = self.open[pack.class.slot()].lock();
+        let ours = open
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, pack));
+        if ours {
+            *open = None;
+            pack.close();
+            self.closing.lock().push(Closing {
+                pack: pack.clone(),
+                job: None,
+            });
+        }
+        ours
+    }
+
+    /// Completes a full pack in the background, so that nobody waits for its fsync.
+    fn finish_soon(&self, pack: Arc<OpenPack>) {
+        let mut closing = self.closing.lock();
+        if closing
+            .iter()
+            .filter(|c| c.job.as_ref().is_some_and(|job| !job.is_finished()))
+            .count()
+            >= FINISHING
+        {
+            return;
+        }
+        if let Some(entry) = closing.iter_mut().find(|c| Arc::ptr_eq(&c.pack, &pack)) {
+            let backend = self.repo.backend.clone();
+            entry.job = Some(std::thread::spawn(move || pack.finish(&backend)));
+        }
+    }
+
+    fn flush(&self) -> Result<()> {
+        let _one = self.flushing.lock();
+        self.lock.check()?;
+        self.store_waiting()?;
+        let streams: Vec<_> = self.streams.lock().clone();
+        for stream in streams {
+            // Held over the encoding: a put on this stream waits, others do not.
+            let mut open = stream.open.lock();
+            for slot in open.iter_mut() {
+                if let Some(frame) = slot.take_if(|frame| frame.fill().0 > 0) {
+                    self.full(frame)?;
+                }
+            }
+        }
+        for training in &self.training {
+            let released = training.settle(&self.repo.dictionaries)?;
+            self.store_released(released)?;
+        }
+        // A stream that was dropped has one owner left: the list.
+        self.streams.lock().retain(|s| {
+            Arc::strong_count(s) > 1
+                || s.open
+                    .lock()
+                    .iter()
+                    .flatten()
+                    .any(|frame| frame.fill().0 > 0)
+        });
+        for class in PackClass::ALL {
+            let current = self.open[class.slot()].lock().clone();
+            if let Some(pack) = current {
+                self.detach(&pack);
+            }
+        }
+        self.finish_all()?;
+        self.write_index()
+    }
+
+    /// Waits for all closed packs; tries again those that failed.
+    fn finish_all(&self) -> Result<()> {
+        loop {
+            let Some(mut entry) = self.closing.lock().pop() else {
+                return Ok(());
+            };
+            if let Some(job) = entry.job.take() {
+                // Its outcome is asked for again below, with the error if it failed.
+                let _ = job.join();
+            }
+            match entry.pack.finish(&self.repo.backend) {
+                Ok(size) => {
+                    self.counters.written.fetch_add(size, Ordering::Relaxed);
+                    self.finished.lock().push(entry.pack);
+                }
+                Err(e) => {
+                    self.closing.lock().push(entry);
+                    return Err(e);
+                }
+            }
+        }
+    }
+
+    /// Makes the finished packs known, then forgets them here.
+    fn write_index(&self) -> Result<()> {
+        let finished = std::mem::take(&mut *self.finished.lock());
+        if finished.is_empty() {
+            return Ok(());
+        }
+        let tables: Vec<_> = finished.iter().filter_map(|pack| pack.table()).collect();
+        match self.repo.index.add(&tables) {
+            Ok(bytes) => self.counters.written.fetch_add(bytes, Ordering::Relaxed),
+            Err(e) => {
+                self.finished.lock().extend(finished);
+                return Err(e);
+            }
+        };
+        let done: Vec<PackId> = finished.iter().map(|pack| pack.id()).collect();
+        for shard in &self.pending {
+            shard.write().retain(|_, place| !matches!(place, Pending::Packed { pack, .. } if done.contains(&pack.id())));
+        }
+        match self.repo.index.merge() {
+            Ok(bytes) => self.counters.written.fetch_add(bytes, Ordering::Relaxed),
+            // Merging only saves work later; what was flushed is durable without it.
+            Err(e) => {
+                tracing::warn!("index files were not merged: {e}");
+                0
+            }
+        };
+        Ok(())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for entry in self.closing.get_mut() {
+            if let Some(job) = entry.job.take() {
+                let _ = job.join();
+            }
+        }
+    }
+}
