@@ -1,8 +1,29 @@
-//! Speaks Microsoft Graph: sign-in, transport, paging, batches, downloads, uploads. Knows nothing
-//! of repositories or files.
+//! Speaks Microsoft Graph: sign-in, transport, limits, paging, batches, downloads, uploads. Knows
+//! nothing of repositories or files.
+//!
+//! [`Client`] is the way in: describe a request as a [`Call`], send it, get an answer or a
+//! [`GraphError`] whose class says what to do. Everything that can be cured by waiting, signing in
+//! again or asking again has been done by then.
 
+pub mod auth;
+mod call;
+mod client;
+pub mod cloud;
 mod error;
 pub mod json;
+pub mod limiter;
+pub mod quickxor;
+mod retry;
+mod stats;
+mod transport;
 pub mod users;
 
+pub use auth::Credential;
+pub use call::{Call, odata_quote, segment};
+pub use client::{Client, ClientConfig, USER_AGENT};
+pub use cloud::{Cloud, Endpoints};
 pub use error::{ErrorClass, Failure, GraphError};
+pub use limiter::{Limits, Scope};
+pub use retry::Patience;
+pub use stats::RouteCount;
+pub use transport::Answer;

@@ -1,0 +1,536 @@
+//! Keeps this client inside Microsoft's limits, and out of the way when it hit one.
+//!
+//! A [`Gate`] guards one budget: a mailbox, the drives of the tenant, the directory. It admits in
+//! order of arrival, at most so many at once (additive increase, halved when throttled), within
+//! sliding windows of requests or resource units and of uploaded bytes. A 429 raises a fence:
+//! nobody of that gate sends anything until it falls, because calls made meanwhile count too.
+//!
+//! Invariants: a waiter that is dropped leaves the queue; a permit that is dropped gives its slots
+//! back; units are spent when admitted, also for requests that then fail (the service counts them).
+//!
+//! Sources: Graph throttling limits (Outlook service: per app and mailbox; SharePoint: resource
+//! units per app and tenant; directory: units per 10 s).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Which budget a request is counted against.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// A mailbox, by user id: requests, concurrency, uploaded bytes.
+    Mailbox(String),
+    /// All drives and sites of the tenant: resource units.
+    Drives,
+    /// Users and groups: directory units.
+    Directory,
+    /// Pre-authenticated URLs and sign-in: no budget of their own.
+    Free,
+}
+
+/// The budgets. `None` means: not paced from the start, only adapted to what the service says.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Requests in flight per mailbox (the service allows 4).
+    pub mailbox_in_flight: u32,
+    /// Requests per mailbox in 10 minutes (the service allows 10,000).
+    pub mailbox_requests: Option<u64>,
+    /// Bytes written to a mailbox in 5 minutes (the service allows 150 MB).
+    pub mailbox_upload: Option<u64>,
+    /// Requests in flight for all drives and sites.
+    pub drives_in_flight: u32,
+    /// Resource units per minute for all drives and sites.
+    pub drive_units_minute: Option<u64>,
+    /// Resource units in 24 hours for all drives and sites.
+    pub drive_units_day: Option<u64>,
+    /// Directory units in 10 seconds.
+    pub directory_units: Option<u64>,
+}
+
+impl Limits {
+    /// The published limits of a tenant with so many licences, with a margin of 4-5 %.
+    pub fn for_licences(licences: u32) -> Self {
+        let units: u64 = match licences {
+            0..=1_000 => 1_250,
+            1_001..=5_000 => 2_500,
+            5_001..=15_000 => 3_750,
+            15_001..=50_000 => 5_000,
+            _ => 6_250,
+        };
+        Self {
+            mailbox_in_flight: 4,
+            mailbox_requests: Some(9_600),
+            mailbox_upload: Some(140_000_000),
+            drives_in_flight: 16,
+            drive_units_minute: Some(units * 95 / 100),
+            drive_units_day: Some(units * 960 * 95 / 100),
+            directory_units: Some(3_300),
+        }
+    }
+
+    /// No pace of our own: only what answers say (429, `Retry-After`, `RateLimit-*`) slows down.
+    /// For services that are not Microsoft's own clouds.
+    pub fn adaptive() -> Self {
+        Self {
+            mailbox_in_flight: 4,
+            mailbox_requests: None,
+            mailbox_upload: None,
+            drives_in_flight: 16,
+            drive_units_minute: None,
+            drive_units_day: None,
+            directory_units: None,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::for_licences(0)
+    }
+}
+
+/// A sum over the last `slots x slot` of time, kept in slots.
+#[derive(Debug)]
+struct Window {
+    limit: u64,
+    slot: Duration,
+    slots: usize,
+    /// Start of a slot, sum in it; oldest first.
+    spent: VecDeque<(Instant, u64)>,
+    sum: u64,
+}
+
+impl Window {
+    fn new(limit: u64, span: Duration, slots: u32) -> Self {
+        Self {
+            limit,
+            slot: span / slots,
+            slots: slots as usize,
+            spent: VecDeque::new(),
+            sum: 0,
+        }
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        let span = self.slot * (self.slots as u32 + 1);
+        while let Some(&(start, n)) = self.spent.front() {
+            if now.duration_since(start) < span {
+                break;
+            }
+            self.sum = self.sum.saturating_sub(n);
+            self.spent.pop_front();
+        }
+    }
+
+    /// When there is room for `n`, or `None` for now. Something larger than the whole limit passes
+    /// when the window is empty: it can't be made smaller here.
+    fn room_at(&mut self, n: u64, now: Instant) -> Option<Instant> {
+        self.forget_old(now);
+        if n == 0 || self.sum == 0 || self.sum + n <= self.limit {
+            return None;
+        }
+        self.spent
+            .front()
+            .map(|&(start, _)| start + self.slot * (self.slots as u32 + 1))
+    }
+
+    fn spend(&mut self, n: u64, now: Instant) {
+        if n == 0 {
+            return;
+        }
+        match self.spent.back_mut() {
+            Some((start, sum)) if now.duration_since(*start) < self.slot => *sum += n,
+            _ => self.spent.push_back((now, n)),
+        }
+        self.sum += n;
+    }
+}
+
+#[derive(Debug)]
+struct GateState {
+    limit: u32,
+    ceiling: u32,
+    in_flight: u32,
+    queue: VecDeque<u64>,
+    next_ticket: u64,
+    fence: Option<Instant>,
+    changed: Instant,
+    /// Requests or resource units.
+    units: Vec<Window>,
+    bytes: Vec<Window>,
+    used: Instant,
+}
+
+/// The guard of one budget.
+#[derive(Debug)]
+pub struct Gate {
+    state: Mutex<GateState>,
+    freed: Notify,
+}
+
+/// How long without throttling until one more request may be in flight.
+const CLEAN: Duration = Duration::from_secs(60);
+
+impl Gate {
+    fn new(ceiling: u32, units: Vec<Window>, bytes: Vec<Window>) -> Self {
+        let now = Instant::now();
+        Self {
+            state: Mutex::new(GateState {
+                limit: ceiling.max(1),
+                ceiling: ceiling.max(1),
+                in_flight: 0,
+                queue: VecDeque::new(),
+                next_ticket: 0,
+                fence: None,
+                changed: now,
+                units,
+                bytes,
+                used: now,
+            }),
+            freed: Notify::new(),
+        }
+    }
+
+    /// Waits for `slots` of the concurrency (fewer, if that is all there is now), `units`, and
+    /// `bytes` to send.
+    pub async fn enter(self: &Arc<Self>, slots: u32, units: u64, bytes: u64) -> Permit {
+        let ticket = Ticket {
+            gate: self,
+            number: self.draw(),
+        };
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            let wait_until = match self.try_enter(ticket.number, slots, units, bytes) {
+                Ok(taken) => {
+                    return Permit {
+                        gate: Arc::clone(self),
+                        slots: taken,
+                    };
+                }
+                Err(until) => until,
+            };
+            // The deadline also covers a wake-up that went to somebody who then gave up.
+            let until = wait_until.unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
+            let _ = tokio::time::timeout_at(until, freed).await;
+        }
+    }
+
+    fn draw(&self) -> u64 {
+        let mut state = self.state.lock();
+        let number = state.next_ticket;
+        state.next_ticket += 1;
+        state.queue.push_back(number);
+        number
+    }
+
+    fn try_enter(
+        &self,
+        ticket: u64,
+        slots: u32,
+        units: u64,
+        bytes: u64,
+    ) -> Result<u32, Option<Instant>> {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        if let Some(fence) = state.fence {
+            if now < fence {
+                return Err(Some(fence));
+            }
+            state.fence = None;
+        }
+        let slots = slots.clamp(1, state.limit);
+        if state.queue.front() != Some(&ticket) || state.in_flight + slots > state.limit {
+            return Err(None);
+        }
+        let mut until = None;
+        for (windows, n) in [(0, units), (1, bytes)] {
+            let windows = if windows == 0 {
+                &mut state.units
+            } else {
+                &mut state.bytes
+            };
+            for window in windows.iter_mut() {
+                until = until.max(window.room_at(n, now));
+            }
+        }
+        if let Some(until) = until {
+            return Err(Some(until));
+        }
+        state.units.iter_mut().for_each(|w| w.spend(units, now));
+        state.bytes.iter_mut().for_each(|w| w.spend(bytes, now));
+        state.in_flight += slots;
+        state.used = now;
+        Ok(slots)
+    }
+
+    /// The service said no: nobody sends before `wait` is over, and fewer at once afterwards.
+    pub fn throttled(&self, wait: Duration) {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let until = now + wait;
+        if state.fence.is_none_or(|fence| fence < until) {
+            state.fence = Some(until);
+        }
+        // One burst of refusals is one lesson, not four.
+        if now.duration_since(state.changed) > Duration::from_secs(2)
+            || state.limit == state.ceiling
+        {
+            state.limit = (state.limit / 2).max(1);
+            state.changed = now;
+        }
+    }
+
+    /// The service told its budget (`RateLimit-Limit`): pace to it from now on.
+    pub fn learn(&self, units: u64, span: Duration) {
+        let mut state = self.state.lock();
+        if state.units.is_empty() {
+            let now = Instant::now();
+            let mut window = Window::new((units * 95 / 100).max(1), span, 60);
+            // What was spent before is not known; the header comes at 80 % of the budget.
+            window.spend(units * 80 / 100, now);
+            state.units.push(window);
+        }
+    }
+
+    /// The true cost of a request, told by its answer, in place of the one assumed.
+    pub fn correct(&self, assumed: u64, told: u64) {
+        if told > assumed {
+            let now = Instant::now();
+            self.state
+                .lock()
+                .units
+                .iter_mut()
+                .for_each(|w| w.spend(told - assumed, now));
+        }
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        (state.in_flight == 0 && state.queue.is_empty()).then_some(state.used)
+    }
+}
+
+/// A place in the queue; leaves it when dropped.
+struct Ticket<'a> {
+    gate: &'a Gate,
+    number: u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.gate.state.lock().queue.retain(|&n| n != self.number);
+        self.gate.freed.notify_waiters();
+    }
+}
+
+/// The right to have a request in flight.
+#[derive(Debug)]
+pub struct Permit {
+    gate: Arc<Gate>,
+    slots: u32,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        {
+            let mut state = self.gate.state.lock();
+            state.in_flight -= self.slots.min(state.in_flight);
+            let now = Instant::now();
+            if state.limit < state.ceiling && now.duration_since(state.changed) > CLEAN {
+                state.limit += 1;
+                state.changed = now;
+            }
+        }
+        self.gate.freed.notify_waiters();
+    }
+}
+
+/// All gates of a client.
+#[derive(Debug)]
+pub struct Limiters {
+    limits: Limits,
+    mailboxes: Mutex<HashMap<String, Arc<Gate>>>,
+    drives: Arc<Gate>,
+    directory: Arc<Gate>,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Limiters {
+    pub fn new(limits: Limits) -> Self {
+        let mut drive_units = Vec::new();
+        if let Some(n) = limits.drive_units_minute {
+            drive_units.push(Window::new(n, MINUTE, 60));
+        }
+        if let Some(n) = limits.drive_units_day {
+            drive_units.push(Window::new(n, 1440 * MINUTE, 144));
+        }
+        let directory = limits
+            .directory_units
+            .map(|n| Window::new(n, Duration::from_secs(10), 20));
+        Self {
+            mailboxes: Mutex::default(),
+            drives: Arc::new(Gate::new(limits.drives_in_flight, drive_units, Vec::new())),
+            directory: Arc::new(Gate::new(8, directory.into_iter().collect(), Vec::new())),
+            limits,
+        }
+    }
+
+    /// The gate of a scope; `None` for [`Scope::Free`].
+    pub fn gate(&self, scope: &Scope) -> Option<Arc<Gate>> {
+        match scope {
+            Scope::Free => None,
+            Scope::Drives => Some(Arc::clone(&self.drives)),
+            Scope::Directory => Some(Arc::clone(&self.directory)),
+            Scope::Mailbox(user) => {
+                let mut mailboxes = self.mailboxes.lock();
+                if let Some(gate) = mailboxes.get(user) {
+                    return Some(Arc::clone(gate));
+                }
+                if mailboxes.len() >= 1_000 {
+                    let now = Instant::now();
+                    mailboxes.retain(|_, gate| {
+                        gate.idle_since()
+                            .is_none_or(|t| now.duration_since(t) < 11 * MINUTE)
+                    });
+                }
+                let requests = self
+                    .limits
+                    .mailbox_requests
+                    .map(|n| Window::new(n, 10 * MINUTE, 60));
+                let bytes = self
+                    .limits
+                    .mailbox_upload
+                    .map(|n| Window::new(n, 5 * MINUTE, 30));
+                let gate = Arc::new(Gate::new(
+                    self.limits.mailbox_in_flight,
+                    requests.into_iter().collect(),
+                    bytes.into_iter().collect(),
+                ));
+                mailboxes.insert(user.clone(), Arc::clone(&gate));
+                Some(gate)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(ceiling: u32, units: Option<(u64, u64)>) -> Arc<Gate> {
+        let windows = units.map(|(n, s)| Window::new(n, Duration::from_secs(s), 10));
+        Arc::new(Gate::new(
+            ceiling,
+            windows.into_iter().collect(),
+            Vec::new(),
+        ))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_ceiling_in_flight() {
+        let gate = gate(4, None);
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(gate.enter(1, 1, 0).await);
+        }
+        assert!(
+            tokio::time::timeout(Duration::from_secs(5), gate.enter(1, 1, 0))
+                .await
+                .is_err()
+        );
+        held.pop();
+        assert!(
+            tokio::time::timeout(Duration::from_secs(5), gate.enter(1, 1, 0))
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_waiter_leaves_the_queue() {
+        let gate = gate(1, None);
+        let held = gate.enter(1, 1, 0).await;
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), gate.enter(1, 1, 0))
+                .await
+                .is_err()
+        );
+        drop(held);
+        assert!(
+            tokio::time::timeout(Duration::from_secs(2), gate.enter(1, 1, 0))
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wide_request_is_not_starved_by_narrow_ones() {
+        let gate = gate(4, None);
+        let first = gate.enter(1, 1, 0).await;
+        let wide = tokio::spawn({
+            let gate = Arc::clone(&gate);
+            async move { gate.enter(4, 20, 0).await }
+        });
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let narrow = gate.enter(1, 1, 0);
+        tokio::pin!(narrow);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(10), &mut narrow)
+                .await
+                .is_err()
+        );
+        drop(first);
+        drop(wide.await.unwrap());
+        narrow.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_window_never_holds_more_than_its_limit() {
+        let gate = gate(100, Some((50, 10)));
+        let start = Instant::now();
+        let mut times = Vec::new();
+        for _ in 0..170 {
+            drop(gate.enter(1, 1, 0).await);
+            times.push(Instant::now().duration_since(start));
+        }
+        for (i, t) in times.iter().enumerate() {
+            let within = times[..i]
+                .iter()
+                .filter(|u| *t - **u < Duration::from_secs(10))
+                .count();
+            assert!(within < 50, "{within} before number {i}");
+        }
+        // And it is not needlessly slow: 3 full windows and a bit.
+        assert!(times[169] < Duration::from_secs(40), "{:?}", times[169]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fence_holds_all_and_halves_concurrency() {
+        let gate = gate(4, None);
+        gate.throttled(Duration::from_secs(30));
+        let start = Instant::now();
+        let _a = gate.enter(1, 1, 0).await;
+        assert!(start.elapsed() >= Duration::from_secs(30));
+        let _b = gate.enter(1, 1, 0).await;
+        assert!(
+            tokio::time::timeout(Duration::from_secs(5), gate.enter(1, 1, 0))
+                .await
+                .is_err()
+        );
+        // Clean minutes bring it back.
+        drop(_a);
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        drop(_b);
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(gate.enter(1, 1, 0).await);
+        }
+    }
+}
