@@ -121,7 +121,7 @@ impl Client {
             drop(permit);
 
             let (error, wait) = match attempt {
-                Attempt::Answered(answer) if answer.status < 400 => {
+                Attempt::Answered(answer) if is_success(call, &answer) => {
                     self.settle(gate.as_deref(), call, &answer);
                     match check(&answer) {
                         Ok(()) => return Ok(answer),
@@ -423,6 +423,11 @@ pub(crate) fn refusal(call: &Call, answer: &Answer) -> GraphError {
         error = error.with_class(ErrorClass::Denied);
     }
     error
+}
+
+/// A batch with a throttled part may answer 424 as a whole, with all the parts' answers in it.
+fn is_success(call: &Call, answer: &Answer) -> bool {
+    answer.status < 400 || (answer.status == 424 && call.route == super::batch::BATCH_ROUTE)
 }
 
 /// Whether this says "slow down" rather than "trouble".

@@ -19,13 +19,16 @@ pub(super) async fn token(
     resource: &str,
 ) -> Result<(SecretString, Duration), GraphError> {
     let base = endpoint.unwrap_or(IMDS).trim_end_matches('/');
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("api-version", "2018-02-01");
-    query.append_pair("resource", &format!("{resource}/"));
-    if let Some(id) = client_id {
-        query.append_pair("client_id", id);
-    }
-    let url = format!("{base}/metadata/identity/oauth2/token?{}", query.finish());
+    let query = {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("api-version", "2018-02-01");
+        query.append_pair("resource", &format!("{resource}/"));
+        if let Some(id) = client_id {
+            query.append_pair("client_id", id);
+        }
+        query.finish()
+    };
+    let url = format!("{base}/metadata/identity/oauth2/token?{query}");
     let (status, body, retry_after) =
         exchange(http.get(&url).header("metadata", "true"), ROUTE, base).await?;
     match status {

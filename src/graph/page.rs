@@ -1,0 +1,84 @@
+//! Collections that come in pages.
+
+use serde_json::Value;
+use url::Url;
+
+use super::call::Call;
+use super::client::Client;
+use super::error::{ErrorClass, GraphError};
+
+/// One page of a collection. A page may be empty and still have a successor.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    pub value: Vec<Value>,
+    /// `@odata.nextLink`: there is more. Verbatim.
+    pub next: Option<String>,
+    /// `@odata.deltaLink`: the round is complete. Verbatim.
+    pub delta: Option<String>,
+}
+
+impl Client {
+    /// One page. Links in it are checked: one that leads away from Graph is an error now, before
+    /// anybody stores it.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn page(&self, call: &Call) -> Result<Listing, GraphError> {
+        let mut body = self.json(call).await?;
+        let value = match body["value"].take() {
+            Value::Array(value) => value,
+            _ => {
+                return Err(GraphError::local(
+                    ErrorClass::Network,
+                    call.label(),
+                    "the answer is not a collection",
+                ));
+            }
+        };
+        let link = |name: &str| -> Result<Option<String>, GraphError> {
+            let Some(link) = body[name].as_str().filter(|l| !l.is_empty()) else {
+                return Ok(None);
+            };
+            match Url::parse(link) {
+                Ok(url) if self.endpoints().is_graph(&url) => Ok(Some(link.to_owned())),
+                _ => Err(GraphError::local(
+                    ErrorClass::Ours,
+                    call.label(),
+                    format!("{name} of the answer leads away from Graph: it is not followed"),
+                )),
+            }
+        };
+        let (next, delta) = (link("@odata.nextLink")?, link("@odata.deltaLink")?);
+        Ok(Listing { value, next, delta })
+    }
+
+    /// All pages of a collection, `at_most` objects of it. Headers of `call` go on every page.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; `TooLarge` beyond `at_most`.
+    pub async fn pages(&self, call: Call, at_most: usize) -> Result<Vec<Value>, GraphError> {
+        let mut all = Vec::new();
+        let mut call = call;
+        // An endless chain of empty pages ends here.
+        for _ in 0..100_000 {
+            let page = self.page(&call).await?;
+            all.extend(page.value);
+            if all.len() > at_most {
+                return Err(GraphError::local(
+                    ErrorClass::TooLarge,
+                    call.label(),
+                    format!("more than {at_most} objects"),
+                ));
+            }
+            match page.next {
+                Some(next) => call.target = super::call::Target::Link(next),
+                None => return Ok(all),
+            }
+        }
+        Err(GraphError::local(
+            ErrorClass::Ours,
+            call.label(),
+            "the pages never end",
+        ))
+    }
+}
