@@ -6,6 +6,7 @@
 
 pub mod format;
 pub mod graph;
+pub mod local;
 pub mod repo;
 pub mod restore;
 pub mod sync;

@@ -1,1 +1,5 @@
-//! (module docs)
+//! restore
+pub mod errno;
+pub mod policy;
+pub mod spool;
+pub mod target;
