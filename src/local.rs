@@ -93,8 +93,13 @@ impl Table {
         }
     }
 
-    const ALL: [Table; 5] =
-        [Table::Journal, Table::Schedule, Table::Cursors, Table::Listing, Table::Counters];
+    const ALL: [Table; 5] = [
+        Table::Journal,
+        Table::Schedule,
+        Table::Cursors,
+        Table::Listing,
+        Table::Counters,
+    ];
 }
 
 /// The local state of one host. Clones share it; the last one to go closes it.
@@ -117,7 +122,10 @@ impl LocalState {
     ///
     /// Blocking; reads everything that is in the database once, to find damage now and not later.
     pub fn open(dir: &Path) -> Result<LocalState, LocalError> {
-        let folder = |source| LocalError::Folder { dir: dir.to_owned(), source };
+        let folder = |source| LocalError::Folder {
+            dir: dir.to_owned(),
+            source,
+        };
         fs::create_dir_all(dir).map_err(folder)?;
         let lock = File::options()
             .create(true)
@@ -128,15 +136,22 @@ impl LocalState {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(LocalError::Busy { dir: dir.to_owned() });
+                return Err(LocalError::Busy {
+                    dir: dir.to_owned(),
+                });
             }
             Err(e) => return Err(folder(e.into())),
         }
         let db_dir = dir.join("db");
         match open_checked(&db_dir) {
-            Ok((db, trees)) => {
-                Ok(LocalState { inner: Arc::new(Inner { trees, db, rebuilt: false, _lock: lock }) })
-            }
+            Ok((db, trees)) => Ok(LocalState {
+                inner: Arc::new(Inner {
+                    trees,
+                    db,
+                    rebuilt: false,
+                    _lock: lock,
+                }),
+            }),
             Err(reason) => {
                 let aside = dir.join("db.broken");
                 tracing::warn!(
@@ -152,7 +167,14 @@ impl LocalState {
                 fs::rename(&db_dir, &aside).map_err(folder)?;
                 let (db, trees) =
                     open_checked(&db_dir).map_err(|reason| LocalError::Failed { reason })?;
-                Ok(LocalState { inner: Arc::new(Inner { trees, db, rebuilt: true, _lock: lock }) })
+                Ok(LocalState {
+                    inner: Arc::new(Inner {
+                        trees,
+                        db,
+                        rebuilt: true,
+                        _lock: lock,
+                    }),
+                })
             }
         }
     }
@@ -184,7 +206,9 @@ impl LocalState {
         table: Table,
         key: &[u8],
     ) -> Result<Option<T>, LocalError> {
-        Ok(self.get(table, key)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+        Ok(self
+            .get(table, key)?
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Writes a value as JSON.
@@ -194,8 +218,9 @@ impl LocalState {
         key: &[u8],
         value: &T,
     ) -> Result<(), LocalError> {
-        let bytes = serde_json::to_vec(value)
-            .map_err(|e| LocalError::Failed { reason: format!("cannot write as JSON: {e}") })?;
+        let bytes = serde_json::to_vec(value).map_err(|e| LocalError::Failed {
+            reason: format!("cannot write as JSON: {e}"),
+        })?;
         self.put(table, key, &bytes)
     }
 
@@ -225,7 +250,9 @@ impl LocalState {
     /// Every entry of a table, in key order. For tables that are small by nature.
     pub fn all(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, LocalError> {
         self.run(table, |tree| {
-            tree.iter().map(|kv| kv.map(|(k, v)| (k.to_vec(), v.to_vec()))).collect()
+            tree.iter()
+                .map(|kv| kv.map(|(k, v)| (k.to_vec(), v.to_vec())))
+                .collect()
         })
     }
 
@@ -267,7 +294,9 @@ impl LocalState {
 }
 
 fn number(bytes: Option<&[u8]>) -> u64 {
-    bytes.and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes)
+    bytes
+        .and_then(|b| b.try_into().ok())
+        .map_or(0, u64::from_be_bytes)
 }
 
 fn check_size(value: &[u8]) -> Result<(), LocalError> {
@@ -281,8 +310,12 @@ fn check_size(value: &[u8]) -> Result<(), LocalError> {
 fn guard<T>(op: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, LocalError> {
     match catch_unwind(AssertUnwindSafe(op)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(e)) => Err(LocalError::Failed { reason: e.to_string() }),
-        Err(panic) => Err(LocalError::Failed { reason: panic_text(&*panic) }),
+        Ok(Err(e)) => Err(LocalError::Failed {
+            reason: e.to_string(),
+        }),
+        Err(panic) => Err(LocalError::Failed {
+            reason: panic_text(&*panic),
+        }),
     }
 }
 
@@ -335,7 +368,9 @@ fn open_checked(dir: &Path) -> Result<(sled::Db, [sled::Tree; 5]), String> {
 
 /// Seconds since 1970. A clock before that counts as 1970.
 pub(crate) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs() as i64)
 }
 
 #[cfg(test)]
@@ -348,11 +383,12 @@ mod tests {
         {
             let state = LocalState::open(dir.path()).unwrap();
             state.put(Table::Journal, b"a", b"1").unwrap();
-            state.apply(
-                Table::Schedule,
-                (0..1000u32).map(|i| (i.to_be_bytes().to_vec(), Some(vec![7; 10]))),
-            )
-            .unwrap();
+            state
+                .apply(
+                    Table::Schedule,
+                    (0..1000u32).map(|i| (i.to_be_bytes().to_vec(), Some(vec![7; 10]))),
+                )
+                .unwrap();
             assert_eq!(state.count("restored", 2).unwrap(), 2);
             assert_eq!(state.count("restored", 3).unwrap(), 5);
             state.flush().unwrap();
@@ -368,7 +404,10 @@ mod tests {
     fn one_process_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let _state = LocalState::open(dir.path()).unwrap();
-        assert!(matches!(LocalState::open(dir.path()), Err(LocalError::Busy { .. })));
+        assert!(matches!(
+            LocalState::open(dir.path()),
+            Err(LocalError::Busy { .. })
+        ));
     }
 
     #[test]
@@ -394,7 +433,12 @@ mod tests {
             ("cut", |db| {
                 for file in files(db) {
                     let len = fs::metadata(&file).unwrap().len();
-                    File::options().write(true).open(&file).unwrap().set_len(len / 2).unwrap();
+                    File::options()
+                        .write(true)
+                        .open(&file)
+                        .unwrap()
+                        .set_len(len / 2)
+                        .unwrap();
                 }
             }),
             ("replaced by a file", |db| {
@@ -412,7 +456,9 @@ mod tests {
             {
                 let state = LocalState::open(dir.path()).unwrap();
                 for i in 0..500u32 {
-                    state.put(Table::Journal, &i.to_be_bytes(), &[1; 300]).unwrap();
+                    state
+                        .put(Table::Journal, &i.to_be_bytes(), &[1; 300])
+                        .unwrap();
                 }
                 state.flush().unwrap();
             }
@@ -424,7 +470,11 @@ mod tests {
             state.flush().unwrap();
             drop(state);
             let state = LocalState::open(dir.path()).unwrap();
-            assert_eq!(state.get(Table::Journal, b"new").unwrap().unwrap(), b"1", "{name}");
+            assert_eq!(
+                state.get(Table::Journal, b"new").unwrap().unwrap(),
+                b"1",
+                "{name}"
+            );
         }
     }
 

@@ -67,6 +67,31 @@ impl Code {
         .raw_os_error()
     }
 
+    /// The kind behind a number that was written down; EIO for one that is none of ours.
+    pub fn of_errno(errno: i32) -> Code {
+        Code::ALL
+            .into_iter()
+            .find(|code| code.errno() == errno)
+            .unwrap_or(Code::Io)
+    }
+
+    const ALL: [Code; 14] = [
+        Code::Denied,
+        Code::ReadOnly,
+        Code::NotPermitted,
+        Code::Quota,
+        Code::NoSpace,
+        Code::Exists,
+        Code::NotFound,
+        Code::Invalid,
+        Code::NameTooLong,
+        Code::TooLarge,
+        Code::IsFolder,
+        Code::NotFolder,
+        Code::Unsupported,
+        Code::Io,
+    ];
+
     fn of_class(class: ErrorClass) -> Code {
         match class {
             ErrorClass::Denied | ErrorClass::Auth => Code::Denied,
@@ -116,12 +141,20 @@ impl fmt::Display for RestoreError {
 impl RestoreError {
     /// A refusal that stays one until something changes.
     pub fn new(code: Code, reason: impl Into<String>) -> RestoreError {
-        RestoreError { errno: code.errno(), code, reason: reason.into(), temporary: false }
+        RestoreError {
+            errno: code.errno(),
+            code,
+            reason: reason.into(),
+            temporary: false,
+        }
     }
 
     /// A failure that may go away by itself.
     pub fn temporary(reason: impl Into<String>) -> RestoreError {
-        RestoreError { temporary: true, ..RestoreError::new(Code::Io, reason) }
+        RestoreError {
+            temporary: true,
+            ..RestoreError::new(Code::Io, reason)
+        }
     }
 
     /// A failure of this machine's disk.
@@ -139,7 +172,10 @@ impl RestoreError {
 impl From<GraphError> for RestoreError {
     fn from(e: GraphError) -> RestoreError {
         let code = Code::of_class(e.class);
-        RestoreError { temporary: e.class.is_temporary(), ..RestoreError::new(code, e.to_string()) }
+        RestoreError {
+            temporary: e.class.is_temporary(),
+            ..RestoreError::new(code, e.to_string())
+        }
     }
 }
 
@@ -175,10 +211,16 @@ mod tests {
             (ErrorClass::Network, Errno::IO, true),
         ] {
             let e = RestoreError::from(GraphError::local(class, "POST /x", "said so"));
-            assert_eq!((e.errno, e.temporary), (errno.raw_os_error(), temporary), "{class:?}");
+            assert_eq!(
+                (e.errno, e.temporary),
+                (errno.raw_os_error(), temporary),
+                "{class:?}"
+            );
             assert!(e.reason.contains("said so"));
         }
-        let e = RestoreError::from(PushError::Exists { name: "a".to_owned() });
+        let e = RestoreError::from(PushError::Exists {
+            name: "a".to_owned(),
+        });
         assert_eq!(e.errno, Errno::EXIST.raw_os_error());
         let full = io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error());
         assert_eq!(RestoreError::local("spool", &full).code, Code::NoSpace);

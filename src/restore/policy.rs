@@ -42,10 +42,19 @@ pub struct Policy {
 
 /// The policy components there are, with what each does: what a directory listing or a message shows.
 pub const COMPONENTS: [(&str, &str); 4] = [
-    ("@skip", "an item that is there already is left alone (EEXIST)"),
+    (
+        "@skip",
+        "an item that is there already is left alone (EEXIST)",
+    ),
     ("@overwrite", "an item that is there already is replaced"),
-    ("@keep-both", "another item is made beside the one that is there"),
-    ("@queued", "close() returns when the bytes are safe here; the push follows"),
+    (
+        "@keep-both",
+        "another item is made beside the one that is there",
+    ),
+    (
+        "@queued",
+        "close() returns when the bytes are safe here; the push follows",
+    ),
 ];
 
 impl Policy {
@@ -56,9 +65,17 @@ impl Policy {
     pub fn with(self, component: &str) -> Result<Policy, RestoreError> {
         let conflict = match component {
             "@queued" if self.queued => {
-                return Err(RestoreError::new(Code::Invalid, "@queued is there twice".to_owned()));
+                return Err(RestoreError::new(
+                    Code::Invalid,
+                    "@queued is there twice".to_owned(),
+                ));
             }
-            "@queued" => return Ok(Policy { queued: true, ..self }),
+            "@queued" => {
+                return Ok(Policy {
+                    queued: true,
+                    ..self
+                });
+            }
             "@skip" => Conflict::Skip,
             "@overwrite" => Conflict::Overwrite,
             "@keep-both" => Conflict::KeepBoth,
@@ -81,7 +98,10 @@ impl Policy {
                     word(conflict)
                 ),
             )),
-            None => Ok(Policy { conflict: Some(conflict), ..self }),
+            None => Ok(Policy {
+                conflict: Some(conflict),
+                ..self
+            }),
         }
     }
 }
@@ -105,8 +125,16 @@ mod tests {
 
     #[test]
     fn components_combine_in_any_order() {
-        let a = Policy::default().with("@queued").unwrap().with("@overwrite").unwrap();
-        let b = Policy::default().with("@overwrite").unwrap().with("@queued").unwrap();
+        let a = Policy::default()
+            .with("@queued")
+            .unwrap()
+            .with("@overwrite")
+            .unwrap();
+        let b = Policy::default()
+            .with("@overwrite")
+            .unwrap()
+            .with("@queued")
+            .unwrap();
         assert_eq!(a, b);
         assert_eq!(a.to_string(), "@overwrite/@queued/");
         assert_eq!(Policy::default().to_string(), "");
@@ -120,12 +148,24 @@ mod tests {
             (skip, "@skip"),
             (Policy::default(), "@force"),
             (Policy::default(), "@"),
-            (Policy { queued: true, conflict: None }, "@queued"),
+            (
+                Policy {
+                    queued: true,
+                    conflict: None,
+                },
+                "@queued",
+            ),
         ] {
             let e = policy.with(word).unwrap_err();
             assert_eq!(e.code, Code::Invalid);
         }
-        assert!(Policy::default().with("@force").unwrap_err().reason.contains("@keep-both"));
+        assert!(
+            Policy::default()
+                .with("@force")
+                .unwrap_err()
+                .reason
+                .contains("@keep-both")
+        );
         assert_eq!(parse_conflict("keep-both").unwrap(), Conflict::KeepBoth);
         assert!(parse_conflict("both").is_err());
     }

@@ -125,14 +125,20 @@ impl Spool {
     /// A ticket that cannot be read (a disk error, a newer layout) is left alone, with a warning.
     pub fn open(dir: &Path) -> io::Result<(Arc<Spool>, Vec<Ticket>)> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let spool = Spool { dir: dir.to_owned() };
+        let spool = Spool {
+            dir: dir.to_owned(),
+        };
         let mut tickets = Vec::new();
         let mut files = Vec::new();
         for entry in fs::read_dir(dir)? {
             let name = entry?.file_name();
             let Some(name) = name.to_str() else { continue };
-            let Some((stem, kind)) = name.split_once('.') else { continue };
-            let Ok(id) = Uuid::parse_str(stem) else { continue };
+            let Some((stem, kind)) = name.split_once('.') else {
+                continue;
+            };
+            let Ok(id) = Uuid::parse_str(stem) else {
+                continue;
+            };
             match kind {
                 "json" => match spool.read(id) {
                     Ok(ticket) => tickets.push(ticket),
@@ -158,8 +164,12 @@ impl Spool {
     pub fn create(self: &Arc<Self>, target: TargetPath) -> io::Result<SpoolFile> {
         let id = Uuid::new_v4();
         let path = self.data_path(id);
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
         Ok(SpoolFile {
             id,
             target,
@@ -183,7 +193,9 @@ impl Spool {
     /// The ticket of a push.
     pub fn read(&self, id: Uuid) -> io::Result<Ticket> {
         let mut bytes = Vec::new();
-        File::open(self.ticket_path(id))?.take(MAX_TICKET).read_to_end(&mut bytes)?;
+        File::open(self.ticket_path(id))?
+            .take(MAX_TICKET)
+            .read_to_end(&mut bytes)?;
         let ticket: Ticket = serde_json::from_slice(&bytes)?;
         if ticket.version != Ticket::VERSION {
             return Err(io::Error::other(format!(
@@ -192,7 +204,9 @@ impl Spool {
             )));
         }
         if ticket.id != id {
-            return Err(io::Error::other("the name of the file is not that of the ticket"));
+            return Err(io::Error::other(
+                "the name of the file is not that of the ticket",
+            ));
         }
         Ok(ticket)
     }
@@ -200,8 +214,12 @@ impl Spool {
     /// Writes a ticket; it is durable on return.
     pub fn write(&self, ticket: &Ticket) -> io::Result<()> {
         let aside = self.dir.join(format!("{}.new", ticket.id));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&aside)?;
         io::Write::write_all(&mut file, &serde_json::to_vec_pretty(ticket)?)?;
         file.sync_all()?;
         drop(file);
@@ -379,7 +397,11 @@ pub(super) mod tests {
         closed.write_at(0, b"abc").unwrap();
         let mut t = ticket("bob/Mail/x.eml");
         t.id = closed.id();
-        t.state = State::Failed { errno: 5, reason: "because".to_owned(), at: 9 };
+        t.state = State::Failed {
+            errno: 5,
+            reason: "because".to_owned(),
+            at: 9,
+        };
         spool.write(&t).unwrap();
         closed.keep();
 
@@ -392,13 +414,21 @@ pub(super) mod tests {
         let killed_path = killed.path();
         killed.keep();
         fs::write(dir.path().join(format!("{}.new", Uuid::new_v4())), b"{").unwrap();
-        fs::write(dir.path().join(format!("{}.json", Uuid::new_v4())), b"not json").unwrap();
+        fs::write(
+            dir.path().join(format!("{}.json", Uuid::new_v4())),
+            b"not json",
+        )
+        .unwrap();
 
         let (spool, found) = Spool::open(dir.path()).unwrap();
         assert_eq!(found, [t.clone()]);
         assert_eq!(fs::read(spool.data_path(t.id)).unwrap(), b"abc");
         assert!(!killed_path.exists());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "an unreadable ticket stays");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            3,
+            "an unreadable ticket stays"
+        );
         spool.remove(t.id).unwrap();
         spool.remove(t.id).unwrap();
         assert!(Spool::open(dir.path()).unwrap().1.is_empty());
@@ -408,7 +438,9 @@ pub(super) mod tests {
     fn files_behave_as_files() {
         let dir = tempfile::tempdir().unwrap();
         let (spool, _) = Spool::open(dir.path()).unwrap();
-        let file = spool.create(TargetPath::parse("bob/OneDrive/a").unwrap()).unwrap();
+        let file = spool
+            .create(TargetPath::parse("bob/OneDrive/a").unwrap())
+            .unwrap();
         file.write_at(5, b"world").unwrap();
         file.write_at(0, b"hello").unwrap();
         assert_eq!(file.read_at(3, 100).unwrap(), b"loworld");

@@ -43,7 +43,8 @@ impl TargetPath {
                 format!("{path:?} starts with a slash; a target is {SHAPE}"),
             ));
         }
-        path.split('/').try_fold(TargetPath::root(), |at, name| at.child(name))
+        path.split('/')
+            .try_fold(TargetPath::root(), |at, name| at.child(name))
     }
 
     /// The place `name` in this one: a policy, an account, a workload, or an item, by where we are.
@@ -52,7 +53,10 @@ impl TargetPath {
     /// EINVAL that names what is allowed; ENAMETOOLONG.
     pub fn child(&self, name: &str) -> Result<TargetPath, RestoreError> {
         let invalid = |what: &str| {
-            Err(RestoreError::new(Code::Invalid, format!("{what} in a path; a target is {SHAPE}")))
+            Err(RestoreError::new(
+                Code::Invalid,
+                format!("{what} in a path; a target is {SHAPE}"),
+            ))
         };
         match name {
             "" => return invalid("an empty name"),
@@ -66,7 +70,10 @@ impl TargetPath {
         if name.len() > MAX_NAME {
             return Err(RestoreError::new(
                 Code::NameTooLong,
-                format!("a name of {} bytes; at most {MAX_NAME}: {name:?}", name.len()),
+                format!(
+                    "a name of {} bytes; at most {MAX_NAME}: {name:?}",
+                    name.len()
+                ),
             ));
         }
         let mut child = self.clone();
@@ -144,14 +151,17 @@ impl TargetPath {
 fn is_scratch(name: &str) -> bool {
     // rsync: .NAME.XXXXXX
     let rsync = name.starts_with('.')
-        && name.rsplit_once('.').is_some_and(|(head, tail)| {
-            head.len() > 1 && tail.len() == 6 && is_random(tail)
-        });
+        && name
+            .rsplit_once('.')
+            .is_some_and(|(head, tail)| head.len() > 1 && tail.len() == 6 && is_random(tail));
     // vim: .NAME.swp, 4913, NAME~; emacs: .#NAME, #NAME#; glib: .goutputstream-XXXXXX;
     // LibreOffice: .~lock.NAME#; sed -i: sedXXXXXX; rclone, curl, browsers: NAME.partial, NAME.part
     let vim = name.starts_with('.')
-        && [".swp", ".swo", ".swx", ".swpx"].iter().any(|end| name.ends_with(end));
-    let emacs = name.starts_with(".#") || (name.len() > 2 && name.starts_with('#') && name.ends_with('#'));
+        && [".swp", ".swo", ".swx", ".swpx"]
+            .iter()
+            .any(|end| name.ends_with(end));
+    let emacs =
+        name.starts_with(".#") || (name.len() > 2 && name.starts_with('#') && name.ends_with('#'));
     let sed = name.len() == 9 && name.strip_prefix("sed").is_some_and(is_random);
     rsync
         || vim
@@ -168,7 +178,9 @@ fn is_scratch(name: &str) -> bool {
 /// What mkstemp makes: a word in plain lower case is more likely a person's.
 fn is_random(word: &str) -> bool {
     word.bytes().all(|b| b.is_ascii_alphanumeric())
-        && word.bytes().any(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        && word
+            .bytes()
+            .any(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
 /// The shape of a target, for messages.
@@ -198,7 +210,8 @@ mod tests {
 
     #[test]
     fn reads_every_part() {
-        let t = TargetPath::parse("@overwrite/@queued/bob@contoso.com/Mail/From Alice/x.eml/").unwrap();
+        let t =
+            TargetPath::parse("@overwrite/@queued/bob@contoso.com/Mail/From Alice/x.eml/").unwrap();
         assert_eq!(t.policy().conflict, Some(Conflict::Overwrite));
         assert!(t.policy().queued);
         assert_eq!(t.account(), Some("bob@contoso.com"));
@@ -206,10 +219,16 @@ mod tests {
         assert_eq!(t.path(), ["From Alice", "x.eml"]);
         assert_eq!(t.folder(), ["From Alice"]);
         assert_eq!(t.name(), Some("x.eml"));
-        assert_eq!(t.parent().unwrap().to_string(), "@overwrite/@queued/bob@contoso.com/Mail/From Alice");
+        assert_eq!(
+            t.parent().unwrap().to_string(),
+            "@overwrite/@queued/bob@contoso.com/Mail/From Alice"
+        );
 
         let t = TargetPath::parse("bob@contoso.com/Mail").unwrap();
-        assert_eq!((t.workload(), t.path().len(), t.name()), (Some("Mail"), 0, None));
+        assert_eq!(
+            (t.workload(), t.path().len(), t.name()),
+            (Some("Mail"), 0, None)
+        );
         assert!(TargetPath::parse("@queued").unwrap().is_root());
         assert!(TargetPath::parse("").unwrap().parent().is_none());
     }
@@ -236,12 +255,21 @@ mod tests {
         ] {
             let e = TargetPath::parse(path).unwrap_err();
             assert_eq!(e.code, Code::Invalid, "{path:?}: {e}");
-            assert!(e.reason.contains('@') || e.reason.contains("account"), "{path:?}: {e}");
+            assert!(
+                e.reason.contains('@') || e.reason.contains("account"),
+                "{path:?}: {e}"
+            );
         }
         let long = format!("bob/Mail/{}", "x".repeat(256));
-        assert_eq!(TargetPath::parse(&long).unwrap_err().code, Code::NameTooLong);
+        assert_eq!(
+            TargetPath::parse(&long).unwrap_err().code,
+            Code::NameTooLong
+        );
         let deep = format!("bob/Mail{}", "/x".repeat(301));
-        assert_eq!(TargetPath::parse(&deep).unwrap_err().code, Code::NameTooLong);
+        assert_eq!(
+            TargetPath::parse(&deep).unwrap_err().code,
+            Code::NameTooLong
+        );
     }
 
     #[test]
@@ -260,7 +288,17 @@ mod tests {
         ] {
             assert!(is_scratch(name), "{name}");
         }
-        for name in [".bashrc", ".gitignore", "a.eml", "sediments", "x.y.abcdef", ".config.backup", ".x", "~", "2026-01-01 0900 x.eml"] {
+        for name in [
+            ".bashrc",
+            ".gitignore",
+            "a.eml",
+            "sediments",
+            "x.y.abcdef",
+            ".config.backup",
+            ".x",
+            "~",
+            "2026-01-01 0900 x.eml",
+        ] {
             assert!(!is_scratch(name), "{name}");
         }
     }

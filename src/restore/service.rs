@@ -1,0 +1,459 @@
+//! The face of restore: what the mount and the command line call. Every call blocks, with a deadline.
+//!
+//! Work runs on the runtime that was handed in; the caller's thread only waits for it. So any thread
+//! may call that is not itself a worker of a runtime, and none waits for longer than it said.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+use super::errno::{Code, RestoreError};
+use super::journal::{Journal, QueueItem};
+use super::listing::{FolderKey, Listings};
+use super::log::RestoreLog;
+use super::place::{Directory, Place, Places};
+use super::policy::Conflict;
+use super::push::Pusher;
+use super::recognise::Recognise;
+use super::spool::{Spool, SpoolFile};
+use super::target::TargetPath;
+use crate::local::{LocalState, now};
+use crate::workload::{LiveEntry, Pushed, Workload};
+
+/// A listing or a new folder takes at most this long; a folder of a million messages is a thousand pages.
+const CALL: Duration = Duration::from_secs(180);
+/// Lines of `restore/.queue`.
+const QUEUE_LINES: usize = 10_000;
+
+/// What a service works with.
+pub struct ServiceConfig {
+    /// What can be restored, in the order it is listed. They use the restore identity.
+    pub workloads: Vec<Arc<dyn Workload>>,
+    /// Who knows the accounts.
+    pub directory: Arc<dyn Directory>,
+    /// Why nothing may be written (`None`: it may).
+    pub read_only: Option<String>,
+    /// Knows what a snapshot knows about bytes. Without it everything is restored as a plain file.
+    pub recogniser: Option<Arc<dyn Recognise>>,
+    /// Folder for the spool and the log; this service's alone.
+    pub local: PathBuf,
+    /// The local state.
+    pub state: LocalState,
+    /// Where the work runs: multithreaded.
+    pub runtime: Handle,
+    /// What happens when the target exists and the path does not say.
+    pub conflict: Conflict,
+    /// Pushes at a time for one mailbox. Exchange allows 4 requests.
+    pub per_mailbox: usize,
+}
+
+/// What became of a file that was handed over.
+#[derive(Debug, Clone)]
+pub enum Receipt {
+    /// Microsoft 365 has it.
+    Confirmed(Pushed),
+    /// The bytes are safe here; the push follows. [`Service::wait`] waits for it.
+    Queued(Uuid),
+}
+
+/// The restore service. Clones share it.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pusher: Arc<Pusher>,
+    spool: Arc<Spool>,
+    read_only: Option<String>,
+    runtime: Handle,
+}
+
+impl Service {
+    /// Starts the service: takes up what an earlier one left in the spool, and works on it in the
+    /// background. Blocking (reads the spool); not on a worker of a runtime.
+    ///
+    /// # Errors
+    /// When the local folder can't be used.
+    pub fn start(config: ServiceConfig) -> Result<Service, RestoreError> {
+        let local = |e: &std::io::Error| {
+            RestoreError::local(format!("the restore folder {}", config.local.display()), e)
+        };
+        std::fs::create_dir_all(&config.local).map_err(|e| local(&e))?;
+        let (spool, tickets) = Spool::open(&config.local.join("spool")).map_err(|e| local(&e))?;
+        let log = RestoreLog::open(&config.local);
+        let (journal, open) = Journal::open(Arc::clone(&spool), config.state.clone(), tickets)
+            .map_err(|e| local(&e))?;
+        let pusher = Arc::new(Pusher::new(
+            Places::new(Arc::clone(&config.directory), config.workloads.clone()),
+            journal,
+            Listings::default(),
+            log,
+            config.recogniser.clone(),
+            config.conflict,
+            config.per_mailbox,
+            config.runtime.clone(),
+        ));
+        // Without an identity that may write nothing can be found out or done; it waits for one.
+        if config.read_only.is_none() {
+            Arc::clone(&pusher).recover(open);
+        }
+        Ok(Service {
+            inner: Arc::new(Inner {
+                pusher,
+                spool,
+                read_only: config.read_only,
+                runtime: config.runtime,
+            }),
+        })
+    }
+
+    /// Whether anything may be written.
+    ///
+    /// # Errors
+    /// EROFS, with the reason.
+    pub fn writable(&self) -> Result<(), RestoreError> {
+        match &self.inner.read_only {
+            Some(reason) => Err(RestoreError::new(Code::ReadOnly, reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The names of the accounts.
+    ///
+    /// # Errors
+    /// When they were never known and can't be asked for now.
+    pub fn accounts(&self) -> Result<Vec<String>, RestoreError> {
+        let pusher = Arc::clone(&self.inner.pusher);
+        self.wait_for(CALL, async move {
+            Ok(pusher
+                .places
+                .accounts()
+                .await?
+                .iter()
+                .map(|a| a.upn.clone())
+                .collect())
+        })
+    }
+
+    /// What is in a place now: accounts, workloads, or what is live in a folder.
+    ///
+    /// # Errors
+    /// ENOENT for a place that is not there; what the service says.
+    pub fn list(&self, target: &TargetPath) -> Result<Arc<Vec<LiveEntry>>, RestoreError> {
+        let (pusher, target) = (Arc::clone(&self.inner.pusher), target.clone());
+        self.wait_for(CALL, async move { list(&pusher, &target).await })
+    }
+
+    /// What is at a place now; `None` when nothing is.
+    ///
+    /// # Errors
+    /// ENOENT when the folder it would be in is not there; what the service says.
+    pub fn lookup(&self, target: &TargetPath) -> Result<Option<LiveEntry>, RestoreError> {
+        let (pusher, target) = (Arc::clone(&self.inner.pusher), target.clone());
+        self.wait_for(CALL, async move { lookup(&pusher, &target).await })
+    }
+
+    /// Makes a folder.
+    ///
+    /// # Errors
+    /// EEXIST when something of that name is there; ENOENT when its parent is not.
+    pub fn mkdir(&self, target: &TargetPath) -> Result<LiveEntry, RestoreError> {
+        self.writable()?;
+        let (pusher, target) = (Arc::clone(&self.inner.pusher), target.clone());
+        self.wait_for(CALL, async move {
+            if lookup(&pusher, &target).await?.is_some() {
+                return Err(RestoreError::new(
+                    Code::Exists,
+                    format!("{target} is there already"),
+                ));
+            }
+            pusher.make_folder(&target).await
+        })
+    }
+
+    /// A new private file for what goes to `target`.
+    ///
+    /// # Errors
+    /// EROFS; EEXIST when the policy is skip and something is there; EISDIR when a folder is; ENOENT
+    /// when there is no such folder, account or workload.
+    pub fn create(&self, target: &TargetPath) -> Result<SpoolFile, RestoreError> {
+        self.writable()?;
+        let (pusher, at) = (Arc::clone(&self.inner.pusher), target.clone());
+        self.wait_for(CALL, async move { check_target(&pusher, &at).await })?;
+        self.spool_file(target)
+    }
+
+    /// A new private file, with no question asked: what is wrong with the target shows at the push.
+    pub(super) fn spool_file(&self, target: &TargetPath) -> Result<SpoolFile, RestoreError> {
+        self.inner
+            .spool
+            .create(target.clone())
+            .map_err(|e| RestoreError::local("cannot make a file in the restore spool", &e))
+    }
+
+    /// Hands a complete file over: what `close()` does. Returns when Microsoft 365 has confirmed it, or,
+    /// with `@queued`, when the bytes are safe here.
+    ///
+    /// `deadline` is for silence, not for the whole: a large upload may take as long as it moves. When it
+    /// passes, the answer is EIO and the push is brought to its end in the background; writing the same
+    /// bytes to the same place again joins it.
+    ///
+    /// # Errors
+    /// What the program that wrote the file gets from `close()`. It is in the log too.
+    pub fn push(&self, file: SpoolFile, deadline: Duration) -> Result<Receipt, RestoreError> {
+        self.writable()?;
+        let pusher = Arc::clone(&self.inner.pusher);
+        let target = file.target().clone();
+        let (send, receive) = mpsc::sync_channel(1);
+        self.inner.runtime.spawn(async move {
+            // The waiting side may have gone.
+            let _ = send.send(pusher.submit(file).await);
+        });
+        // Hashing and recognising a large file takes its time; the disk does not fall silent.
+        let submitted = receive.recv_timeout(deadline.max(Duration::from_secs(60)) * 30);
+        match submitted {
+            Ok(Ok(pending)) if target.policy().queued => Ok(Receipt::Queued(pending.id)),
+            Ok(Ok(pending)) => pending.wait(deadline).map(Receipt::Confirmed),
+            Ok(Err(e)) => Err(e),
+            Err(_) => Err(RestoreError::new(
+                Code::Io,
+                format!("{target}: reading the spooled file did not end"),
+            )),
+        }
+    }
+
+    /// Drops a file without a push.
+    pub fn discard(&self, file: SpoolFile) {
+        drop(file);
+    }
+
+    /// What waits, is on its way, or was refused, oldest first; the first 10,000.
+    pub fn queue(&self) -> Vec<QueueItem> {
+        self.inner.pusher.journal.queue(QUEUE_LINES)
+    }
+
+    /// `restore/.queue` as text: a line for each, tab separated.
+    pub fn queue_text(&self) -> String {
+        self.queue().iter().map(queue_line).collect()
+    }
+
+    /// Waits for a queued push: what `fsync` does. One that is over already counts as done.
+    ///
+    /// # Errors
+    /// Its refusal; EIO when it is not done in time.
+    pub fn wait(&self, id: Uuid, deadline: Duration) -> Result<(), RestoreError> {
+        match self.inner.pusher.pending(id) {
+            Some(pending) => pending.wait(deadline).map(drop),
+            None => self.inner.pusher.refusal(id).map_or(Ok(()), Err),
+        }
+    }
+
+    /// The last lines of the log.
+    pub fn log_text(&self) -> String {
+        self.inner.pusher.log.text()
+    }
+
+    /// Why the last restore to this place failed: `user.tenantfs.error`.
+    pub fn last_error(&self, target: &TargetPath) -> Option<String> {
+        self.inner.pusher.log.last_error(&target.to_string())
+    }
+
+    /// Tries everything again that was refused. Returns how many.
+    ///
+    /// # Errors
+    /// When the spool can't be read.
+    pub fn retry_failed(&self) -> Result<usize, RestoreError> {
+        self.writable()?;
+        self.inner.pusher.retry_failed()
+    }
+
+    /// Takes no more from the queue and waits for what is on its way. What is not done then is taken up
+    /// by the next start. Returns whether all was done in time.
+    pub fn stop(&self, deadline: Duration) -> bool {
+        self.inner.pusher.stop(deadline)
+    }
+
+    pub(super) fn pusher(&self) -> &Arc<Pusher> {
+        &self.inner.pusher
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
+    /// Runs work on the runtime and waits for it, so long.
+    pub(super) fn wait_for<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<T, RestoreError>> + Send + 'static,
+    ) -> Result<T, RestoreError> {
+        let (send, receive) = mpsc::sync_channel(1);
+        let task = self.inner.runtime.spawn(async move {
+            let _ = send.send(work.await);
+        });
+        receive.recv_timeout(deadline).unwrap_or_else(|_| {
+            task.abort();
+            Err(RestoreError::temporary(format!(
+                "Microsoft 365 did not answer within {} s",
+                deadline.as_secs()
+            )))
+        })
+    }
+}
+
+/// What is in a place now.
+pub(super) async fn list(
+    pusher: &Pusher,
+    target: &TargetPath,
+) -> Result<Arc<Vec<LiveEntry>>, RestoreError> {
+    let Some(name) = target.account() else {
+        let accounts = pusher.places.accounts().await?;
+        return Ok(Arc::new(
+            accounts.iter().map(|a| folder(&a.upn, &a.id)).collect(),
+        ));
+    };
+    if target.workload().is_none() {
+        pusher.places.account(name).await?;
+        let folders = pusher
+            .places
+            .workloads()
+            .iter()
+            .map(|w| folder(w.folder(), w.name()));
+        return Ok(Arc::new(folders.collect()));
+    }
+    let place = pusher.places.resolve(target).await?;
+    list_place(pusher, &place)
+        .await
+        .map_err(|e| e.about(target))
+}
+
+pub(super) async fn list_place(
+    pusher: &Pusher,
+    place: &Place,
+) -> Result<Arc<Vec<LiveEntry>>, RestoreError> {
+    let key = folder_key(place, &place.path);
+    if let Some(known) = pusher.listings.get(&key) {
+        return Ok(known);
+    }
+    let asked = Instant::now();
+    let entries = place.workload.list(&place.account, &place.path).await?;
+    Ok(pusher.listings.put(key, entries, asked))
+}
+
+/// What is at a place now.
+pub(super) async fn lookup(
+    pusher: &Pusher,
+    target: &TargetPath,
+) -> Result<Option<LiveEntry>, RestoreError> {
+    let Some(account) = target.account() else {
+        return Ok(Some(folder("restore", "")));
+    };
+    let Some(workload) = target.workload() else {
+        return match pusher.places.account(account).await {
+            // As it was written: a shell that asks for Bob@contoso.com gets it.
+            Ok(a) => Ok(Some(folder(account, &a.id))),
+            Err(e) if e.code == Code::NotFound => Ok(None),
+            Err(e) => Err(e),
+        };
+    };
+    if target.path().is_empty() {
+        pusher.places.account(account).await?;
+        return match pusher.places.workload(workload) {
+            Ok(w) => Ok(Some(folder(w.folder(), w.name()))),
+            Err(_) => Ok(None),
+        };
+    }
+    let mut place = pusher.places.resolve(target).await?;
+    let Some(name) = place.path.pop() else {
+        return Ok(None);
+    };
+    let key = folder_key(&place, &place.path);
+    if let Some(known) = pusher.listings.lookup(&key, &name) {
+        return Ok(known);
+    }
+    list_place(pusher, &place)
+        .await
+        .map_err(|e| e.about(target))?;
+    Ok(pusher.listings.lookup(&key, &name).flatten())
+}
+
+/// Whether something may be written to `target`, as far as can be known before.
+pub(super) async fn check_target(pusher: &Pusher, target: &TargetPath) -> Result<(), RestoreError> {
+    if target.path().is_empty() {
+        return Err(RestoreError::new(
+            Code::NotPermitted,
+            format!(
+                "{target} is no place for a file: restore to ACCOUNT/Mail/... or ACCOUNT/OneDrive/..."
+            ),
+        ));
+    }
+    let conflict = target.policy().conflict.unwrap_or(pusher.conflict);
+    match lookup(pusher, target).await? {
+        Some(live) if live.is_dir => Err(RestoreError::new(
+            Code::IsFolder,
+            format!("{target} is a folder"),
+        )),
+        Some(_) if conflict == Conflict::Skip => Err(exists(target)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn exists(target: &TargetPath) -> RestoreError {
+    RestoreError::new(
+        Code::Exists,
+        format!(
+            "{target} is there already (write below @overwrite/ or @keep-both/ to restore it nevertheless)"
+        ),
+    )
+}
+
+pub(super) fn folder_key(place: &Place, path: &[String]) -> FolderKey {
+    FolderKey {
+        account: place.account.id.clone(),
+        workload: place.workload.name(),
+        path: path.to_vec(),
+    }
+}
+
+fn folder(name: &str, id: &str) -> LiveEntry {
+    LiveEntry {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        is_dir: true,
+        size: 0,
+        mtime: now(),
+        record: serde_json::Value::Null,
+    }
+}
+
+fn queue_line(item: &QueueItem) -> String {
+    let status = match item.status {
+        super::QueueStatus::Waiting => "waiting",
+        super::QueueStatus::Pushing => "pushing",
+        super::QueueStatus::Retrying => "retrying",
+        super::QueueStatus::Failed => "failed",
+    };
+    let reason: String = item
+        .reason
+        .iter()
+        .flat_map(|r| r.chars())
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    format!(
+        "{}\t{status}\t{}\t{}\t{}\t{reason}\n",
+        item.id, item.attempts, item.size, item.target
+    )
+}
+
+/// Opens the local state of a service that has a folder of its own.
+///
+/// # Errors
+/// When another process has it, or the disk fails.
+pub fn open_state(dir: &Path) -> Result<LocalState, RestoreError> {
+    LocalState::open(dir).map_err(|e| RestoreError::new(Code::Io, e.to_string()))
+}
