@@ -1,1 +1,67 @@
-//! (module docs)
+//! Snapshots as Merkle trees: maps, directories, names, collections, views and differences.
+//!
+//! - [`map`]: a sorted map of bytes in the repository, the base of everything here.
+//! - [`entry`] and [`names`]: what a directory has for each name, and what names look like.
+//! - [`editor`]: keeps a [`collection`]'s directories right while its items change in any order.
+//! - [`view`], [`diff`], [`damage`]: reading a snapshot's tree, comparing two, finding what is hit.
+//! - [`state`]: what a snapshot carries besides its tree.
+//!
+//! Everything is synchronous and knows nothing of Graph. All that is read is checked as if it were
+//! hostile: bounded, never a panic.
+
+mod apply;
+mod codec;
+pub mod collection;
+mod cursor;
+pub mod entry;
+pub mod key;
+pub mod map;
+mod mapdiff;
+pub mod names;
+mod node;
+mod nodes;
+pub mod state;
+#[cfg(test)]
+mod testing;
+pub mod view;
+
+pub use collection::CollectionRoot;
+pub use entry::{Entry, EntryKind};
+pub use key::ItemKey;
+pub use map::{Map, MapRoot, Shape};
+pub use mapdiff::{MapChange, MapDiff};
+pub use node::{MAX_KEY, MAX_VALUE};
+pub use nodes::{DEFAULT_CACHE, NodeSink, NodeSource, Nodes};
+
+use crate::repo::RepoError;
+
+/// Why a tree could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// The repository failed.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// Bytes that are authentic but are not what they should be.
+    #[error(
+        "a {what} cannot be read: {why}; run `tenantfs verify --read-data` to see what it hits"
+    )]
+    Corrupt {
+        /// What was being read.
+        what: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A key or value longer than maps take.
+    #[error("a {what} of {size} bytes is too long for a directory, the limit is {limit}")]
+    TooLarge {
+        /// `key` or `value`.
+        what: &'static str,
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The caller broke the rule of [`Map::apply`](map::Map::apply).
+    #[error("edits of a map are not sorted by key; this is a fault of tenantfs, please report it")]
+    Unsorted,
+}

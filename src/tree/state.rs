@@ -1,0 +1,341 @@
+//! What a snapshot carries besides its tree, and how both are put together.
+//!
+//! The state is a map from an account's Graph id to its [`AccountState`] as JSON: which collections
+//! it has, the cursors that belong to exactly these collections, and what could not be captured. It
+//! is committed in the same step as the tree, so a cursor is never ahead of its data.
+
+use super::TreeError;
+use super::collection::CollectionRoot;
+use super::entry::Entry;
+use super::map::{Map, MapRoot, Shape};
+use super::names;
+use super::nodes::{NodeSink, Nodes};
+use super::view::Dir;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One protected account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountState {
+    /// User principal name when last seen.
+    pub upn: String,
+    /// Display name when last seen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub display_name: String,
+    /// The name of its folder in the snapshot, kept while the account keeps its name.
+    pub folder: String,
+    /// When it was first found missing in the tenant, Unix seconds. Its data stays in snapshots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub departed: Option<i64>,
+    /// Workload name (`mail`, `drive`) to its state.
+    #[serde(default)]
+    pub workloads: BTreeMap<String, WorkloadState>,
+}
+
+/// One workload of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadState {
+    /// Its folder below the account's, such as `Mail`.
+    pub folder: String,
+    /// Its items.
+    #[serde(default)]
+    pub collection: CollectionRoot,
+    /// Feed id to JSON: where each delta feed goes on. Shape [`Shape::Hashed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursors: MapRoot,
+    /// Item id to JSON [`FailedItem`]: what is tried again. Shape [`Shape::Hashed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: MapRoot,
+    /// When its collection last changed, Unix seconds: the folder's mtime.
+    #[serde(default)]
+    pub changed: i64,
+}
+
+/// An item that could not be captured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedItem {
+    /// What went wrong, for people.
+    pub reason: String,
+    /// Class of the error, for programs.
+    pub class: String,
+    /// What the item is called, as far as known.
+    #[serde(default)]
+    pub name: String,
+    /// Graph id of its folder, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Last try, Unix seconds.
+    pub last: i64,
+}
+
+/// A map of ids to JSON values: the state itself, cursors, failed items.
+#[derive(Clone)]
+pub struct JsonMap<T> {
+    map: Map,
+    of: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned> JsonMap<T> {
+    /// The map at `root`.
+    pub fn new(nodes: &Nodes, root: MapRoot) -> Self {
+        JsonMap {
+            map: Map::new(nodes, root, Shape::Hashed),
+            of: std::marker::PhantomData,
+        }
+    }
+
+    /// The root to store.
+    pub fn root(&self) -> MapRoot {
+        self.map.root()
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> Result<u64, TreeError> {
+        self.map.len()
+    }
+
+    /// True without entries.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// The value of an id.
+    pub fn get(&self, id: &str) -> Result<Option<T>, TreeError> {
+        self.map
+            .get(id.as_bytes())?
+            .map(|json| parse(&json))
+            .transpose()
+    }
+
+    /// All ids with their values, sorted by id.
+    pub fn iter(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(String, T), TreeError>> + use<T>, TreeError> {
+        Ok(self.map.iter()?.map(|entry| {
+            let (id, json) = entry?;
+            let id = String::from_utf8(id).map_err(|_| TreeError::Corrupt {
+                what: "state",
+                why: "an id is not UTF-8",
+            })?;
+            Ok((id, parse(&json)?))
+        }))
+    }
+
+    /// The map with these values set, or taken out where `None`.
+    pub fn set(
+        &self,
+        out: &mut dyn NodeSink,
+        edits: &BTreeMap<String, Option<T>>,
+    ) -> Result<Self, TreeError> {
+        let mut encoded = Vec::with_capacity(edits.len());
+        for (id, value) in edits {
+            let json = value.as_ref().map(serde_json::to_vec).transpose();
+            let json = json.map_err(|_| TreeError::Corrupt {
+                what: "state",
+                why: "it is no JSON",
+            })?;
+            encoded.push((id.clone().into_bytes(), json));
+        }
+        Ok(JsonMap {
+            map: self.map.apply(out, encoded)?,
+            of: self.of,
+        })
+    }
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, TreeError> {
+    serde_json::from_slice(json).map_err(|_| TreeError::Corrupt {
+        what: "state",
+        why: "it is not the JSON it should be; a newer tenantfs may have written it",
+    })
+}
+
+/// All accounts of a snapshot by Graph id.
+pub type Accounts = JsonMap<AccountState>;
+
+/// The directory of a snapshot, made from the one before by setting the folders of the accounts that
+/// changed: `old_folder` is what the account's folder was called before (`None`: it had none), and
+/// `account` what it is now (`None`: it goes).
+pub fn set_accounts(
+    nodes: &Nodes,
+    out: &mut dyn NodeSink,
+    tree: MapRoot,
+    changes: &[(Option<&str>, Option<&AccountState>)],
+) -> Result<MapRoot, TreeError> {
+    let mut edits: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+    for (old_folder, _) in changes {
+        edits.extend(old_folder.map(|folder| (folder.as_bytes().to_vec(), None)));
+    }
+    for account in changes.iter().filter_map(|(_, account)| *account) {
+        let root = account_dir(nodes, out, account)?;
+        let changed = account
+            .workloads
+            .values()
+            .map(|workload| workload.changed)
+            .max();
+        let entry = Entry::dir(root, changed.unwrap_or(0));
+        edits.insert(
+            account.folder.as_bytes().to_vec(),
+            Some(entry.encode(&account.folder)),
+        );
+    }
+    Ok(Map::new(nodes, tree, Shape::Directory)
+        .apply(out, edits)?
+        .root())
+}
+
+fn account_dir(
+    nodes: &Nodes,
+    out: &mut dyn NodeSink,
+    account: &AccountState,
+) -> Result<MapRoot, TreeError> {
+    let mut edits = BTreeMap::new();
+    for workload in account.workloads.values() {
+        let entry = Entry::dir(workload.collection.dir, workload.changed);
+        edits.insert(
+            workload.folder.as_bytes().to_vec(),
+            Some(entry.encode(&workload.folder)),
+        );
+    }
+    for name in
+        std::iter::once(&account.folder).chain(account.workloads.values().map(|w| &w.folder))
+    {
+        if !names::is_good(name) {
+            return Err(TreeError::Corrupt {
+                what: "state",
+                why: "a folder's name is not one a file can have",
+            });
+        }
+    }
+    Ok(Map::new(nodes, None, Shape::Directory)
+        .apply(out, edits)?
+        .root())
+}
+
+/// The folder of an account in a snapshot's tree.
+pub fn account_folder(
+    nodes: &Nodes,
+    tree: MapRoot,
+    folder: &str,
+) -> Result<Option<Dir>, TreeError> {
+    Ok(Dir::new(nodes, tree)
+        .lookup(folder)?
+        .and_then(|entry| Dir::enter(nodes, &entry)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::testing::TestRepository;
+    use crate::tree::view::{resolve, walk};
+
+    fn account(upn: &str, dir: MapRoot, changed: i64) -> AccountState {
+        let workload = WorkloadState {
+            folder: "Mail".to_owned(),
+            collection: CollectionRoot {
+                dir,
+                ids: dir,
+                detached: None,
+            },
+            changed,
+            ..WorkloadState::default()
+        };
+        AccountState {
+            upn: upn.to_owned(),
+            folder: upn.to_owned(),
+            workloads: BTreeMap::from([("mail".to_owned(), workload)]),
+            ..AccountState::default()
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_put_together_and_read_again() {
+        let test = TestRepository::new();
+        let mut stream = test.writer.stream();
+        let nodes = Nodes::new(&test.repo);
+        let folder = Entry::dir(None, 5);
+        let inbox = Map::new(&nodes, None, Shape::Directory)
+            .apply(
+                &mut stream,
+                [(b"Inbox".to_vec(), Some(folder.encode("Inbox")))],
+            )
+            .unwrap();
+        let alice = account("alice@contoso.com", inbox.root(), 100);
+        let bob = account("bob@contoso.com", None, 200);
+
+        let state = Accounts::new(&nodes, None)
+            .set(
+                &mut stream,
+                &BTreeMap::from([
+                    ("1".to_owned(), Some(alice.clone())),
+                    ("2".to_owned(), Some(bob.clone())),
+                ]),
+            )
+            .unwrap();
+        let first = set_accounts(
+            &nodes,
+            &mut stream,
+            None,
+            &[(None, Some(&alice)), (None, Some(&bob))],
+        )
+        .unwrap();
+        // Bob is called Rob now; Alice's folder is not touched.
+        let rob = account("rob@contoso.com", None, 300);
+        let second = set_accounts(
+            &nodes,
+            &mut stream,
+            first,
+            &[(Some("bob@contoso.com"), Some(&rob))],
+        )
+        .unwrap();
+        test.writer.flush().unwrap();
+
+        let repo = test.reopen();
+        let nodes = Nodes::new(&repo);
+        let state: Vec<_> = Accounts::new(&nodes, state.root())
+            .iter()
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(state, [("1".to_owned(), alice), ("2".to_owned(), bob)]);
+        let paths = |root| {
+            walk(&nodes, root)
+                .map(|entry| entry.unwrap().0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            paths(first),
+            [
+                "alice@contoso.com",
+                "alice@contoso.com/Mail",
+                "alice@contoso.com/Mail/Inbox",
+                "bob@contoso.com",
+                "bob@contoso.com/Mail"
+            ]
+        );
+        assert_eq!(
+            paths(second)[3..],
+            ["rob@contoso.com", "rob@contoso.com/Mail"]
+        );
+        let found = resolve(&nodes, second, "rob@contoso.com/Mail")
+            .unwrap()
+            .unwrap();
+        assert_eq!((found.is_dir(), found.mtime), (true, 300));
+        assert_eq!(
+            resolve(&nodes, second, "rob@contoso.com/Mail/none/x").unwrap(),
+            None
+        );
+        assert_eq!(
+            resolve(&nodes, second, "").unwrap().unwrap().dir_root(),
+            second
+        );
+        assert!(
+            account_folder(&nodes, second, "alice@contoso.com")
+                .unwrap()
+                .is_some()
+        );
+    }
+}
