@@ -138,7 +138,9 @@ impl Detached {
             1 => Reason::Removed,
             2 => Reason::Waiting,
             _ => {
-                return Err(r.corrupt("its reason is unknown; a newer tenantfs may have written it"));
+                return Err(
+                    r.corrupt("its reason is unknown; a newer tenantfs may have written it")
+                );
             }
         };
         Ok(Detached {

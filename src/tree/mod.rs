@@ -13,6 +13,9 @@ mod apply;
 mod codec;
 pub mod collection;
 mod cursor;
+pub mod editor;
+#[cfg(test)]
+mod editor_tests;
 pub mod entry;
 pub mod key;
 pub mod map;
@@ -25,7 +28,8 @@ pub mod state;
 mod testing;
 pub mod view;
 
-pub use collection::CollectionRoot;
+pub use collection::{CollectionRoot, Reason};
+pub use editor::{Editor, Item, Round, Scope, Unplaced};
 pub use entry::{Entry, EntryKind};
 pub use key::ItemKey;
 pub use map::{Map, MapRoot, Shape};
