@@ -118,6 +118,18 @@ pub enum Quirk {
     ReadTouches,
     /// Access tokens live between 60 and 90 minutes
     RandomLifetime,
+    /// Drive delta names items before the folders they are in
+    ChildrenFirst,
+    /// Notebooks are `package` alone, without the `folder` facet
+    PackageOnly,
+    /// Office files are rewritten when they are uploaded: other size, other hash
+    OfficeRewrite,
+    /// Downloads of notebook sections are answered 503
+    BusyNotebooks,
+    /// Download URLs answer a Range request with the whole file
+    IgnoreRange,
+    /// Download URLs put up with an access token instead of refusing it
+    TakeAuthorization,
 }
 
 impl Default for Options {

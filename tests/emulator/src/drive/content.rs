@@ -57,11 +57,18 @@ impl Content {
 
     /// An imported file; `length` is what its directory entry said.
     pub fn disk(path: PathBuf, length: u64) -> Content {
-        Content::Disk(Arc::new(Disk { path, length, hash: OnceLock::new() }))
+        Content::Disk(Arc::new(Disk {
+            path,
+            length,
+            hash: OnceLock::new(),
+        }))
     }
 
     fn memory(bytes: Bytes) -> Content {
-        Content::Memory(Arc::new(Memory { bytes, hash: OnceLock::new() }))
+        Content::Memory(Arc::new(Memory {
+            bytes,
+            hash: OnceLock::new(),
+        }))
     }
 
     /// Keeps uploaded bytes, in memory or in a temporary file.
@@ -100,7 +107,9 @@ impl Content {
                 File::open(&disk.path)?.read_exact_at(&mut bytes, offset)?;
                 Ok(bytes.into())
             }
-            Content::Memory(memory) => Ok(memory.bytes.slice(offset as usize..offset as usize + length)),
+            Content::Memory(memory) => Ok(memory
+                .bytes
+                .slice(offset as usize..offset as usize + length)),
             Content::Spooled(spooled) => {
                 let mut bytes = vec![0; length];
                 spooled.file.read_exact_at(&mut bytes, offset)?;
@@ -154,7 +163,11 @@ pub struct Spool {
 impl Spool {
     pub fn new() -> io::Result<Spool> {
         let path = std::env::temp_dir().join(format!("graph-emulator-{}", uuid::Uuid::new_v4()));
-        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
         // Nameless from here on: it goes away with its last user, however the process ends.
         std::fs::remove_file(&path)?;
         Ok(Spool { file, length: 0 })
@@ -171,7 +184,11 @@ impl Spool {
     }
 
     pub fn finish(self) -> Content {
-        Content::Spooled(Arc::new(Spooled { file: self.file, length: self.length, hash: OnceLock::new() }))
+        Content::Spooled(Arc::new(Spooled {
+            file: self.file,
+            length: self.length,
+            hash: OnceLock::new(),
+        }))
     }
 }
 
@@ -192,7 +209,9 @@ mod tests {
             spooled,
             Content::memory(bytes.clone().into()),
             Content::disk(path.clone(), bytes.len() as u64),
-            Content::memory(bytes[..650_000].to_vec().into()).appended(&bytes[650_000..]).unwrap(),
+            Content::memory(bytes[..650_000].to_vec().into())
+                .appended(&bytes[650_000..])
+                .unwrap(),
         ] {
             assert_eq!(content.len(), 700_000);
             assert_eq!(content.hash().unwrap(), expected);

@@ -15,7 +15,12 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Failure {
-        Failure { status, code, message: message.into(), inner: None }
+        Failure {
+            status,
+            code,
+            message: message.into(),
+            inner: None,
+        }
     }
 
     pub fn inner(mut self, inner: &'static str) -> Failure {
@@ -28,7 +33,11 @@ impl Failure {
     }
 
     pub fn drive_not_found() -> Failure {
-        Failure::new(404, "itemNotFound", "The specified drive could not be found.")
+        Failure::new(
+            404,
+            "itemNotFound",
+            "The specified drive could not be found.",
+        )
     }
 
     /// What is said of a user whose OneDrive was never set up.
@@ -37,7 +46,11 @@ impl Failure {
     }
 
     pub fn access_denied() -> Failure {
-        Failure::new(403, "accessDenied", "Either scp or roles claim need to be present in the token.")
+        Failure::new(
+            403,
+            "accessDenied",
+            "Either scp or roles claim need to be present in the token.",
+        )
     }
 
     pub fn invalid(message: impl Into<String>) -> Failure {
@@ -45,7 +58,11 @@ impl Failure {
     }
 
     pub fn name_exists() -> Failure {
-        Failure::new(409, "nameAlreadyExists", "The specified item name already exists.")
+        Failure::new(
+            409,
+            "nameAlreadyExists",
+            "The specified item name already exists.",
+        )
     }
 
     pub fn bad_name(refusal: Refusal) -> Failure {
@@ -62,8 +79,12 @@ impl Failure {
     }
 
     pub fn etag_mismatch() -> Failure {
-        Failure::new(412, "resourceModified", "ETag does not match current item's value")
-            .inner("entityTagDoesNotMatch")
+        Failure::new(
+            412,
+            "resourceModified",
+            "ETag does not match current item's value",
+        )
+        .inner("entityTagDoesNotMatch")
     }
 
     pub fn quota() -> Failure {
@@ -79,14 +100,20 @@ impl Failure {
     }
 
     pub fn io(error: std::io::Error) -> Failure {
-        Failure::new(500, "generalException", format!("General exception while processing: {error}"))
+        Failure::new(
+            500,
+            "generalException",
+            format!("General exception while processing: {error}"),
+        )
     }
 }
 
 impl From<Failure> for ApiResponse {
     fn from(failure: Failure) -> ApiResponse {
         let response = match failure.inner {
-            Some(inner) => ApiResponse::error_inner(failure.status, failure.code, &failure.message, inner),
+            Some(inner) => {
+                ApiResponse::error_inner(failure.status, failure.code, &failure.message, inner)
+            }
             None => ApiResponse::error(failure.status, failure.code, &failure.message),
         };
         if failure.code == "malwareDetected" {

@@ -83,7 +83,11 @@ pub struct FileState {
 
 impl FileState {
     pub fn new(content: Content) -> FileState {
-        FileState { content, version: 1, older: Vec::new() }
+        FileState {
+            content,
+            version: 1,
+            older: Vec::new(),
+        }
     }
 }
 
@@ -159,7 +163,10 @@ fn split_tags(tags: &str) -> impl Iterator<Item = &str> {
 
 /// Upper-case GUID with dashes.
 pub fn guid_text(guid: u128) -> String {
-    uuid::Uuid::from_u128(guid).as_hyphenated().to_string().to_ascii_uppercase()
+    uuid::Uuid::from_u128(guid)
+        .as_hyphenated()
+        .to_string()
+        .to_ascii_uppercase()
 }
 
 /// 34 characters: the drive's own eight, then the item's GUID in base32.
@@ -211,11 +218,20 @@ mod tests {
             parse_item_id("01BYE5RZ", &id),
             Some(IdTail::Guid(0x6d736fd3_859a_4771_9a99_e638e691fb15))
         );
-        assert_eq!(item_id("01BYE5RZ", ROOT, 7), "01BYE5RZ56Y2GOVW7725BZO354PWSELRRZ");
-        assert_eq!(parse_item_id("01BYE5RZ", "01BYE5RZ56Y2GOVW7725BZO354PWSELRRZ"), Some(IdTail::Root));
+        assert_eq!(
+            item_id("01BYE5RZ", ROOT, 7),
+            "01BYE5RZ56Y2GOVW7725BZO354PWSELRRZ"
+        );
+        assert_eq!(
+            parse_item_id("01BYE5RZ", "01BYE5RZ56Y2GOVW7725BZO354PWSELRRZ"),
+            Some(IdTail::Root)
+        );
         assert_eq!(parse_item_id("01BYE5RA", &id), None);
         assert_eq!(parse_item_id("01BYE5RZ", &id.to_lowercase()), None);
-        assert_eq!(parse_item_id("01BYE5RZ", "01BYE5RZ77777777777777777777777777"), None);
+        assert_eq!(
+            parse_item_id("01BYE5RZ", "01BYE5RZ77777777777777777777777777"),
+            None
+        );
         assert_eq!(parse_item_id("01BYE5RZ", "root"), None);
     }
 
@@ -239,7 +255,10 @@ mod tests {
             sharing_seq: 0,
             changed_at: 0,
         };
-        assert_eq!(item.etag_text(), "\"{00000000-0000-0000-0000-000000000001},4\"");
+        assert_eq!(
+            item.etag_text(),
+            "\"{00000000-0000-0000-0000-000000000001},4\""
+        );
         assert!(item.matches(&item.etag_text()));
         assert!(item.matches(&format!("\"x\", {}", item.ctag_text())));
         assert!(item.matches("{00000000-0000-0000-0000-000000000001},4"));

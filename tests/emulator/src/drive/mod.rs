@@ -1,29 +1,452 @@
-//! OneDrive and SharePoint files.
+//! OneDrive for Business: drives, their items and what can be done with them.
+//!
+//! Each drive ([`store::Drive`]) has one lock, and a request takes one drive's lock at a time. [`route`] finds
+//! out what a path addresses, the modules beside it answer: [`read`] and [`feed`] what is there and what
+//! changed, [`write`], [`upload`] and [`copy`] changes, [`download`] content, [`permissions`] who may see it.
 
-use crate::api::{ApiRequest, ApiResponse};
+pub mod content;
+mod copy;
+mod download;
+mod failure;
+mod feed;
+mod generate;
+mod import;
+mod item;
+mod links;
+mod names;
+mod permissions;
+pub mod quickxor;
+mod read;
+mod render;
+mod route;
+mod seeded;
+mod sharing;
+mod store;
+mod upload;
+mod versions;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::Method;
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::api::{ApiRequest, ApiResponse, Hint, RawRequest};
 use crate::clock::Clock;
-use crate::options::Options;
+use crate::options::{Options, Quirk};
 use crate::users::User;
 use crate::world::World;
-use std::sync::Arc;
 
-/// All drives of the tenant.
-pub struct Drives;
+use failure::Failure;
+use item::{Actor, Index, ROOT};
+use render::{Renderer, Select, View};
+use route::{Address, Base, Rest, Route};
+use store::{Drive, Stamp};
 
-impl Drives {
-    /// Makes the drives of `users` with `has_drive`, generated and imported as `options` say.
-    pub fn new(_options: &Options, _users: &[Arc<User>], _clock: &Clock) -> anyhow::Result<Drives> {
-        Ok(Drives)
+/// Whose OneDrive it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub id: String,
+    pub name: String,
+    pub email: String,
+    pub tenant: String,
+}
+
+impl Owner {
+    /// The tenant's host for personal sites.
+    pub fn host(&self) -> String {
+        let domain = self.email.rsplit('@').next().unwrap_or_default();
+        format!(
+            "{}-my.sharepoint.com",
+            domain.split('.').next().unwrap_or("contoso")
+        )
+    }
+
+    pub fn site_url(&self) -> String {
+        format!(
+            "https://{}/personal/{}",
+            self.host(),
+            self.email.replace(['@', '.'], "_")
+        )
+    }
+
+    pub fn web_url(&self) -> String {
+        format!("{}/Documents", self.site_url())
     }
 }
 
-/// Answers `/drives/...`, `/users/{id}/drive(s)...`, `/me/drive(s)...`, `/shares/...`; `None` for any other path.
-pub fn handle(_world: &World, _request: &ApiRequest) -> Option<ApiResponse> {
-    None
+/// All drives of the tenant, upload sessions and copies that are under way.
+pub struct Drives {
+    by_id: HashMap<String, Arc<Mutex<Drive>>>,
+    /// Drive ids by user id.
+    by_owner: HashMap<String, String>,
+    sessions: Mutex<HashMap<String, upload::Session>>,
+    copies: Mutex<HashMap<String, copy::Job>>,
+    signer: links::Signer,
+    numbers: AtomicU64,
+    resyncs: AtomicU64,
 }
 
-/// A request to a pre-authenticated URL, without an access token: `/_download/...`, `/_upload/...`.
-/// Only those that are not the mailbox's (`/_upload/mail/...`) come here.
-pub fn handle_raw(_world: &World, _request: &crate::api::RawRequest) -> ApiResponse {
-    ApiResponse::empty(404)
+impl Drives {
+    /// Makes the drives of `users` with `has_drive`, generated and imported as `options` say.
+    pub fn new(options: &Options, users: &[Arc<User>], clock: &Clock) -> anyhow::Result<Drives> {
+        let mut drives = generate::drives(options, users, clock);
+        import::all(&options.import_files, &mut drives, clock)?;
+        let by_owner = drives
+            .iter()
+            .map(|d| (d.owner.id.clone(), d.id.clone()))
+            .collect();
+        let by_id = drives
+            .into_iter()
+            .map(|d| (d.id.clone(), Arc::new(Mutex::new(d))))
+            .collect();
+        Ok(Drives {
+            by_id,
+            by_owner,
+            sessions: Mutex::default(),
+            copies: Mutex::default(),
+            signer: links::Signer::new(options.seed),
+            numbers: AtomicU64::new(1),
+            resyncs: AtomicU64::new(0),
+        })
+    }
+
+    fn get(&self, id: &str) -> Option<Arc<Mutex<Drive>>> {
+        self.by_id.get(id).cloned()
+    }
+
+    fn next_resync(&self) -> u64 {
+        self.resyncs.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A name nobody can guess, never given out before.
+    fn new_handle(&self, kind: &str) -> String {
+        self.signer
+            .handle(kind, self.numbers.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+const READ: &[&str] = &[
+    "Files.Read.All",
+    "Files.ReadWrite.All",
+    "Sites.Read.All",
+    "Sites.ReadWrite.All",
+    "Sites.Manage.All",
+    "Sites.FullControl.All",
+];
+const WRITE: &[&str] = &[
+    "Files.ReadWrite.All",
+    "Sites.ReadWrite.All",
+    "Sites.Manage.All",
+    "Sites.FullControl.All",
+];
+
+/// Answers `/drives/...`, `/users/{id}/drive(s)...`, `/me/drive(s)...`; `None` for any other path.
+pub fn handle(world: &World, request: &ApiRequest) -> Option<ApiResponse> {
+    let route = route::parse(&request.raw_path)?;
+    Some(answer(world, request, route).unwrap_or_else(ApiResponse::from))
+}
+
+/// A request to a pre-authenticated URL, without an access token: `/_download/...`, `/_upload/...`,
+/// `/_monitor/...`.
+pub fn handle_raw(world: &World, request: &RawRequest) -> ApiResponse {
+    let segments: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    let answer = match segments.as_slice() {
+        ["_download", ..] => download::raw(world, request),
+        ["_upload", .., handle] => upload::raw(world, request, handle),
+        ["_monitor", handle] => copy::monitor(world, request, handle),
+        _ => Err(Failure::item_not_found()),
+    };
+    answer.unwrap_or_else(ApiResponse::from)
+}
+
+/// Resource units of a request (SharePoint's throttling, October 2025): 1 for a single item, for delta with a
+/// token and for a download, 2 for lists, for delta without one and for every write, 5 for permissions.
+/// 0 when the request is none of a drive.
+pub fn resource_units(request: &ApiRequest) -> u64 {
+    let Some(route) = route::parse(&request.raw_path) else {
+        return 0;
+    };
+    let expands_permissions = request
+        .option("expand")
+        .is_some_and(|e| e.to_ascii_lowercase().contains("permissions"));
+    let nav = match &route.rest {
+        Rest::Item { nav, .. } => nav
+            .first()
+            .map(|s| s.to_ascii_lowercase())
+            .unwrap_or_default(),
+        Rest::List | Rest::Search(_) => return 2,
+        Rest::Drive | Rest::Unknown(_) => return 1,
+    };
+    if expands_permissions || matches!(nav.as_str(), "permissions" | "invite" | "createlink") {
+        return 5;
+    }
+    if request.method != Method::GET {
+        return 2;
+    }
+    match route::delta_argument(&nav) {
+        Some(argument) => match argument.or_else(|| request.option("token").map(str::to_owned)) {
+            Some(token) if token != "latest" => 1,
+            _ => 2,
+        },
+        None => match nav.as_str() {
+            "children" | "thumbnails" => 2,
+            "versions" if !request.raw_path.ends_with("/content") => 2,
+            _ => 1,
+        },
+    }
+}
+
+fn answer(world: &World, request: &ApiRequest, route: Route) -> Result<ApiResponse, Failure> {
+    let allowed = if request.method == Method::GET || request.method == Method::HEAD {
+        READ
+    } else {
+        WRITE
+    };
+    if !request.caller.has_any(allowed) {
+        return Err(Failure::access_denied());
+    }
+    let id = match &route.owner {
+        route::Owner::Drive(id) => id.clone(),
+        route::Owner::User(user) => drive_of(world, user)?,
+        route::Owner::Me => match &request.caller.user {
+            Some(user) => drive_of(world, user)?,
+            None => {
+                let message = "/me request is only valid with delegated authentication flow.";
+                return Err(Failure::new(400, "BadRequest", message));
+            }
+        },
+    };
+    let handle = world.drive.get(&id).ok_or_else(Failure::drive_not_found)?;
+    match route.rest {
+        Rest::List => only_get(request, || Ok(read::drive_list(request, &handle.lock()))),
+        Rest::Drive => only_get(request, || Ok(read::drive(request, &handle.lock()))),
+        Rest::Search(q) => only_get(request, || read::search(world, request, &handle.lock(), &q)),
+        Rest::Unknown(segment) => Ok(ApiResponse::no_such_segment(&segment)),
+        Rest::Item { address, nav } => item(world, request, &handle, &address, &nav),
+    }
+}
+
+fn only_get(
+    request: &ApiRequest,
+    get: impl FnOnce() -> Result<ApiResponse, Failure>,
+) -> Result<ApiResponse, Failure> {
+    if request.method == Method::GET {
+        get()
+    } else {
+        Ok(ApiResponse::method_not_allowed())
+    }
+}
+
+/// The id of a user's drive, or what the service says of users without one.
+fn drive_of(world: &World, user: &str) -> Result<String, Failure> {
+    let Some(user) = world.user(user) else {
+        let message = format!(
+            "Resource '{user}' does not exist or one of its queried reference-property objects are not present."
+        );
+        return Err(Failure::new(404, "Request_ResourceNotFound", message));
+    };
+    world
+        .drive
+        .by_owner
+        .get(&user.id)
+        .cloned()
+        .ok_or_else(Failure::no_mysite)
+}
+
+fn item(
+    world: &World,
+    request: &ApiRequest,
+    handle: &Mutex<Drive>,
+    address: &Address,
+    nav: &[String],
+) -> Result<ApiResponse, Failure> {
+    let lower: Vec<String> = nav.iter().map(|s| s.to_ascii_lowercase()).collect();
+    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+    let method = request.method.as_str();
+    // `children/{id or name}/...` is another way to say `items/{id}/...` or `:/name:/...`.
+    if let ["children", _, rest @ ..] = lower.as_slice() {
+        let rest = &nav[nav.len() - rest.len()..];
+        let known = handle.lock().find(&nav[1]).is_some();
+        let mut address = address.clone();
+        if known {
+            address = Address {
+                base: Base::Id(nav[1].clone()),
+                path: Vec::new(),
+            };
+        } else {
+            address.path.push(nav[1].clone());
+        }
+        return item(world, request, handle, &address, rest);
+    }
+    let mut drive = handle.lock();
+    // What may address an item that is not there yet.
+    match (method, lower.as_slice()) {
+        ("PUT", ["content"]) => return write::put_content(world, request, &mut drive, address),
+        ("PUT", []) => return upload::commit_elsewhere(world, request, &mut drive, address),
+        ("POST", ["createuploadsession"]) => {
+            return upload::create(world, request, &mut drive, address);
+        }
+        _ => {}
+    }
+    let index = resolve(&drive, address)?;
+    if let Some(argument) = lower
+        .first()
+        .and(nav.first())
+        .and_then(|s| route::delta_argument(s))
+    {
+        if index != ROOT {
+            return Err(Failure::not_supported(
+                "Delta is only supported on the root of the drive.",
+            ));
+        }
+        return only_get(request, || feed::delta(world, request, &drive, argument));
+    }
+    match (method, lower.as_slice()) {
+        ("GET", []) => read::item(world, request, &drive, index),
+        ("PATCH", []) => write::patch(world, request, &mut drive, index),
+        ("DELETE", []) => write::delete(world, request, &mut drive, index, true),
+        ("POST", ["permanentdelete"]) => write::delete(world, request, &mut drive, index, false),
+        ("GET", ["children"]) => read::children(world, request, &drive, index),
+        ("POST", ["children"]) => write::create_child(world, request, &mut drive, index),
+        ("GET", ["content"]) => download::content(world, request, &drive, index),
+        ("POST", ["copy"]) => copy::start(world, request, drive, index),
+        ("GET", ["thumbnails"]) => Ok(read::nothing(request, "thumbnails")),
+        ("GET", ["retentionlabel"]) => Err(Failure::item_not_found()),
+        ("POST", ["checkout" | "checkin" | "discardcheckout"]) => Ok(ApiResponse::no_content()),
+        ("GET", ["versions"]) => versions::list(request, &drive, index),
+        ("GET", ["versions", id]) => versions::get(request, &drive, index, id),
+        ("GET", ["versions", id, "content"]) => {
+            versions::content(world, request, &drive, index, id)
+        }
+        ("POST", ["versions", id, "restoreversion"]) => {
+            versions::restore(world, request, &mut drive, index, id)
+        }
+        ("DELETE", ["versions", id]) => versions::delete(&mut drive, index, id),
+        ("GET", ["permissions"]) => permissions::list(request, &drive, index),
+        ("GET", ["permissions", ..]) if nav.len() == 2 => {
+            permissions::get(request, &drive, index, &nav[1])
+        }
+        ("PATCH", ["permissions", ..]) if nav.len() == 2 => {
+            permissions::patch(world, request, &mut drive, index, &nav[1])
+        }
+        ("DELETE", ["permissions", ..]) if nav.len() == 2 => {
+            permissions::delete(world, &mut drive, index, &nav[1])
+        }
+        ("POST", ["permissions", _, "grant"]) => {
+            permissions::grant(world, request, &mut drive, index, &nav[1])
+        }
+        ("POST", ["invite"]) => permissions::invite(world, request, &mut drive, index),
+        ("POST", ["createlink"]) => permissions::create_link(world, request, &mut drive, index),
+        (
+            _,
+            []
+            | [
+                "children"
+                | "content"
+                | "copy"
+                | "createuploadsession"
+                | "permanentdelete"
+                | "invite"
+                | "createlink"
+                | "thumbnails"
+                | "checkout"
+                | "checkin"
+                | "discardcheckout"
+                | "retentionlabel",
+            ]
+            | ["versions" | "permissions", ..],
+        ) => Ok(ApiResponse::method_not_allowed()),
+        (_, [segment, ..]) => Ok(ApiResponse::no_such_segment(segment)),
+    }
+}
+
+/// The item an address means.
+fn resolve(drive: &Drive, address: &Address) -> Result<Index, Failure> {
+    let base = base(drive, &address.base)?;
+    drive
+        .walk(base, address.path.iter().map(String::as_str))
+        .ok_or_else(Failure::item_not_found)
+}
+
+fn base(drive: &Drive, base: &Base) -> Result<Index, Failure> {
+    match base {
+        Base::Root => Some(ROOT),
+        Base::Id(id) => drive.find(id),
+        Base::Special(name) => drive.child(ROOT, name),
+    }
+    .ok_or_else(Failure::item_not_found)
+}
+
+/// Who makes the changes of this request.
+fn stamp(world: &World, request: &ApiRequest, drive: &Drive) -> Stamp {
+    let by = match &request.caller.user {
+        Some(user) if *user == drive.owner.id => Actor::Owner,
+        _ => Actor::App(request.caller.app_id.as_str().into()),
+    };
+    Stamp {
+        now: world.clock.now(),
+        by,
+    }
+}
+
+/// The JSON of some items.
+fn render_all(
+    world: &World,
+    request: &ApiRequest,
+    drive: &Drive,
+    indexes: &[Index],
+    select: &Select,
+    view: View,
+) -> Result<Vec<Value>, Failure> {
+    let url = |drive: &Drive, index| download_url(world, request, drive, index, None);
+    let renderer = Renderer {
+        drive,
+        select,
+        view,
+        wrong_hash: render::wants_wrong_hash(request),
+        package_only: world.options.has(Quirk::PackageOnly),
+        download_url: &url,
+    };
+    indexes.iter().map(|&index| renderer.item(index)).collect()
+}
+
+/// A pre-authenticated URL for an item's content.
+fn download_url(
+    world: &World,
+    request: &ApiRequest,
+    drive: &Drive,
+    index: Index,
+    version: Option<u32>,
+) -> String {
+    let now = world.clock.now();
+    let expires = if request.hint == Some(Hint::ExpiredUrl) {
+        now - 1
+    } else {
+        now + links::LIFETIME
+    };
+    let host = links::host(&request.base_url, drive);
+    world
+        .drive
+        .signer
+        .download_url(&host, drive, index, version, expires)
+}
+
+/// One item as the answer to a read or a write.
+fn one(
+    world: &World,
+    request: &ApiRequest,
+    drive: &Drive,
+    index: Index,
+    status: u16,
+) -> Result<ApiResponse, Failure> {
+    let select = Select::parse(request.option("select"));
+    let mut value = render_all(world, request, drive, &[index], &select, View::Plain)?.remove(0);
+    value["@odata.context"] = request
+        .context(&format!("{}/$entity", render::items_context(drive)))
+        .into();
+    Ok(ApiResponse::json(status, value).with_header("ETag", &drive.item(index).etag_text()))
 }

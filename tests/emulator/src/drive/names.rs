@@ -35,7 +35,10 @@ pub fn check(name: &str, is_folder: bool, at_root: bool) -> Result<(), Refusal> 
     if name.chars().count() > MAX_NAME {
         return Err(Refusal::TooLong);
     }
-    if name.chars().any(|c| c.is_control() || "\"*:<>?/\\|".contains(c)) {
+    if name
+        .chars()
+        .any(|c| c.is_control() || "\"*:<>?/\\|".contains(c))
+    {
         return Err(Refusal::Character);
     }
     // Covers `.` and `..` too.
@@ -44,7 +47,9 @@ pub fn check(name: &str, is_folder: bool, at_root: bool) -> Result<(), Refusal> 
     }
     let lower = name.to_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
-    let device = matches!(stem, "con" | "prn" | "aux" | "nul") || numbered(stem, "com") || numbered(stem, "lpt");
+    let device = matches!(stem, "con" | "prn" | "aux" | "nul")
+        || numbered(stem, "com")
+        || numbered(stem, "lpt");
     if device
         || lower == ".lock"
         || lower == "desktop.ini"
@@ -58,7 +63,8 @@ pub fn check(name: &str, is_folder: bool, at_root: bool) -> Result<(), Refusal> 
 }
 
 fn numbered(stem: &str, device: &str) -> bool {
-    stem.strip_prefix(device).is_some_and(|n| n.len() == 1 && n.bytes().all(|b| b.is_ascii_digit()))
+    stem.strip_prefix(device)
+        .is_some_and(|n| n.len() == 1 && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Two names of one folder collide when these are equal: names keep their case and are compared
@@ -70,14 +76,19 @@ pub fn collision_key(name: &str) -> String {
 /// `report.txt` -> `report 1.txt`, as `conflictBehavior: rename` does. A folder's name has no extension.
 pub fn numbered_name(name: &str, is_folder: bool, n: u32) -> String {
     match name.rsplit_once('.') {
-        Some((stem, extension)) if !is_folder && !stem.is_empty() => format!("{stem} {n}.{extension}"),
+        Some((stem, extension)) if !is_folder && !stem.is_empty() => {
+            format!("{stem} {n}.{extension}")
+        }
         _ => format!("{name} {n}"),
     }
 }
 
 /// The media type the service would report for a name.
 pub fn media_type(name: &str) -> &'static str {
-    let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase()).unwrap_or_default();
+    let extension = name
+        .rsplit_once('.')
+        .map(|(_, e)| e.to_ascii_lowercase())
+        .unwrap_or_default();
     match extension.as_str() {
         "txt" | "log" | "ini" => "text/plain",
         "csv" => "text/csv",
@@ -113,7 +124,9 @@ pub fn media_type(name: &str) -> &'static str {
 /// Office files, whose bytes the service may rewrite when they are uploaded (property promotion).
 pub fn is_office(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    [".docx", ".xlsx", ".pptx"].iter().any(|e| lower.ends_with(e))
+    [".docx", ".xlsx", ".pptx"]
+        .iter()
+        .any(|e| lower.ends_with(e))
 }
 
 #[cfg(test)]
@@ -123,12 +136,41 @@ mod tests {
     #[test]
     fn what_is_refused() {
         let bad = [
-            "", " ", "a:b", "a*b", "a?b", "a\"b", "a<b", "a>b", "a|b", "a\\b", "a/b", "a\u{7}b", " a", "a ", "a.",
-            ".", "..", ".lock", "CON", "con.txt", "Prn", "aux.tar.gz", "NUL", "com1", "LPT9.doc", "desktop.ini",
-            "Desktop.INI", "~$budget.xlsx", "a_vti_b",
+            "",
+            " ",
+            "a:b",
+            "a*b",
+            "a?b",
+            "a\"b",
+            "a<b",
+            "a>b",
+            "a|b",
+            "a\\b",
+            "a/b",
+            "a\u{7}b",
+            " a",
+            "a ",
+            "a.",
+            ".",
+            "..",
+            ".lock",
+            "CON",
+            "con.txt",
+            "Prn",
+            "aux.tar.gz",
+            "NUL",
+            "com1",
+            "LPT9.doc",
+            "desktop.ini",
+            "Desktop.INI",
+            "~$budget.xlsx",
+            "a_vti_b",
         ];
         for name in bad {
-            assert!(check(name, false, false).is_err(), "{name:?} must be refused");
+            assert!(
+                check(name, false, false).is_err(),
+                "{name:?} must be refused"
+            );
         }
         assert_eq!(check(&"x".repeat(256), false, false), Err(Refusal::TooLong));
         assert_eq!(check("Forms", true, true), Err(Refusal::Reserved));
@@ -137,8 +179,22 @@ mod tests {
     #[test]
     fn what_is_taken() {
         let good = [
-            "a", "100% & #1.txt", "it's; +x.md", ".profile", "console.txt", "com10", "com", "nully", "a b", "é.txt",
-            "e\u{301}.txt", "\u{1f600}.png", "a..b", "$~x", "lock", "a.lock",
+            "a",
+            "100% & #1.txt",
+            "it's; +x.md",
+            ".profile",
+            "console.txt",
+            "com10",
+            "com",
+            "nully",
+            "a b",
+            "é.txt",
+            "e\u{301}.txt",
+            "\u{1f600}.png",
+            "a..b",
+            "$~x",
+            "lock",
+            "a.lock",
         ];
         for name in good {
             assert_eq!(check(name, false, false), Ok(()), "{name:?}");

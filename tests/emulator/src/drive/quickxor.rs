@@ -78,7 +78,10 @@ pub struct Hasher {
 
 impl Default for Hasher {
     fn default() -> Self {
-        Hasher { words: [0; 20], length: 0 }
+        Hasher {
+            words: [0; 20],
+            length: 0,
+        }
     }
 }
 
@@ -155,7 +158,9 @@ mod tests {
         assert_eq!(hash(&[0xff; 160]), "AAAAAAAAAAAAAAAAoAAAAAAAAAA=");
         let million: Vec<u8> = (0..1_048_576u32).map(|i| (i % 251) as u8).collect();
         assert_eq!(hash(&million), "pVcWCkWK/HTa4DMyE2B1A1Y9XyM=");
-        let five: Vec<u8> = (0..5_000_000u64).map(|i| ((7 * i + 3) % 256) as u8).collect();
+        let five: Vec<u8> = (0..5_000_000u64)
+            .map(|i| ((7 * i + 3) % 256) as u8)
+            .collect();
         assert_eq!(hash(&five), "UDaz+YSVrQw+YhHrw8YgRPpkJxs=");
     }
 
@@ -175,7 +180,11 @@ mod tests {
         for cut in [0, 1, 63, 64, 159, 160, 161, 4096, 9001] {
             let mut ring = ring_of(&data[..cut]);
             ring ^= ring_of(&data[cut..]).rotated(cut as u64);
-            assert_eq!(encode(&ring.finish(data.len() as u64)), hash(&data), "cut at {cut}");
+            assert_eq!(
+                encode(&ring.finish(data.len() as u64)),
+                hash(&data),
+                "cut at {cut}"
+            );
         }
     }
 }

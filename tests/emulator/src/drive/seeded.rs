@@ -29,7 +29,10 @@ pub enum Format {
 impl Format {
     /// The format that a name's extension promises.
     pub fn of_name(name: &str) -> Format {
-        let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase()).unwrap_or_default();
+        let extension = name
+            .rsplit_once('.')
+            .map(|(_, e)| e.to_ascii_lowercase())
+            .unwrap_or_default();
         match extension.as_str() {
             "txt" | "md" | "csv" | "log" | "json" | "eml" => Format::Text,
             "html" | "htm" | "xml" | "svg" => Format::Html,
@@ -70,7 +73,11 @@ pub struct Seeded {
 
 impl Seeded {
     pub fn new(seed: u64, length: u64, format: Format) -> Seeded {
-        Seeded { seed, length, format }
+        Seeded {
+            seed,
+            length,
+            format,
+        }
     }
 
     pub fn len(&self) -> u64 {
@@ -88,7 +95,10 @@ impl Seeded {
                 at = stop as u64;
                 continue;
             }
-            let (number, within) = ((at - HEAD as u64) / BLOCK as u64, ((at - HEAD as u64) % BLOCK as u64) as usize);
+            let (number, within) = (
+                (at - HEAD as u64) / BLOCK as u64,
+                ((at - HEAD as u64) % BLOCK as u64) as usize,
+            );
             let take = (BLOCK - within).min((end - at) as usize);
             self.block(number, within, take, &mut out);
             at += take as u64;
@@ -105,7 +115,11 @@ impl Seeded {
         let pool = pool();
         for number in 0..whole {
             let (a, b) = self.pair(number);
-            let mut block = if self.format.is_text() { pool.text[a].1 } else { pool.noise[a].1 };
+            let mut block = if self.format.is_text() {
+                pool.text[a].1
+            } else {
+                pool.noise[a].1
+            };
             if !self.format.is_text() {
                 block ^= pool.noise[b].1;
             }
@@ -120,7 +134,11 @@ impl Seeded {
 
     fn head(&self) -> [u8; HEAD] {
         let mut head = [b'.'; HEAD];
-        let line = format!("document {:016x} of {} bytes", mix(self.seed ^ 0x6865_6164), self.length);
+        let line = format!(
+            "document {:016x} of {} bytes",
+            mix(self.seed ^ 0x6865_6164),
+            self.length
+        );
         let text = self.format.magic().iter().chain(line.as_bytes());
         for (to, from) in head.iter_mut().zip(text) {
             *to = *from;
@@ -130,8 +148,13 @@ impl Seeded {
     }
 
     fn pair(&self, number: u64) -> (usize, usize) {
-        let x = mix(self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        ((x % POOL as u64) as usize, ((x >> 32) % POOL as u64) as usize)
+        let x = mix(self
+            .seed
+            .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        (
+            (x % POOL as u64) as usize,
+            ((x >> 32) % POOL as u64) as usize,
+        )
     }
 
     fn block(&self, number: u64, within: usize, take: usize, out: &mut Vec<u8>) {
@@ -140,7 +163,10 @@ impl Seeded {
         if self.format.is_text() {
             out.extend_from_slice(&pool.text[a].0[within..within + take]);
         } else {
-            let (a, b) = (&pool.noise[a].0[within..within + take], &pool.noise[b].0[within..within + take]);
+            let (a, b) = (
+                &pool.noise[a].0[within..within + take],
+                &pool.noise[b].0[within..within + take],
+            );
             out.extend(a.iter().zip(b).map(|(a, b)| a ^ b));
         }
     }
@@ -175,7 +201,9 @@ fn pool() -> &'static Pool {
 }
 
 fn noise(seed: u64) -> Vec<u8> {
-    (0..(BLOCK / 8) as u64).flat_map(|i| mix(mix(seed) ^ i).to_le_bytes()).collect()
+    (0..(BLOCK / 8) as u64)
+        .flat_map(|i| mix(mix(seed) ^ i).to_le_bytes())
+        .collect()
 }
 
 fn prose(seed: u64) -> Vec<u8> {
@@ -214,12 +242,22 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_the_bytes() {
-        for format in [Format::Text, Format::Zip, Format::Jpeg, Format::Noise, Format::Html] {
+        for format in [
+            Format::Text,
+            Format::Zip,
+            Format::Jpeg,
+            Format::Noise,
+            Format::Html,
+        ] {
             for length in [0, 1, 63, 64, 65, 4096, 4160, 4161, 100_000] {
                 let seeded = Seeded::new(length + 7, length, format);
                 let bytes = seeded.read(0, length as usize);
                 assert_eq!(bytes.len() as u64, length);
-                assert_eq!(seeded.hash(), quickxor::ring_of(&bytes).finish(length), "{format:?} {length}");
+                assert_eq!(
+                    seeded.hash(),
+                    quickxor::ring_of(&bytes).finish(length),
+                    "{format:?} {length}"
+                );
             }
         }
     }
@@ -229,8 +267,18 @@ mod tests {
         let seeded = Seeded::new(42, 50_000, Format::Pdf);
         let whole = seeded.read(0, 50_000);
         assert!(whole.starts_with(b"%PDF-"));
-        for (offset, length) in [(0, 1), (60, 10), (4159, 2), (4160, 4096), (49_999, 1), (10_000, 20_000)] {
-            assert_eq!(seeded.read(offset, length), &whole[offset as usize..offset as usize + length]);
+        for (offset, length) in [
+            (0, 1),
+            (60, 10),
+            (4159, 2),
+            (4160, 4096),
+            (49_999, 1),
+            (10_000, 20_000),
+        ] {
+            assert_eq!(
+                seeded.read(offset, length),
+                &whole[offset as usize..offset as usize + length]
+            );
         }
         assert_ne!(whole, Seeded::new(43, 50_000, Format::Pdf).read(0, 50_000));
     }

@@ -11,7 +11,9 @@ use std::ops::Bound;
 
 use super::content::Content;
 use super::failure::Failure;
-use super::item::{self, Actor, FileState, Folder, IdTail, Index, Item, Kind, ROOT, Remote, Version};
+use super::item::{
+    self, Actor, FileState, Folder, IdTail, Index, Item, Kind, ROOT, Remote, Version,
+};
 use super::names;
 
 /// What to do when a name is taken.
@@ -28,7 +30,9 @@ impl Conflict {
             "fail" => Ok(Conflict::Fail),
             "replace" => Ok(Conflict::Replace),
             "rename" => Ok(Conflict::Rename),
-            _ => Err(Failure::invalid("The conflictBehavior must be fail, replace or rename.")),
+            _ => Err(Failure::invalid(
+                "The conflictBehavior must be fail, replace or rename.",
+            )),
         }
     }
 }
@@ -100,8 +104,17 @@ impl Drive {
             guids,
             recycled: 0,
         };
-        let stamp = Stamp { now: created, by: Actor::System };
-        drive.push(ROOT, "root".into(), Kind::Folder(Folder::default()), Times::default(), &stamp);
+        let stamp = Stamp {
+            now: created,
+            by: Actor::System,
+        };
+        drive.push(
+            ROOT,
+            "root".into(),
+            Kind::Folder(Folder::default()),
+            Times::default(),
+            &stamp,
+        );
         drive
     }
 
@@ -146,12 +159,17 @@ impl Drive {
 
     /// The child of a folder with this name, in any case.
     pub fn child(&self, folder: Index, name: &str) -> Option<Index> {
-        self.item(folder).folder()?.children.get(&names::collision_key(name)).copied()
+        self.item(folder)
+            .folder()?
+            .children
+            .get(&names::collision_key(name))
+            .copied()
     }
 
     /// Follows names down from `from`.
     pub fn walk<'a>(&self, from: Index, path: impl IntoIterator<Item = &'a str>) -> Option<Index> {
-        path.into_iter().try_fold(from, |at, name| self.child(at, name))
+        path.into_iter()
+            .try_fold(from, |at, name| self.child(at, name))
     }
 
     /// The item and all above it, root last.
@@ -169,16 +187,32 @@ impl Drive {
     pub fn path(&self, index: Index) -> Vec<&str> {
         let mut lineage = self.lineage(index);
         lineage.pop();
-        lineage.iter().rev().map(|&i| self.item(i).name.as_str()).collect()
+        lineage
+            .iter()
+            .rev()
+            .map(|&i| self.item(i).name.as_str())
+            .collect()
     }
 
     /// Up to `limit` children whose key is after `after` (before it when descending).
-    pub fn children(&self, folder: Index, after: Option<&str>, descending: bool, limit: usize) -> Vec<(&str, Index)> {
-        let Some(folder) = self.item(folder).folder() else { return Vec::new() };
+    pub fn children(
+        &self,
+        folder: Index,
+        after: Option<&str>,
+        descending: bool,
+        limit: usize,
+    ) -> Vec<(&str, Index)> {
+        let Some(folder) = self.item(folder).folder() else {
+            return Vec::new();
+        };
         if descending {
             let to = after.map_or(Bound::Unbounded, Bound::Excluded);
             let range = folder.children.range::<str, _>((Bound::Unbounded, to));
-            range.rev().take(limit).map(|(k, i)| (k.as_str(), *i)).collect()
+            range
+                .rev()
+                .take(limit)
+                .map(|(k, i)| (k.as_str(), *i))
+                .collect()
         } else {
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let range = folder.children.range::<str, _>((from, Bound::Unbounded));
@@ -200,7 +234,11 @@ impl Drive {
             return Err(Failure::invalid("The parent is not a folder."));
         }
         names::check(name, is_folder, folder == ROOT).map_err(Failure::bad_name)?;
-        let above: usize = self.path(folder).iter().map(|n| n.chars().count() + 1).sum();
+        let above: usize = self
+            .path(folder)
+            .iter()
+            .map(|n| n.chars().count() + 1)
+            .sum();
         if above + name.chars().count() > names::MAX_PATH {
             return Err(Failure::path_too_long());
         }
@@ -225,18 +263,47 @@ impl Drive {
     /// Refuses what would not fit.
     pub fn check_quota(&self, more: u64, instead_of: u64) -> Result<(), Failure> {
         let after = self.used().saturating_sub(instead_of).saturating_add(more);
-        if after > self.quota { Err(Failure::quota()) } else { Ok(()) }
+        if after > self.quota {
+            Err(Failure::quota())
+        } else {
+            Ok(())
+        }
     }
 
-    pub fn add_folder(&mut self, parent: Index, name: String, times: Times, stamp: &Stamp) -> Index {
+    pub fn add_folder(
+        &mut self,
+        parent: Index,
+        name: String,
+        times: Times,
+        stamp: &Stamp,
+    ) -> Index {
         self.push(parent, name, Kind::Folder(Folder::default()), times, stamp)
     }
 
-    pub fn add_file(&mut self, parent: Index, name: String, content: Content, times: Times, stamp: &Stamp) -> Index {
-        self.push(parent, name, Kind::File(FileState::new(content)), times, stamp)
+    pub fn add_file(
+        &mut self,
+        parent: Index,
+        name: String,
+        content: Content,
+        times: Times,
+        stamp: &Stamp,
+    ) -> Index {
+        self.push(
+            parent,
+            name,
+            Kind::File(FileState::new(content)),
+            times,
+            stamp,
+        )
     }
 
-    pub fn add_remote(&mut self, parent: Index, name: String, remote: Remote, stamp: &Stamp) -> Index {
+    pub fn add_remote(
+        &mut self,
+        parent: Index,
+        name: String,
+        remote: Remote,
+        stamp: &Stamp,
+    ) -> Index {
         self.push(parent, name, Kind::Remote(remote), Times::default(), stamp)
     }
 
@@ -320,7 +387,9 @@ impl Drive {
 
     /// Items changed after `after`, in the order of their latest change.
     pub fn changes(&self, after: u64) -> impl Iterator<Item = Index> + '_ {
-        self.log.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, &i)| i)
+        self.log
+            .range((Bound::Excluded(after), Bound::Unbounded))
+            .map(|(_, &i)| i)
     }
 
     /// All living items.
@@ -339,7 +408,14 @@ impl Drive {
         self.log.insert(seq, index);
     }
 
-    fn push(&mut self, parent: Index, name: String, kind: Kind, times: Times, stamp: &Stamp) -> Index {
+    fn push(
+        &mut self,
+        parent: Index,
+        name: String,
+        kind: Kind,
+        times: Times,
+        stamp: &Stamp,
+    ) -> Index {
         let index = self.items.len() as Index;
         let guid = u128::from_be_bytes(self.guids.bytes16());
         let modified = times.modified.unwrap_or(stamp.now);
@@ -375,10 +451,18 @@ impl Drive {
     }
 
     fn new_version(&mut self, index: Index, content: Content) {
-        let (modified, modified_by) = (self.item(index).modified, self.item(index).modified_by.clone());
+        let (modified, modified_by) = (
+            self.item(index).modified,
+            self.item(index).modified_by.clone(),
+        );
         if let Kind::File(file) = &mut self.item_mut(index).kind {
             let old = std::mem::replace(&mut file.content, content);
-            file.older.push(Version { number: file.version, content: old, modified, modified_by });
+            file.older.push(Version {
+                number: file.version,
+                content: old,
+                modified,
+                modified_by,
+            });
             file.version += 1;
             // Libraries keep 500 major versions unless told otherwise.
             if file.older.len() > 499 {
