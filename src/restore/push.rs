@@ -379,7 +379,7 @@ impl Pusher {
         if origin.workload != ticket.workload {
             return Ok(Source::File);
         }
-        let Some(key) = ItemKey::parse(&origin.key) else {
+        let Some(key) = ItemKey::from_hex(&origin.key) else {
             return Ok(Source::File);
         };
         let (recogniser, origin) = (Arc::clone(recogniser), origin.clone());
