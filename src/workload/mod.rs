@@ -27,36 +27,7 @@ use uuid::Uuid;
 
 pub use crate::graph::users::Account;
 use crate::graph::{ErrorClass, GraphError};
-
-/// The stable key of an item: 16 bytes of a keyed hash of its Graph id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ItemKey(pub [u8; 16]);
-
-impl fmt::Display for ItemKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-
-impl fmt::Debug for ItemKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ItemKey({self})")
-    }
-}
-
-impl ItemKey {
-    /// Reads the 32 hex digits that `Display` writes.
-    pub fn parse(hex: &str) -> Option<Self> {
-        if hex.len() != 32 || !hex.is_ascii() {
-            return None;
-        }
-        let mut key = [0; 16];
-        for (i, byte) in key.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()?;
-        }
-        Some(Self(key))
-    }
-}
+pub use crate::tree::ItemKey;
 
 /// Turns a Graph id into an [`ItemKey`]. The hash is keyed by the repository, which workloads do
 /// not know; they need it to name live items as the mount names captured ones.

@@ -1,1 +1,192 @@
-//! Mail.
+//! Mail: all folders of a mailbox and every message in them, as the MIME that Exchange gives plus
+//! Graph's record.
+//!
+//! Immutable ids everywhere: a move inside the mailbox is no new item. Per folder one delta feed;
+//! per new message one `$value`; nothing else in the usual case. Flags, categories and read state
+//! are in the delta itself.
+
+mod capture;
+mod compose;
+mod cursor;
+mod folders;
+mod message;
+mod names;
+mod paths;
+mod rebuild;
+mod restore;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{
+    Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+};
+use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+
+pub use message::{MARKER_ID, Marker};
+
+/// What of a mailbox is captured.
+#[derive(Clone, Debug)]
+pub struct MailOptions {
+    /// Hidden folders too.
+    pub hidden: bool,
+    /// The Recoverable Items (what was deleted from Deleted Items, versions, holds).
+    pub recoverable_items: bool,
+    /// Messages a delta page has at most; smaller pages are tried by themselves where needed.
+    pub page_size: u32,
+    /// Bytes of the largest mail that is captured.
+    pub max_mail: usize,
+}
+
+impl Default for MailOptions {
+    fn default() -> Self {
+        Self {
+            hidden: true,
+            recoverable_items: false,
+            page_size: 1000,
+            max_mail: 256 << 20,
+        }
+    }
+}
+
+/// The mail workload.
+pub struct Mail {
+    client: Client,
+    keyer: Keyer,
+    options: MailOptions,
+    paths: paths::Paths,
+}
+
+impl Mail {
+    /// For capture give it the client of the backup identity, for restore that of the restore
+    /// identity.
+    pub fn new(client: Client, keyer: Keyer, options: MailOptions) -> Self {
+        Self {
+            client,
+            keyer,
+            options,
+            paths: paths::Paths::default(),
+        }
+    }
+
+    fn scope(account: &Account) -> Scope {
+        Scope::Mailbox(account.id.clone())
+    }
+
+    /// Counts a call against its mailbox and asks for immutable ids.
+    fn of(account: &Account, call: Call) -> Call {
+        call.scope(Self::scope(account), 1).prefer(IMMUTABLE)
+    }
+}
+
+/// Ids that survive moves. Must be on every request, also on links.
+const IMMUTABLE: &str = "IdType=\"ImmutableId\"";
+
+/// The feed of folders.
+const FOLDERS: &str = "folders";
+/// Feeds of messages are this and the folder's id.
+const MESSAGES: &str = "messages/";
+
+#[async_trait]
+impl Workload for Mail {
+    fn name(&self) -> &'static str {
+        "mail"
+    }
+
+    fn folder(&self) -> &'static str {
+        "Mail"
+    }
+
+    async fn probe(&self, account: &Account) -> Result<Presence, GraphError> {
+        let absent = |reason: &str| {
+            Ok(Presence::Absent {
+                reason: reason.to_owned(),
+            })
+        };
+        if account.guest {
+            return absent("a guest has no mailbox");
+        }
+        let call = Call::get("/users/{user}/mailFolders/inbox", &[&account.id])
+            .query("$select", "id")
+            .bounds(1 << 20, Duration::from_secs(60));
+        match self.client.json(&Self::of(account, call)).await {
+            Ok(_) => Ok(Presence::Present),
+            Err(e) if matches!(e.class, ErrorClass::Gone | ErrorClass::NotFound) => {
+                absent(if e.is_code("MailboxNotEnabledForRESTAPI") {
+                    "no mailbox in Exchange Online (no licence, on-premises, or inactive)"
+                } else {
+                    "no mailbox"
+                })
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn root_feed(&self) -> FeedId {
+        FeedId(FOLDERS.to_owned())
+    }
+
+    async fn page(
+        &self,
+        account: &Account,
+        feed: &FeedId,
+        cursor: Option<&str>,
+    ) -> Result<Page, FeedError> {
+        match feed.0.strip_prefix(MESSAGES) {
+            Some(folder) => self.messages_page(account, folder, cursor).await,
+            None => self.folders_page(account, cursor).await,
+        }
+    }
+
+    fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
+        names::describe(kind, key, record)
+    }
+
+    fn needs_content(&self, stored: &Value, told: &Value) -> bool {
+        message::needs_content(stored, told)
+    }
+
+    async fn fetch(&self, account: &Account, record: &mut Value) -> Result<Content, ItemError> {
+        self.fetch_mime(account, record).await
+    }
+
+    async fn verify_removed(
+        &self,
+        account: &Account,
+        ids: &[String],
+    ) -> Result<Vec<Alive>, GraphError> {
+        self.look_up(account, ids).await
+    }
+
+    async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
+        self.list_live(account, path).await
+    }
+
+    async fn make_folder(
+        &self,
+        account: &Account,
+        path: &[String],
+    ) -> Result<LiveEntry, PushError> {
+        self.make_mail_folder(account, path).await
+    }
+
+    async fn push(
+        &self,
+        account: &Account,
+        push: &Push,
+        journal: &dyn Journal,
+    ) -> Result<Pushed, PushError> {
+        self.push_message(account, push, journal).await
+    }
+
+    async fn find_pushed(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<Pushed>, PushError> {
+        self.find_pushed_message(account, push).await
+    }
+}

@@ -1,0 +1,460 @@
+//! Puts a mail into a mailbox: created as JSON, because only that makes a message that is no draft
+//! and keeps its dates (Graph: MIME that is POSTed stays a draft for ever), then its attachments.
+//!
+//! Invariants: nothing is ever sent (no send endpoint is called anywhere); exactly once, by a
+//! marker that is part of the creating request: before anything is created again, the folder is
+//! asked for it; an old message is deleted only when the new one is complete.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Mail;
+use super::compose::{self, Composed};
+use super::message::{LIVE_SELECT, MARKER_ID, Marker, expand_live, same_mail};
+use crate::format::eml::Attachment;
+use crate::graph::{
+    Call, ErrorClass, GraphError, MAIL_FRAGMENT, Source as Bytes, Upload, UploadError, odata_quote,
+};
+use crate::workload::{
+    Account, ItemKey, Journal, LiveEntry, Policy, Push, PushError, Pushed, Source,
+};
+
+const CREATE: &str = "/users/{user}/mailFolders/{folder}/messages";
+const MESSAGE: &str = "/users/{user}/messages/{message}";
+const ATTACHMENTS: &str = "/users/{user}/messages/{message}/attachments";
+const SESSION: &str = "/users/{user}/messages/{message}/attachments/createUploadSession";
+
+/// Content up to this goes into one request (which may have 4 MB, base64 included).
+const INLINE: usize = 2_900_000;
+/// The largest attachment a session takes.
+const MAX_ATTACHMENT: usize = 150_000_000;
+/// Attempts at a creation whose answer got lost.
+const ATTEMPTS: u32 = 4;
+/// Messages that may share one internet message id in a folder.
+const MAX_TWINS: usize = 1_000;
+
+/// How far a push is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    /// Id of the created message.
+    message: Option<String>,
+    /// Id of the message to be removed when the new one is complete.
+    replaces: Option<String>,
+    /// Attachments are complete.
+    complete: bool,
+}
+
+impl Mail {
+    pub(super) async fn push_message(
+        &self,
+        account: &Account,
+        push: &Push,
+        journal: &dyn Journal,
+    ) -> Result<Pushed, PushError> {
+        let folder = self.target(account, push).await?;
+        let composed = compose::compose(push).await?;
+        let mut progress: Progress = journal
+            .load()
+            .and_then(|s| serde_json::from_str(&s).ok())
+            .unwrap_or_default();
+
+        // Half of it may be there from before.
+        let made = match &progress.message {
+            Some(_) => self.by_marker(account, &folder, &composed.marker).await?,
+            None => None,
+        };
+        let made = match made {
+            Some(message) => message,
+            None => {
+                progress = Progress::default();
+                if push.policy != Policy::KeepBoth
+                    && let Some(old) = self.existing(account, &folder, push, &composed).await?
+                {
+                    if push.policy == Policy::Skip {
+                        return Err(PushError::Exists {
+                            name: push.name.clone(),
+                        });
+                    }
+                    progress.replaces = Some(old);
+                    save(journal, &progress)?;
+                }
+                self.create(account, &folder, &composed).await?
+            }
+        };
+        let id = id_of(&made)?;
+        progress.message = Some(id.clone());
+        save(journal, &progress)?;
+
+        let total = composed
+            .attachments
+            .iter()
+            .map(|a| a.bytes().len() as u64)
+            .sum();
+        let notes = self
+            .attach(account, &id, &composed.attachments, journal, total)
+            .await?;
+        progress.complete = true;
+        save(journal, &progress)?;
+        if let Some(old) = &progress.replaces {
+            self.delete(account, old).await?;
+        }
+        let mut pushed = self.pushed(made, &composed, progress.replaces)?;
+        pushed.notes.extend(composed.notes);
+        pushed.notes.extend(notes);
+        Ok(pushed)
+    }
+
+    pub(super) async fn find_pushed_message(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<Pushed>, PushError> {
+        let folder = match self.target(account, push).await {
+            Ok(folder) => folder,
+            // What is in no folder did not arrive.
+            Err(PushError::NoFolder { .. }) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let composed = compose::compose(push).await?;
+        let Some(message) = self.by_marker(account, &folder, &composed.marker).await? else {
+            return Ok(None);
+        };
+        let id = id_of(&message)?;
+        if self.attached(account, &id).await? < composed.attachments.len() {
+            return Ok(None);
+        }
+        let mut replaced = None;
+        if push.policy == Policy::Overwrite
+            && let Some(old) = self.existing(account, &folder, push, &composed).await?
+        {
+            self.delete(account, &old).await?;
+            replaced = Some(old);
+        }
+        self.pushed(message, &composed, replaced).map(Some)
+    }
+
+    async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
+        let no_folder = || PushError::NoFolder {
+            path: push.folder.join("/"),
+        };
+        self.folder_at(account, &push.folder)
+            .await?
+            .ok_or_else(no_folder)
+    }
+
+    /// The message of this push, if it is there.
+    async fn by_marker(
+        &self,
+        account: &Account,
+        folder: &str,
+        marker: &Marker,
+    ) -> Result<Option<Value>, GraphError> {
+        let filter = format!(
+            "singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{}')",
+            odata_quote(&marker.value())
+        );
+        let found = self.find(account, folder, &filter).await?;
+        // A service that does not know the filter ignores it: believe only what carries the marker.
+        Ok(found
+            .into_iter()
+            .find(|m| Marker::of(m).is_some_and(|m| m.push == marker.push)))
+    }
+
+    async fn find(
+        &self,
+        account: &Account,
+        folder: &str,
+        filter: &str,
+    ) -> Result<Vec<Value>, GraphError> {
+        let call = Call::get(CREATE, &[&account.id, folder])
+            .query("$filter", filter)
+            .query("$select", LIVE_SELECT)
+            .query("$expand", &expand_live())
+            .query("$top", "50");
+        self.client.pages(Self::of(account, call), MAX_TWINS).await
+    }
+
+    /// The message that is the same as, or goes by the same name as, the one to be pushed.
+    async fn existing(
+        &self,
+        account: &Account,
+        folder: &str,
+        push: &Push,
+        composed: &Composed,
+    ) -> Result<Option<String>, GraphError> {
+        let mut candidates = Vec::new();
+        if let Some(id) = composed.json["internetMessageId"].as_str() {
+            let filter = format!("internetMessageId eq '{}'", odata_quote(id));
+            candidates = self.find(account, folder, &filter).await?;
+        } else if let Source::Record { record, .. } = &push.source
+            && let Some(id) = record["id"].as_str()
+        {
+            // A draft has no message id: the original itself may be there.
+            let call = Call::get(MESSAGE, &[&account.id, id])
+                .query("$select", LIVE_SELECT)
+                .query("$expand", &expand_live());
+            match self.client.json(&Self::of(account, call)).await {
+                Ok(message) => candidates.push(message),
+                Err(e) if e.class == ErrorClass::NotFound || e.status == Some(400) => {}
+                Err(e) => return Err(e),
+            }
+            candidates.retain(|m| m["parentFolderId"].as_str() == Some(folder));
+        }
+        candidates.retain(|m| Marker::of(m).is_none_or(|m| m.push != push.id));
+        let origin = match &push.source {
+            Source::Record { key, .. } => Some(*key),
+            Source::File => None,
+        };
+        let is_original = |m: &Value| {
+            let id: Option<ItemKey> = m["id"].as_str().map(|id| (self.keyer)(id));
+            origin.is_some() && (id == origin || Marker::of(m).and_then(|m| m.origin) == origin)
+        };
+        let same = candidates
+            .iter()
+            .find(|m| is_original(m))
+            .or_else(|| candidates.iter().find(|m| same_mail(m, &composed.identity)));
+        Ok(same.and_then(|m| m["id"].as_str().map(str::to_owned)))
+    }
+
+    /// Creates the message. When an answer is lost, the marker tells whether it was created.
+    async fn create(
+        &self,
+        account: &Account,
+        folder: &str,
+        composed: &Composed,
+    ) -> Result<Value, GraphError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let call = Call::post(CREATE, &[&account.id, folder], composed.json.clone())
+                .prefer("outlook.allow-unsafe-html");
+            let error = match self.client.json(&Self::of(account, call)).await {
+                Ok(message) => return Ok(message),
+                Err(e) => e,
+            };
+            if !error.class.is_temporary() {
+                return Err(error);
+            }
+            if let Some(message) = self.by_marker(account, folder, &composed.marker).await? {
+                return Ok(message);
+            }
+            if attempt >= ATTEMPTS {
+                return Err(error);
+            }
+            tokio::time::sleep(self.client.patience().backoff(attempt)).await;
+        }
+    }
+
+    /// How many attachments a message has.
+    async fn attached(&self, account: &Account, message: &str) -> Result<usize, GraphError> {
+        let call = Call::get(ATTACHMENTS, &[&account.id, message])
+            .query("$select", "id,name,size")
+            .patient_404(5);
+        Ok(self
+            .client
+            .pages(Self::of(account, call), usize::MAX)
+            .await?
+            .len())
+    }
+
+    /// Adds what is missing of the attachments. They are added in order, so the number that is
+    /// there tells which.
+    async fn attach(
+        &self,
+        account: &Account,
+        message: &str,
+        attachments: &[Attachment],
+        journal: &dyn Journal,
+        total: u64,
+    ) -> Result<Vec<String>, PushError> {
+        let mut notes = Vec::new();
+        if attachments.is_empty() {
+            return Ok(notes);
+        }
+        let resumed = journal.load().is_some_and(|s| s.contains("\"message\":\""));
+        let mut have = if resumed {
+            self.attached(account, message).await?
+        } else {
+            0
+        };
+        let mut lost = 0;
+        while let Some(attachment) = attachments.get(have) {
+            let sent = attachments[..have]
+                .iter()
+                .map(|a| a.bytes().len() as u64)
+                .sum::<u64>();
+            journal.progress(sent, total);
+            let error = match self.attach_one(account, message, attachment).await {
+                Ok(note) => {
+                    notes.extend(note);
+                    have += 1;
+                    continue;
+                }
+                Err(e) => e,
+            };
+            let temporary = matches!(&error, PushError::Graph(e) if e.class.is_temporary());
+            lost += 1;
+            if !temporary || lost >= ATTEMPTS {
+                return Err(error);
+            }
+            tokio::time::sleep(self.client.patience().backoff(lost)).await;
+            have = self.attached(account, message).await?;
+        }
+        journal.progress(total, total);
+        Ok(notes)
+    }
+
+    async fn attach_one(
+        &self,
+        account: &Account,
+        message: &str,
+        attachment: &Attachment,
+    ) -> Result<Option<String>, PushError> {
+        let bytes = attachment.bytes();
+        let ids = [account.id.as_str(), message];
+        if bytes.len() > MAX_ATTACHMENT {
+            return Err(PushError::Graph(GraphError::local(
+                ErrorClass::TooLarge,
+                "POST attachment",
+                format!(
+                    "{}: an attachment may have {MAX_ATTACHMENT} bytes",
+                    attachment.name
+                ),
+            )));
+        }
+        if bytes.len() <= INLINE {
+            let mut body = attachment.to_graph_json();
+            let mut call = Call::post(ATTACHMENTS, &ids, body.clone()).patient_404(6);
+            let mut outcome = self.client.json(&Self::of(account, call)).await;
+            // An item that the service does not take as an item is still a file.
+            if let Err(e) = &outcome
+                && e.status == Some(400)
+                && body["@odata.type"] == "#microsoft.graph.itemAttachment"
+            {
+                body = as_file(attachment);
+                call = Call::post(ATTACHMENTS, &ids, body).patient_404(6);
+                outcome = self.client.json(&Self::of(account, call)).await;
+                outcome?;
+                return Ok(Some(format!(
+                    "{}: attached as a file",
+                    attachment.file_name()
+                )));
+            }
+            outcome?;
+            return Ok(None);
+        }
+        self.attach_large(account, &ids, attachment).await?;
+        Ok(None)
+    }
+
+    async fn attach_large(
+        &self,
+        account: &Account,
+        ids: &[&str],
+        attachment: &Attachment,
+    ) -> Result<(), PushError> {
+        let bytes = bytes::Bytes::copy_from_slice(attachment.bytes());
+        let item = json!({ "AttachmentItem": {
+            "attachmentType": "file",
+            "name": attachment.file_name(),
+            "size": bytes.len(),
+            "contentType": attachment.mime_type(),
+            "isInline": attachment.inline,
+            "contentId": attachment.content_id,
+        }});
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            // A session that nothing was sent to leaves nothing behind: ask as often as needed.
+            let call = Call::post(SESSION, ids, item.clone())
+                .patient_404(6)
+                .repeatable();
+            let session = self.client.json(&Self::of(account, call)).await?;
+            let Some(url) = session["uploadUrl"].as_str() else {
+                return Err(PushError::Graph(GraphError::local(
+                    ErrorClass::Transient,
+                    SESSION,
+                    "the session has no uploadUrl",
+                )));
+            };
+            let upload = Upload {
+                url,
+                source: Bytes::Memory(bytes.clone()),
+                total: bytes.len() as u64,
+                fragment: MAIL_FRAGMENT,
+                scope: Self::scope(account),
+            };
+            match self.client.upload(&upload, false, &|_| {}).await {
+                Ok(_) => return Ok(()),
+                Err(UploadError::Expired) if attempt < ATTEMPTS => {}
+                Err(UploadError::Expired) => {
+                    return Err(PushError::Graph(GraphError::local(
+                        ErrorClass::Transient,
+                        SESSION,
+                        "upload sessions expire again and again",
+                    )));
+                }
+                Err(UploadError::Graph(e)) => return Err(e.into()),
+                Err(UploadError::Local(e)) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Removes the message that was replaced. One that is gone already is what was wanted.
+    async fn delete(&self, account: &Account, id: &str) -> Result<(), GraphError> {
+        let call = Call::new(reqwest::Method::DELETE, MESSAGE, &[&account.id, id]);
+        match self.client.send(&Self::of(account, call)).await {
+            Err(e) if e.class != ErrorClass::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn pushed(
+        &self,
+        mut message: Value,
+        composed: &Composed,
+        replaced: Option<String>,
+    ) -> Result<Pushed, PushError> {
+        // An answer to a creation does not show the marker, which the name depends on.
+        if Marker::of(&message).is_none() {
+            message["singleValueExtendedProperties"] = json!([composed.marker.property()]);
+        }
+        let entry: Option<LiveEntry> = self.live_message(message);
+        let entry = entry.ok_or_else(|| no_id())?;
+        Ok(Pushed {
+            entry,
+            replaced,
+            notes: Vec::new(),
+        })
+    }
+}
+
+fn save(journal: &dyn Journal, progress: &Progress) -> Result<(), PushError> {
+    let text = serde_json::to_string(progress).unwrap_or_default();
+    Ok(journal.save(&text)?)
+}
+
+fn id_of(message: &Value) -> Result<String, PushError> {
+    message["id"].as_str().map(str::to_owned).ok_or_else(no_id)
+}
+
+fn no_id() -> PushError {
+    GraphError::local(
+        ErrorClass::Transient,
+        format!("POST {CREATE}"),
+        "the message has no id",
+    )
+    .into()
+}
+
+fn as_file(attachment: &Attachment) -> Value {
+    use base64::Engine;
+    json!({
+        "@odata.type": "#microsoft.graph.fileAttachment",
+        "name": attachment.file_name(),
+        "contentType": attachment.mime_type(),
+        "isInline": attachment.inline,
+        "contentId": attachment.content_id,
+        "contentBytes": base64::engine::general_purpose::STANDARD.encode(attachment.bytes()),
+    })
+}
