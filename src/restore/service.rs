@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::errno::{Code, RestoreError};
 use super::journal::{Journal, QueueItem};
 use super::listing::{FolderKey, Listings};
-use super::log::RestoreLog;
+use super::log::{Event, RestoreLog};
 use super::place::{Directory, Place, Places};
 use super::policy::Conflict;
 use super::push::Pusher;
@@ -256,6 +256,11 @@ impl Service {
     /// The last lines of the log.
     pub fn log_text(&self) -> String {
         self.inner.pusher.log.text()
+    }
+
+    /// Adds a refusal that never came to a push to the log, such as one of the mount's own.
+    pub fn note(&self, target: &TargetPath, reason: &str) {
+        self.inner.pusher.log.add(Event::Failed, &target.to_string(), reason);
     }
 
     /// Why the last restore to this place failed: `user.tenantfs.error`.
