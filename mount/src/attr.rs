@@ -35,7 +35,10 @@ pub struct Owner {
 impl Owner {
     /// Who runs this process.
     pub fn process() -> Self {
-        Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+        Owner {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        }
     }
 }
 
@@ -59,9 +62,17 @@ impl Owners {
     /// # Panics
     /// Never; accounts beyond 65,000 different owners stay with the mount's owner.
     pub fn new(default: Owner, accounts: impl IntoIterator<Item = (String, Owner)>) -> Self {
-        let mut owners = Owners { table: vec![default, default], by_account: HashMap::new() };
+        let mut owners = Owners {
+            table: vec![default, default],
+            by_account: HashMap::new(),
+        };
         for (account, owner) in accounts {
-            let known = owners.table.iter().skip(2).position(|o| *o == owner).map(|at| at + 2);
+            let known = owners
+                .table
+                .iter()
+                .skip(2)
+                .position(|o| *o == owner)
+                .map(|at| at + 2);
             let at = known.unwrap_or(owners.table.len());
             let Ok(id) = u16::try_from(at) else { continue };
             if known.is_none() {
@@ -77,7 +88,10 @@ impl Owners {
         if self.by_account.is_empty() {
             return PUBLIC;
         }
-        self.by_account.get(&name.to_lowercase()).copied().unwrap_or(UNMAPPED)
+        self.by_account
+            .get(&name.to_lowercase())
+            .copied()
+            .unwrap_or(UNMAPPED)
     }
 
     pub fn get(&self, id: u16) -> Owner {
@@ -101,24 +115,39 @@ mod tests {
     use super::*;
 
     const ROOT: Owner = Owner { uid: 0, gid: 0 };
-    const ALICE: Owner = Owner { uid: 1001, gid: 100 };
+    const ALICE: Owner = Owner {
+        uid: 1001,
+        gid: 100,
+    };
 
     #[test]
     fn without_a_map_everything_is_public() {
         let owners = Owners::new(ROOT, []);
         let id = owners.of_account("alice@contoso.com");
-        assert_eq!((id, owners.mode(id, Kind::Dir), owners.mode(id, Kind::File)), (PUBLIC, 0o555, 0o444));
+        assert_eq!(
+            (id, owners.mode(id, Kind::Dir), owners.mode(id, Kind::File)),
+            (PUBLIC, 0o555, 0o444)
+        );
     }
 
     #[test]
     fn with_a_map_each_account_is_for_its_owner() {
-        let owners = Owners::new(ROOT, [("Alice@contoso.com".into(), ALICE), ("a2@contoso.com".into(), ALICE)]);
+        let owners = Owners::new(
+            ROOT,
+            [
+                ("Alice@contoso.com".into(), ALICE),
+                ("a2@contoso.com".into(), ALICE),
+            ],
+        );
         let alice = owners.of_account("alice@contoso.com");
         assert_eq!(owners.get(alice), ALICE);
         assert_eq!(alice, owners.of_account("A2@contoso.com"));
         assert_eq!(owners.mode(alice, Kind::Dir), 0o500);
         let other = owners.of_account("bob@contoso.com");
         assert_ne!(other, PUBLIC);
-        assert_eq!((owners.get(other), owners.mode(other, Kind::File)), (ROOT, 0o400));
+        assert_eq!(
+            (owners.get(other), owners.mode(other, Kind::File)),
+            (ROOT, 0o400)
+        );
     }
 }

@@ -15,7 +15,9 @@ pub enum MountError {
     Mountpoint { path: PathBuf, reason: io::Error },
     #[error("{path} is already mounted (by {source_name}). Unmount it first, or mount elsewhere")]
     AlreadyMounted { path: PathBuf, source_name: String },
-    #[error("{path} is a dead mount of another program ({source_name}). Clear it with: umount -l {path}")]
+    #[error(
+        "{path} is a dead mount of another program ({source_name}). Clear it with: umount -l {path}"
+    )]
     ForeignStale { path: PathBuf, source_name: String },
     #[error("can't mount at {path}: {reason}. FUSE needs /dev/fuse, and root or fusermount3")]
     Mount { path: PathBuf, reason: io::Error },
@@ -65,7 +67,10 @@ pub enum FsError {
 
 impl FsError {
     pub(crate) fn refused(errno: Errno, reason: impl Into<String>) -> Self {
-        FsError::Refused { errno, reason: reason.into() }
+        FsError::Refused {
+            errno,
+            reason: reason.into(),
+        }
     }
 
     /// The errno a program sees. Exhaustive on purpose: a new error has to decide.
@@ -86,6 +91,9 @@ impl FsError {
 
 impl From<RestoreError> for FsError {
     fn from(error: RestoreError) -> Self {
-        FsError::Refused { errno: Errno::from_raw_os_error(error.errno), reason: error.reason }
+        FsError::Refused {
+            errno: Errno::from_raw_os_error(error.errno),
+            reason: error.reason,
+        }
     }
 }

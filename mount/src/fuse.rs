@@ -28,7 +28,9 @@ pub fn errno(error: &FsError) -> Errno {
 pub fn file_attr(attr: &Attr) -> FileAttr {
     let time = match u64::try_from(attr.mtime) {
         Ok(after) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(after)),
-        Err(_) => SystemTime::UNIX_EPOCH.checked_sub(Duration::from_secs(attr.mtime.unsigned_abs())),
+        Err(_) => {
+            SystemTime::UNIX_EPOCH.checked_sub(Duration::from_secs(attr.mtime.unsigned_abs()))
+        }
     }
     .unwrap_or(SystemTime::UNIX_EPOCH);
     FileAttr {
@@ -57,7 +59,15 @@ pub fn file_attr(attr: &Attr) -> FileAttr {
 
 /// Says that a name does not exist, in a way that the kernel may cache.
 pub fn no_entry() -> FileAttr {
-    file_attr(&Attr { ino: 0, kind: Kind::File, size: 0, mtime: 0, mode: 0, uid: 0, gid: 0 })
+    file_attr(&Attr {
+        ino: 0,
+        kind: Kind::File,
+        size: 0,
+        mtime: 0,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+    })
 }
 
 macro_rules! fail {

@@ -44,27 +44,47 @@ impl Mount {
     /// A dead mount that a killed process left at the mountpoint is cleared first; a living one is
     /// an error. Wherever this fails, nothing stays mounted.
     pub fn start(config: MountConfig) -> Result<MountHandle, MountError> {
-        let path = mountinfo::canonical(&config.mountpoint)
-            .map_err(|reason| MountError::Mountpoint { path: config.mountpoint.clone(), reason })?;
+        let path =
+            mountinfo::canonical(&config.mountpoint).map_err(|reason| MountError::Mountpoint {
+                path: config.mountpoint.clone(),
+                reason,
+            })?;
         mountinfo::clear_stale(&path)?;
         match path.metadata() {
             Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Err(MountError::Mountpoint { path, reason: io::ErrorKind::NotADirectory.into() }),
+            Ok(_) => {
+                return Err(MountError::Mountpoint {
+                    path,
+                    reason: io::ErrorKind::NotADirectory.into(),
+                });
+            }
             Err(reason) => return Err(MountError::Mountpoint { path, reason }),
         }
-        let fs = SnapshotFs::new(config.repo.clone(), config.owners(), config.xattr).map_err(MountError::Snapshots)?;
-        let watch = Watch::start().map_err(|reason| MountError::Mount { path: path.clone(), reason })?;
+        let fs = SnapshotFs::new(config.repo.clone(), config.owners(), config.xattr)
+            .map_err(MountError::Snapshots)?;
+        let watch = Watch::start().map_err(|reason| MountError::Mount {
+            path: path.clone(),
+            reason,
+        })?;
 
         let fs = Arc::new(fs);
         let requests = Arc::new(Requests::default());
         let outer_requests = Arc::new(Requests::default());
-        let counted = [("snapshots", requests.clone()), ("restore", outer_requests.clone())];
+        let counted = [
+            ("snapshots", requests.clone()),
+            ("restore", outer_requests.clone()),
+        ];
         let service = config.restore.clone().unwrap_or_else(|| Arc::new(Disabled));
-        let restore = Arc::new(RestoreFs::new(service, config.owner, config.owners(), move || {
-            let counts = counted.iter().map(|(name, r)| (*name, r.by_operation()));
-            let counts: std::collections::BTreeMap<_, _> = counts.collect();
-            serde_json::to_string(&counts).unwrap_or_default() + "\n"
-        }));
+        let restore = Arc::new(RestoreFs::new(
+            service,
+            config.owner,
+            config.owners(),
+            move || {
+                let counts = counted.iter().map(|(name, r)| (*name, r.by_operation()));
+                let counts: std::collections::BTreeMap<_, _> = counts.collect();
+                serde_json::to_string(&counts).unwrap_or_default() + "\n"
+            },
+        ));
         let pushes = Workers::new("restore-push", PUSHERS);
         let outer = restore::adapter::Adapter {
             fs: restore.clone(),
@@ -102,8 +122,16 @@ impl Mount {
             restore.set_device(major, minor);
         }
         let inner_path = path.join(SNAPSHOTS_NAME);
-        handle.mount(inner, &inner_path, &session_config(&config, MountOption::RO, config.threads.max(1)))?;
-        handle.notifier = handle.sessions.last().and_then(|s| s.session.as_ref()).map(BackgroundSession::notifier);
+        handle.mount(
+            inner,
+            &inner_path,
+            &session_config(&config, MountOption::RO, config.threads.max(1)),
+        )?;
+        handle.notifier = handle
+            .sessions
+            .last()
+            .and_then(|s| s.session.as_ref())
+            .map(BackgroundSession::notifier);
         mountinfo::raise_read_ahead(&inner_path, READ_AHEAD_KIB);
 
         handle.every(TICK, "restore-tick", move || {
@@ -135,7 +163,11 @@ fn session_config(config: &MountConfig, access: MountOption, threads: usize) -> 
         MountOption::NoAtime,
         MountOption::DefaultPermissions,
     ];
-    session.acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
+    session.acl = if config.allow_other {
+        SessionACL::All
+    } else {
+        SessionACL::Owner
+    };
     session.n_threads = Some(threads);
     session
 }
@@ -158,7 +190,9 @@ struct Refresher {
 impl Refresher {
     fn refresh(&self) -> Result<(), FsError> {
         let changed = self.fs.refresh()?;
-        let Some(notifier) = self.notifier.as_ref().filter(|_| !changed.is_empty()) else { return Ok(()) };
+        let Some(notifier) = self.notifier.as_ref().filter(|_| !changed.is_empty()) else {
+            return Ok(());
+        };
         // The listing and the root's own attributes, then each name: what was found and what was not
         // found are both cached. The kernel takes a name out only when no lookup in the root is under
         // way, so an answer from before the change can't come in after it.
@@ -185,10 +219,24 @@ pub struct MountHandle {
 }
 
 impl MountHandle {
-    fn mount(&mut self, fs: impl Filesystem, path: &Path, config: &Config) -> Result<(), MountError> {
-        let failed = |reason| MountError::Mount { path: path.to_owned(), reason };
-        let session = Session::new(fs, path, config).and_then(Session::spawn).map_err(failed)?;
-        let mounted = Mounted { path: path.to_owned(), device: String::new(), session: Some(session) };
+    fn mount(
+        &mut self,
+        fs: impl Filesystem,
+        path: &Path,
+        config: &Config,
+    ) -> Result<(), MountError> {
+        let failed = |reason| MountError::Mount {
+            path: path.to_owned(),
+            reason,
+        };
+        let session = Session::new(fs, path, config)
+            .and_then(Session::spawn)
+            .map_err(failed)?;
+        let mounted = Mounted {
+            path: path.to_owned(),
+            device: String::new(),
+            session: Some(session),
+        };
         self.sessions.push(mounted);
         let found = mountinfo::at(path).map_err(MountError::mountinfo)?;
         if let (Some(found), Some(mounted)) = (found, self.sessions.last_mut()) {
@@ -212,7 +260,10 @@ impl MountHandle {
     }
 
     fn refresher(&self) -> Refresher {
-        Refresher { fs: self.fs.clone(), notifier: self.notifier.clone() }
+        Refresher {
+            fs: self.fs.clone(),
+            notifier: self.notifier.clone(),
+        }
     }
 
     /// Where it is mounted.
@@ -242,7 +293,9 @@ impl MountHandle {
 
     /// Whether someone unmounted it from outside.
     pub fn is_mounted(&self) -> bool {
-        self.sessions.iter().all(|s| s.session.as_ref().is_some_and(|s| !s.guard.is_finished()))
+        self.sessions
+            .iter()
+            .all(|s| s.session.as_ref().is_some_and(|s| !s.guard.is_finished()))
     }
 
     /// Unmounts, `snapshots/` first. What is in use is detached: it is gone from the tree at once, and
@@ -272,10 +325,17 @@ impl Drop for MountHandle {
 
 impl Mounted {
     fn take_down(mut self) -> Result<(), MountError> {
-        let Some(session) = self.session.take() else { return Ok(()) };
-        let failed = |reason: io::Error| MountError::Unmount { path: self.path.clone(), reason };
+        let Some(session) = self.session.take() else {
+            return Ok(());
+        };
+        let failed = |reason: io::Error| MountError::Unmount {
+            path: self.path.clone(),
+            reason,
+        };
         let ours = |found: &mountinfo::MountPoint| found.device == self.device;
-        let still_there = mountinfo::at(&self.path).map_err(MountError::mountinfo)?.is_some_and(|m| ours(&m));
+        let still_there = mountinfo::at(&self.path)
+            .map_err(MountError::mountinfo)?
+            .is_some_and(|m| ours(&m));
         let unmounted = match still_there.then(|| unmount(&self.path, UnmountFlags::NOFOLLOW)) {
             // Somebody unmounted it before us.
             None => Ok(()),

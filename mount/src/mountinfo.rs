@@ -127,7 +127,10 @@ pub fn clear_stale(path: &Path) -> Result<(), MountError> {
             });
         }
         tracing::warn!(path = %path.display(), "detaching the mount of a daemon that died");
-        detach(path).map_err(|e| MountError::Unmount { path: path.to_owned(), reason: e.into() })?;
+        detach(path).map_err(|e| MountError::Unmount {
+            path: path.to_owned(),
+            reason: e.into(),
+        })?;
     }
     Ok(())
 }
@@ -143,10 +146,15 @@ fn answers(path: &Path) -> bool {
     let (tx, rx) = mpsc::channel();
     let probed = path.to_owned();
     // A thread of its own: a server that hangs must not hang us.
-    let spawned = thread::Builder::new().name("mount-probe".into()).spawn(move || {
-        let dead = matches!(rustix::fs::statfs(&probed), Err(Errno::NOTCONN | Errno::CONNABORTED));
-        let _ = tx.send(!dead);
-    });
+    let spawned = thread::Builder::new()
+        .name("mount-probe".into())
+        .spawn(move || {
+            let dead = matches!(
+                rustix::fs::statfs(&probed),
+                Err(Errno::NOTCONN | Errno::CONNABORTED)
+            );
+            let _ = tx.send(!dead);
+        });
     spawned.is_err() || rx.recv_timeout(PROBE).unwrap_or(true)
 }
 
@@ -179,7 +187,10 @@ mod tests {
     #[test]
     fn line_without_optional_fields() {
         let m = parse_line(b"22 1 8:1 / / rw - ext4 /dev/sda1 rw").unwrap();
-        assert_eq!((m.path.as_path(), m.fs_type.as_str()), (Path::new("/"), "ext4"));
+        assert_eq!(
+            (m.path.as_path(), m.fs_type.as_str()),
+            (Path::new("/"), "ext4")
+        );
         assert!(!m.is_ours());
     }
 

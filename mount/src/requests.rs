@@ -18,9 +18,37 @@ macro_rules! operations {
 }
 
 operations!(
-    lookup, forget, getattr, setattr, readlink, mkdir, unlink, rmdir, symlink, rename, link, open, read, write,
-    flush, release, fsync, opendir, readdir, readdirplus, releasedir, statfs, setxattr, getxattr, listxattr,
-    removexattr, access, create, fallocate, lseek, other,
+    lookup,
+    forget,
+    getattr,
+    setattr,
+    readlink,
+    mkdir,
+    unlink,
+    rmdir,
+    symlink,
+    rename,
+    link,
+    open,
+    read,
+    write,
+    flush,
+    release,
+    fsync,
+    opendir,
+    readdir,
+    readdirplus,
+    releasedir,
+    statfs,
+    setxattr,
+    getxattr,
+    listxattr,
+    removexattr,
+    access,
+    create,
+    fallocate,
+    lseek,
+    other,
 );
 
 /// Counters of one session.
@@ -52,7 +80,11 @@ impl Requests {
     /// of its own, that it dropped an inode.
     pub fn total(&self) -> u64 {
         let forgets = self.0[Op::forget as usize].load(Ordering::Relaxed);
-        self.0.iter().map(|n| n.load(Ordering::Relaxed)).sum::<u64>() - forgets
+        self.0
+            .iter()
+            .map(|n| n.load(Ordering::Relaxed))
+            .sum::<u64>()
+            - forgets
     }
 }
 
@@ -67,6 +99,9 @@ mod tests {
         r.count(Op::read);
         r.count(Op::forget);
         assert_eq!(r.total(), 2);
-        assert_eq!(r.by_operation(), BTreeMap::from([("read", 2), ("forget", 1)]));
+        assert_eq!(
+            r.by_operation(),
+            BTreeMap::from([("read", 2), ("forget", 1)])
+        );
     }
 }

@@ -57,9 +57,14 @@ impl Watch {
 
     /// Starts the watching thread; it ends with [`Watch::stop`].
     pub fn start() -> std::io::Result<Arc<Watch>> {
-        let watch = Arc::new(Watch { state: Mutex::default(), wake: Condvar::new() });
+        let watch = Arc::new(Watch {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+        });
         let watching = watch.clone();
-        thread::Builder::new().name("mount-deadline".into()).spawn(move || watching.run())?;
+        thread::Builder::new()
+            .name("mount-deadline".into())
+            .spawn(move || watching.run())?;
         Ok(watch)
     }
 
@@ -69,13 +74,23 @@ impl Watch {
             self.wake.wait_for(&mut state, Self::TICK);
             let now = Instant::now();
             let late: Vec<Waiting> = {
-                let ids: Vec<u64> = state.waiting.iter().filter(|(_, w)| w.until <= now).map(|(id, _)| *id).collect();
-                ids.iter().filter_map(|id| state.waiting.remove(id)).collect()
+                let ids: Vec<u64> = state
+                    .waiting
+                    .iter()
+                    .filter(|(_, w)| w.until <= now)
+                    .map(|(id, _)| *id)
+                    .collect();
+                ids.iter()
+                    .filter_map(|id| state.waiting.remove(id))
+                    .collect()
             };
             if !late.is_empty() {
                 parking_lot::MutexGuard::unlocked(&mut state, || {
                     for waiting in late {
-                        tracing::error!(operation = waiting.what, "no answer within the deadline: EIO");
+                        tracing::error!(
+                            operation = waiting.what,
+                            "no answer within the deadline: EIO"
+                        );
                         waiting.slot.expire();
                     }
                 });
@@ -89,13 +104,29 @@ impl Watch {
     }
 
     /// Puts a reply under a deadline. Take it back with [`Guarded::take`] when the answer is there.
-    pub fn guard<R: Fail>(self: &Arc<Self>, reply: R, what: &'static str, limit: Duration) -> Guarded<R> {
+    pub fn guard<R: Fail>(
+        self: &Arc<Self>,
+        reply: R,
+        what: &'static str,
+        limit: Duration,
+    ) -> Guarded<R> {
         let slot = Arc::new(Slot(Mutex::new(Some(reply))));
         let mut state = self.state.lock();
         let id = state.next;
         state.next += 1;
-        state.waiting.insert(id, Waiting { until: Instant::now() + limit, what, slot: slot.clone() });
-        Guarded { slot, id, watch: self.clone() }
+        state.waiting.insert(
+            id,
+            Waiting {
+                until: Instant::now() + limit,
+                what,
+                slot: slot.clone(),
+            },
+        );
+        Guarded {
+            slot,
+            id,
+            watch: self.clone(),
+        }
     }
 }
 
@@ -146,7 +177,11 @@ impl Workers {
     const LINGER: Duration = Duration::from_secs(10);
 
     pub fn new(name: &'static str, limit: usize) -> Self {
-        Workers { shared: Arc::default(), name, limit: limit.max(1) }
+        Workers {
+            shared: Arc::default(),
+            name,
+            limit: limit.max(1),
+        }
     }
 
     /// Runs `job` on some thread, in order of arrival as far as threads are free.
@@ -160,7 +195,9 @@ impl Workers {
         }
         queue.threads += 1;
         let shared = self.shared.clone();
-        let spawned = thread::Builder::new().name(self.name.into()).spawn(move || Self::work(&shared));
+        let spawned = thread::Builder::new()
+            .name(self.name.into())
+            .spawn(move || Self::work(&shared));
         if let Err(e) = spawned {
             queue.threads -= 1;
             tracing::error!("can't start a thread for {}: {e}", self.name);
@@ -177,7 +214,9 @@ impl Workers {
             if let Some(job) = queue.jobs.pop_front() {
                 parking_lot::MutexGuard::unlocked(&mut queue, || {
                     if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
-                        tracing::error!("a request failed inside the mount; it was answered with EIO");
+                        tracing::error!(
+                            "a request failed inside the mount; it was answered with EIO"
+                        );
                     }
                 });
                 continue;

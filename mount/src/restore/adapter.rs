@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
     AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
-    Request, TimeOrNow, WriteFlags,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use rustix::fs::OFlags;
 
@@ -89,7 +89,9 @@ impl Adapter {
         self.requests.count(op);
         // The size is not known here; the largest file that OneDrive takes is 250 GB.
         let limit = push_deadline(250 << 30) + GRACE;
-        self.later(&self.pushes, reply, limit, "push", work, |reply, _| reply.ok());
+        self.later(&self.pushes, reply, limit, "push", work, |reply, _| {
+            reply.ok()
+        });
     }
 
     fn refuse<R: Fail>(&self, op: Op, reply: R, errno: rustix::io::Errno) {
@@ -108,7 +110,11 @@ fn access(flags: i32) -> Access {
 }
 
 fn open_flags(opened: &Opened) -> FopenFlags {
-    if opened.unsized_text { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::empty() }
+    if opened.unsized_text {
+        FopenFlags::FOPEN_DIRECT_IO
+    } else {
+        FopenFlags::empty()
+    }
 }
 
 fn entry(reply: ReplyEntry, found: Option<Attr>) {
@@ -148,7 +154,13 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.to_owned();
-        self.meta(Op::lookup, reply, "lookup", move |fs| fs.lookup(parent.0, &name), entry);
+        self.meta(
+            Op::lookup,
+            reply,
+            "lookup",
+            move |fs| fs.lookup(parent.0, &name),
+            entry,
+        );
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
@@ -192,7 +204,15 @@ impl Filesystem for Adapter {
         );
     }
 
-    fn mkdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, _mode: u32, _umask: u32, reply: ReplyEntry) {
+    fn mkdir(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
         let name = name.to_owned();
         self.meta(
             Op::mkdir,
@@ -205,19 +225,45 @@ impl Filesystem for Adapter {
 
     fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
-        self.meta(Op::unlink, reply, "unlink", move |fs| fs.unlink(parent.0, &name), |reply, ()| reply.ok());
+        self.meta(
+            Op::unlink,
+            reply,
+            "unlink",
+            move |fs| fs.unlink(parent.0, &name),
+            |reply, ()| reply.ok(),
+        );
     }
 
     fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
-        self.meta(Op::rmdir, reply, "rmdir", move |fs| fs.rmdir(parent.0, &name), |reply, ()| reply.ok());
+        self.meta(
+            Op::rmdir,
+            reply,
+            "rmdir",
+            move |fs| fs.rmdir(parent.0, &name),
+            |reply, ()| reply.ok(),
+        );
     }
 
-    fn symlink(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, _target: &Path, reply: ReplyEntry) {
+    fn symlink(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _target: &Path,
+        reply: ReplyEntry,
+    ) {
         self.refuse(Op::symlink, reply, rustix::io::Errno::PERM);
     }
 
-    fn link(&self, _req: &Request, _ino: INodeNo, _parent: INodeNo, _name: &OsStr, reply: ReplyEntry) {
+    fn link(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _parent: INodeNo,
+        _name: &OsStr,
+        reply: ReplyEntry,
+    ) {
         self.refuse(Op::link, reply, rustix::io::Errno::PERM);
     }
 
@@ -249,7 +295,9 @@ impl Filesystem for Adapter {
         }
         let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
         let (name, new_name) = (name.to_owned(), new_name.to_owned());
-        self.push(Op::rename, reply, move |fs| fs.rename(parent.0, &name, new_parent.0, &new_name, no_replace));
+        self.push(Op::rename, reply, move |fs| {
+            fs.rename(parent.0, &name, new_parent.0, &new_name, no_replace)
+        });
     }
 
     fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -282,7 +330,13 @@ impl Filesystem for Adapter {
             move |fs| fs.create(parent.0, &name, access),
             |reply, (attr, opened)| {
                 let handle = FileHandle(opened.handle);
-                reply.created(&TTL, &file_attr(&attr), GENERATION, handle, open_flags(&opened));
+                reply.created(
+                    &TTL,
+                    &file_attr(&attr),
+                    GENERATION,
+                    handle,
+                    open_flags(&opened),
+                );
             },
         );
     }
@@ -324,12 +378,26 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn flush(&self, req: &Request, ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
+    fn flush(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
         let pid = req.pid();
         self.push(Op::flush, reply, move |fs| fs.flush(ino.0, fh.0, pid));
     }
 
-    fn fsync(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+    fn fsync(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
         self.push(Op::fsync, reply, move |fs| fs.fsync(fh.0));
     }
 
@@ -362,11 +430,19 @@ impl Filesystem for Adapter {
         );
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
         self.requests.count(Op::readdir);
         let fs = &self.fs;
         let result = each_listed(fs, fh.0, offset, |after, name, listed| {
-            let attr = listed.map_or_else(|| fs.getattr(ino.0), |listed| Ok(fs.peek_listed(listed)))?;
+            let attr =
+                listed.map_or_else(|| fs.getattr(ino.0), |listed| Ok(fs.peek_listed(listed)))?;
             Ok(reply.add(INodeNo(attr.ino), after, file_attr(&attr).kind, name))
         });
         match result {
@@ -375,7 +451,14 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn readdirplus(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
         self.requests.count(Op::readdirplus);
         let fs = &self.fs;
         let result = each_listed(fs, fh.0, offset, |after, name, listed| {
@@ -383,7 +466,14 @@ impl Filesystem for Adapter {
                 None => fs.getattr(ino.0)?,
                 Some(listed) => fs.remember_listed(listed),
             };
-            let full = reply.add(INodeNo(attr.ino), after, name, &TTL, &file_attr(&attr), GENERATION);
+            let full = reply.add(
+                INodeNo(attr.ino),
+                after,
+                name,
+                &TTL,
+                &file_attr(&attr),
+                GENERATION,
+            );
             if full && listed.is_some() {
                 fs.forget(attr.ino, 1);
             }
@@ -395,13 +485,27 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn releasedir(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
+    fn releasedir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
         self.requests.count(Op::releasedir);
         self.fs.release(fh.0);
         reply.ok();
     }
 
-    fn fsyncdir(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+    fn fsyncdir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
         self.requests.count(Op::fsync);
         reply.ok();
     }
@@ -483,7 +587,11 @@ fn each_listed(
 ) -> Result<(), FsError> {
     let listed = fs.listed(handle)?;
     let dots = [".", ".."].into_iter().map(|name| (name, None));
-    let names = dots.chain(listed.iter().map(|listed| (listed.name.as_str(), Some(listed))));
+    let names = dots.chain(
+        listed
+            .iter()
+            .map(|listed| (listed.name.as_str(), Some(listed))),
+    );
     let from = usize::try_from(offset).unwrap_or(usize::MAX);
     for (after, (name, listed)) in (1..).zip(names).skip(from) {
         if add(after, name, listed)? {

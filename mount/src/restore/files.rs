@@ -67,9 +67,17 @@ impl RestoreFs {
         let node = self.node(ino)?;
         let target = match node.key {
             Key::Text(_) if access.write => {
-                return Err(FsError::refused(Errno::ACCESS, "this file is written by tenantfs"));
+                return Err(FsError::refused(
+                    Errno::ACCESS,
+                    "this file is written by tenantfs",
+                ));
             }
-            Key::Text(text) => return Ok(Opened { handle: self.handle(Handle::Text(text)), unsized_text: true }),
+            Key::Text(text) => {
+                return Ok(Opened {
+                    handle: self.handle(Handle::Text(text)),
+                    unsized_text: true,
+                });
+            }
             Key::Root | Key::Snapshots => return Err(FsError::IsDirectory),
             Key::Place(target) => target,
         };
@@ -85,7 +93,12 @@ impl RestoreFs {
     }
 
     /// Something live is replaced as a whole or, by policy, not at all.
-    fn rewrite(&self, ino: u64, target: &TargetPath, access: Access) -> Result<Arc<Local>, FsError> {
+    fn rewrite(
+        &self,
+        ino: u64,
+        target: &TargetPath,
+        access: Access,
+    ) -> Result<Arc<Local>, FsError> {
         if !access.write {
             let e = FsError::refused(
                 Errno::ACCESS,
@@ -95,7 +108,10 @@ impl RestoreFs {
         }
         self.writable(target)?;
         if !access.truncate {
-            let e = FsError::refused(Errno::ACCESS, "a live item can't be changed in place: write the whole file");
+            let e = FsError::refused(
+                Errno::ACCESS,
+                "a live item can't be changed in place: write the whole file",
+            );
             return Err(self.refuse(target, e));
         }
         let local = self.begin(target)?;
@@ -103,11 +119,21 @@ impl RestoreFs {
         Ok(local)
     }
 
-    pub fn create(&self, parent: u64, name: &std::ffi::OsStr, access: Access) -> Result<(Attr, Opened), FsError> {
+    pub fn create(
+        &self,
+        parent: u64,
+        name: &std::ffi::OsStr,
+        access: Access,
+    ) -> Result<(Attr, Opened), FsError> {
         let target = self.target(parent, name)?;
         self.writable(&target)?;
         let local = match self.local(&target).filter(|l| !l.is_done()) {
-            Some(_) if access.exclusive => return Err(FsError::refused(Errno::EXIST, "it is being written already")),
+            Some(_) if access.exclusive => {
+                return Err(FsError::refused(
+                    Errno::EXIST,
+                    "it is being written already",
+                ));
+            }
             Some(local) => {
                 if access.truncate {
                     local.truncate(0)?;
@@ -122,7 +148,10 @@ impl RestoreFs {
 
     /// A new file on its way to `target`.
     fn begin(&self, target: &TargetPath) -> Result<Arc<Local>, FsError> {
-        let file = self.service.create(target).map_err(|e| self.refuse(target, e.into()))?;
+        let file = self
+            .service
+            .create(target)
+            .map_err(|e| self.refuse(target, e.into()))?;
         let local = Arc::new(Local::new(file));
         self.locals.lock().insert(target.clone(), local.clone());
         Ok(local)
@@ -135,7 +164,10 @@ impl RestoreFs {
         } else {
             Handle::Read(local)
         };
-        Opened { handle: self.handle(handle), unsized_text: false }
+        Opened {
+            handle: self.handle(handle),
+            unsized_text: false,
+        }
     }
 
     fn handle(&self, handle: Handle) -> u64 {
@@ -145,7 +177,11 @@ impl RestoreFs {
     }
 
     fn get(&self, handle: u64) -> Result<Handle, FsError> {
-        self.handles.lock().get(&handle).cloned().ok_or(FsError::Stale)
+        self.handles
+            .lock()
+            .get(&handle)
+            .cloned()
+            .ok_or(FsError::Stale)
     }
 
     /// Waits for the local disk only.
@@ -156,7 +192,9 @@ impl RestoreFs {
             Handle::Folder(_) => Err(FsError::IsDirectory),
             Handle::Text(text) => {
                 let text = Bytes::from(self.text(text));
-                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+                let from = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(text.len());
                 let to = from.saturating_add(size).min(text.len());
                 Ok(text.slice(from..to))
             }
@@ -166,7 +204,9 @@ impl RestoreFs {
     /// Waits for the local disk only.
     pub fn write(&self, handle: u64, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
         match self.get(handle)? {
-            Handle::Write(local) => local.write(offset, bytes).map_err(|e| self.refuse(&local.target(), e)),
+            Handle::Write(local) => local
+                .write(offset, bytes)
+                .map_err(|e| self.refuse(&local.target(), e)),
             Handle::Read(_) | Handle::Folder(_) | Handle::Text(_) => {
                 Err(FsError::refused(Errno::BADF, "not open for writing"))
             }
@@ -175,14 +215,18 @@ impl RestoreFs {
 
     /// `close()` of one descriptor by process `pid`: sends the file when nobody else can write it.
     pub fn flush(&self, ino: u64, handle: u64, pid: u32) -> Result<(), FsError> {
-        let Ok(Handle::Write(local)) = self.get(handle) else { return Ok(()) };
+        let Ok(Handle::Write(local)) = self.get(handle) else {
+            return Ok(());
+        };
         if local.is_open() {
             if is_temporary(&local.target()) {
                 local.hold();
                 return Ok(());
             }
             let device = self.device.get();
-            if local.writers() > 1 || device.is_some_and(|device| may_still_write(pid, *device, ino)) {
+            if local.writers() > 1
+                || device.is_some_and(|device| may_still_write(pid, *device, ino))
+            {
                 return Ok(());
             }
         } else if local.is_discarded() {
@@ -195,7 +239,9 @@ impl RestoreFs {
     /// is not complete must not be sent.
     pub fn fsync(&self, handle: u64) -> Result<(), FsError> {
         match self.get(handle)? {
-            Handle::Write(local) if local.target().policy().queued && !is_temporary(&local.target()) => {
+            Handle::Write(local)
+                if local.target().policy().queued && !is_temporary(&local.target()) =>
+            {
                 self.push(&local, true)
             }
             _ => Ok(()),
@@ -215,11 +261,18 @@ impl RestoreFs {
 
     /// Size and time of a file on its way. What is live takes modes, owners and times silently, since
     /// every copying program sets them, but no size. Waits for the local disk only.
-    pub fn setattr(&self, ino: u64, size: Option<u64>, mtime: Option<i64>) -> Result<Attr, FsError> {
+    pub fn setattr(
+        &self,
+        ino: u64,
+        size: Option<u64>,
+        mtime: Option<i64>,
+    ) -> Result<Attr, FsError> {
         let node = self.node(ino)?;
         if let Key::Place(target) = &node.key {
             match (&node.what, size) {
-                (What::Local(local), Some(size)) => local.truncate(size).map_err(|e| self.refuse(target, e))?,
+                (What::Local(local), Some(size)) => {
+                    local.truncate(size).map_err(|e| self.refuse(target, e))?
+                }
                 (What::Live(_), Some(_)) => {
                     let e = FsError::refused(
                         Errno::ACCESS,

@@ -34,26 +34,44 @@ pub fn may_still_write(pid: u32, device: (u32, u32), ino: u64) -> bool {
 }
 
 fn holds(pid: u32, device: (u32, u32), ino: u64) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    descriptors.flatten().take(MAX_DESCRIPTORS).any(|descriptor| {
-        // No request comes back to us for this: it takes what the kernel has cached.
-        let stat = statx(CWD, descriptor.path(), AtFlags::STATX_DONT_SYNC, StatxFlags::INO);
-        stat.is_ok_and(|s| s.stx_ino == ino && (s.stx_dev_major, s.stx_dev_minor) == device)
-            && is_writable(pid, &descriptor.file_name().to_string_lossy())
-    })
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    descriptors
+        .flatten()
+        .take(MAX_DESCRIPTORS)
+        .any(|descriptor| {
+            // No request comes back to us for this: it takes what the kernel has cached.
+            let stat = statx(
+                CWD,
+                descriptor.path(),
+                AtFlags::STATX_DONT_SYNC,
+                StatxFlags::INO,
+            );
+            stat.is_ok_and(|s| s.stx_ino == ino && (s.stx_dev_major, s.stx_dev_minor) == device)
+                && is_writable(pid, &descriptor.file_name().to_string_lossy())
+        })
 }
 
 /// `flags:` in fdinfo is octal; the access mode is its lowest two bits, 0 is read-only.
 fn is_writable(pid: u32, fd: &str) -> bool {
-    let Ok(info) = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")) else { return false };
+    let Ok(info) = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")) else {
+        return false;
+    };
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-    flags.is_some_and(|flags| u64::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & 3 != 0))
+    flags
+        .is_some_and(|flags| u64::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & 3 != 0))
 }
 
 /// Field 4 of `/proc/PID/stat`, counted after the command's closing parenthesis.
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -67,7 +85,11 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let meta = file.as_file().metadata().unwrap();
         let device = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
-        let mut writer = Command::new("sleep").arg("30").stdout(file.reopen().unwrap()).spawn().unwrap();
+        let mut writer = Command::new("sleep")
+            .arg("30")
+            .stdout(file.reopen().unwrap())
+            .spawn()
+            .unwrap();
         assert!(may_still_write(writer.id(), device, meta.ino()));
         assert!(!may_still_write(writer.id(), device, meta.ino() + 1));
         let mut reader = Command::new("sleep")
@@ -85,7 +107,10 @@ mod tests {
 
     #[test]
     fn parents_are_found() {
-        assert_eq!(parent(std::process::id()), Some(std::os::unix::process::parent_id()));
+        assert_eq!(
+            parent(std::process::id()),
+            Some(std::os::unix::process::parent_id())
+        );
         assert_eq!(parent(0), None);
     }
 }

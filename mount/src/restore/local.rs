@@ -23,8 +23,16 @@ pub const LINGER_REFUSED: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 enum Phase {
     Open(SpoolFile),
-    Pushing { size: u64, mtime: i64 },
-    Done { result: Result<(), RestoreError>, size: u64, mtime: i64, at: Instant },
+    Pushing {
+        size: u64,
+        mtime: i64,
+    },
+    Done {
+        result: Result<(), RestoreError>,
+        size: u64,
+        mtime: i64,
+        at: Instant,
+    },
     /// Removed by name before it was sent.
     Discarded,
 }
@@ -63,7 +71,10 @@ impl Local {
             writers: 0,
             closed: None,
         };
-        Local { state: Mutex::new(state), done: Condvar::new() }
+        Local {
+            state: Mutex::new(state),
+            done: Condvar::new(),
+        }
     }
 
     pub fn target(&self) -> TargetPath {
@@ -81,7 +92,10 @@ impl Local {
 
     /// Nothing will happen to it any more.
     pub fn is_done(&self) -> bool {
-        matches!(self.state.lock().phase, Phase::Done { .. } | Phase::Discarded)
+        matches!(
+            self.state.lock().phase,
+            Phase::Done { .. } | Phase::Discarded
+        )
     }
 
     /// Was pushed, and is a live item now.
@@ -137,7 +151,9 @@ impl Local {
 
     fn change(&self, f: impl FnOnce(&SpoolFile) -> std::io::Result<()>) -> Result<(), FsError> {
         let state = self.state.lock();
-        let Phase::Open(file) = &state.phase else { return Err(sent()) };
+        let Phase::Open(file) = &state.phase else {
+            return Err(sent());
+        };
         Ok(f(file)?)
     }
 
@@ -178,7 +194,8 @@ impl Local {
             }
         }
         let (size, mtime) = stat(&state.phase);
-        let Phase::Open(file) = std::mem::replace(&mut state.phase, Phase::Pushing { size, mtime }) else {
+        let Phase::Open(file) = std::mem::replace(&mut state.phase, Phase::Pushing { size, mtime })
+        else {
             return Err(FsError::Stale);
         };
         drop(state);
@@ -186,7 +203,12 @@ impl Local {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| push(file)));
         let result = result.unwrap_or_else(|_| Err(internal()));
         let mut state = self.state.lock();
-        state.phase = Phase::Done { result: result.clone(), size, mtime, at: Instant::now() };
+        state.phase = Phase::Done {
+            result: result.clone(),
+            size,
+            mtime,
+            at: Instant::now(),
+        };
         self.done.notify_all();
         Ok(result?)
     }
@@ -210,8 +232,16 @@ impl Local {
             Phase::Pushing { .. } => Due::Nothing,
             Phase::Discarded => Due::Drop,
             Phase::Done { result, at, .. } => {
-                let limit = if result.is_ok() { LINGER } else { LINGER_REFUSED };
-                if state.writers == 0 && past(*at, limit) { Due::Drop } else { Due::Nothing }
+                let limit = if result.is_ok() {
+                    LINGER
+                } else {
+                    LINGER_REFUSED
+                };
+                if state.writers == 0 && past(*at, limit) {
+                    Due::Drop
+                } else {
+                    Due::Nothing
+                }
             }
         }
     }
@@ -219,9 +249,7 @@ impl Local {
     /// Closed under a temporary name, waiting for the rename.
     pub fn is_held(&self) -> bool {
         let state = self.state.lock();
-        matches!(state.phase, Phase::Open(_))
-            && state.writers == 0
-            && is_temporary(&state.target)
+        matches!(state.phase, Phase::Open(_)) && state.writers == 0 && is_temporary(&state.target)
     }
 }
 
@@ -243,6 +271,7 @@ fn sent() -> FsError {
 fn internal() -> RestoreError {
     RestoreError::new(
         tenantfs::restore::Code::Io,
-        "tenantfs failed while sending the file; this is a fault of tenantfs, please report it".to_owned(),
+        "tenantfs failed while sending the file; this is a fault of tenantfs, please report it"
+            .to_owned(),
     )
 }

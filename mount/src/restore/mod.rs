@@ -15,6 +15,7 @@ mod files;
 mod holders;
 mod local;
 mod nodes;
+mod service;
 mod temporary;
 
 use std::collections::{HashMap, VecDeque};
@@ -91,7 +92,9 @@ impl RestoreFs {
             errors: Mutex::default(),
             owner,
             owners,
-            started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64),
+            started: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| d.as_secs() as i64),
             requests: Box::new(requests),
             device: OnceLock::new(),
         }
@@ -103,7 +106,9 @@ impl RestoreFs {
 
     /// Finds a name and counts a reference to what it is.
     pub fn lookup(&self, parent: u64, name: &OsStr) -> Result<Option<Attr>, FsError> {
-        let Some(name) = name.to_str() else { return Ok(None) };
+        let Some(name) = name.to_str() else {
+            return Ok(None);
+        };
         let found = match self.node(parent)?.key {
             Key::Root => match name {
                 SNAPSHOTS_NAME => Some((Key::Snapshots, What::Other)),
@@ -127,21 +132,32 @@ impl RestoreFs {
             }
         }
         // A name that can't be a target's does not exist.
-        let Ok(target) = place.child(name) else { return Ok(None) };
+        let Ok(target) = place.child(name) else {
+            return Ok(None);
+        };
         if target.is_root() {
-            return Ok(Some((Key::Place(target), What::Folder { mtime: self.started })));
+            return Ok(Some((
+                Key::Place(target),
+                What::Folder {
+                    mtime: self.started,
+                },
+            )));
         }
         let local = self.local(&target);
         if let Some(local) = local.as_ref().filter(|l| !l.is_done()) {
             return Ok(Some((Key::Place(target), What::Local(local.clone()))));
         }
-        let live = self.service.lookup(&target).map_err(|e| self.refuse(&target, e.into()))?;
+        let live = self
+            .service
+            .lookup(&target)
+            .map_err(|e| self.refuse(&target, e.into()))?;
         let what = live.map(What::of_live).or(local.map(What::Local));
         Ok(what.map(|what| (Key::Place(target), what)))
     }
 
     fn exists(&self, target: &TargetPath) -> Result<bool, FsError> {
-        Ok(self.local(target).is_some_and(|l| !l.is_done()) || self.service.lookup(target)?.is_some())
+        Ok(self.local(target).is_some_and(|l| !l.is_done())
+            || self.service.lookup(target)?.is_some())
     }
 
     /// Does not wait.
@@ -156,7 +172,11 @@ impl RestoreFs {
 
     /// What a folder lists now: what is live, and what is on its way.
     pub fn list(&self, ino: u64) -> Result<Vec<Listed>, FsError> {
-        let listed = |name: &str, key, what| Listed { name: name.to_owned(), key, what };
+        let listed = |name: &str, key, what| Listed {
+            name: name.to_owned(),
+            key,
+            what,
+        };
         let place = match self.node(ino)?.key {
             Key::Root => {
                 return Ok(vec![
@@ -175,23 +195,40 @@ impl RestoreFs {
             // Once is enough: below a policy the others are found by name.
             for (policy, _) in COMPONENTS {
                 if let Ok(target) = place.child(policy) {
-                    names.push(listed(policy, Key::Place(target), What::Folder { mtime: self.started }));
+                    names.push(listed(
+                        policy,
+                        Key::Place(target),
+                        What::Folder {
+                            mtime: self.started,
+                        },
+                    ));
                 }
             }
         }
         let mut pending: HashMap<TargetPath, Arc<Local>> = {
             let locals = self.locals.lock();
-            let here = locals.iter().filter(|(t, l)| t.parent().as_ref() == Some(&place) && !l.is_done());
+            let here = locals
+                .iter()
+                .filter(|(t, l)| t.parent().as_ref() == Some(&place) && !l.is_done());
             here.map(|(t, l)| (t.clone(), l.clone())).collect()
         };
-        let live = self.service.list(&place).map_err(|e| self.refuse(&place, e.into()))?;
+        let live = self
+            .service
+            .list(&place)
+            .map_err(|e| self.refuse(&place, e.into()))?;
         for item in live.iter() {
-            let Ok(target) = place.child(&item.name) else { continue };
+            let Ok(target) = place.child(&item.name) else {
+                continue;
+            };
             let what = match pending.remove(&target) {
                 Some(local) => What::Local(local),
                 None => What::of_live(item.clone()),
             };
-            names.push(Listed { name: item.name.clone(), key: Key::Place(target), what });
+            names.push(Listed {
+                name: item.name.clone(),
+                key: Key::Place(target),
+                what,
+            });
         }
         for (target, local) in pending {
             if let Some(name) = target.name() {
@@ -235,14 +272,20 @@ impl RestoreFs {
             return Ok(());
         }
         self.writable(&target)?;
-        let e = FsError::refused(Errno::ACCESS, "restore/ never deletes: remove the item in Microsoft 365");
+        let e = FsError::refused(
+            Errno::ACCESS,
+            "restore/ never deletes: remove the item in Microsoft 365",
+        );
         Err(self.refuse(&target, e))
     }
 
     pub fn rmdir(&self, parent: u64, name: &OsStr) -> Result<(), FsError> {
         let target = self.target(parent, name)?;
         self.writable(&target)?;
-        let e = FsError::refused(Errno::ACCESS, "restore/ never deletes: remove the folder in Microsoft 365");
+        let e = FsError::refused(
+            Errno::ACCESS,
+            "restore/ never deletes: remove the folder in Microsoft 365",
+        );
         Err(self.refuse(&target, e))
     }
 
@@ -267,7 +310,10 @@ impl RestoreFs {
             return Err(self.refuse(&from, e));
         };
         if to.name().is_none() {
-            let e = FsError::refused(Errno::INVAL, "a file goes into a workload's folder, as in restore/account/Mail/");
+            let e = FsError::refused(
+                Errno::INVAL,
+                "a file goes into a workload's folder, as in restore/account/Mail/",
+            );
             return Err(self.refuse(&to, e));
         }
         if no_replace && self.exists(&to)? {
@@ -280,7 +326,9 @@ impl RestoreFs {
             if let Some(replaced) = locals.insert(to.clone(), local.clone()) {
                 replaced.discard();
             }
-            self.nodes.lock().rename(&Key::Place(from), Key::Place(to.clone()));
+            self.nodes
+                .lock()
+                .rename(&Key::Place(from), Key::Place(to.clone()));
         }
         if is_temporary(&to) || local.writers() > 0 {
             return Ok(());
@@ -322,7 +370,8 @@ impl RestoreFs {
                 for (target, local) in held {
                     let (size, _) = local.stat();
                     let hold = local::HOLD.as_secs();
-                    queue += &format!("held  {target}  {size} bytes  waits {hold} s for its rename\n");
+                    queue +=
+                        &format!("held  {target}  {size} bytes  waits {hold} s for its rename\n");
                 }
                 queue
             }
@@ -334,18 +383,24 @@ impl RestoreFs {
         if name != ERROR_XATTR {
             return Err(FsError::NoAttribute);
         }
-        self.error_of(ino)?.map(String::into_bytes).ok_or(FsError::NoAttribute)
+        self.error_of(ino)?
+            .map(String::into_bytes)
+            .ok_or(FsError::NoAttribute)
     }
 
     /// Names of xattrs, each ended by NUL. Does not wait.
     pub fn xattr_names(&self, ino: u64) -> Result<Vec<u8>, FsError> {
-        let names = self.error_of(ino)?.map(|_| format!("{ERROR_XATTR}\0").into_bytes());
+        let names = self
+            .error_of(ino)?
+            .map(|_| format!("{ERROR_XATTR}\0").into_bytes());
         Ok(names.unwrap_or_default())
     }
 
     /// The newest refusal at a place, or, for a folder, directly in it.
     fn error_of(&self, ino: u64) -> Result<Option<String>, FsError> {
-        let Key::Place(place) = self.node(ino)?.key else { return Ok(None) };
+        let Key::Place(place) = self.node(ino)?.key else {
+            return Ok(None);
+        };
         let place = place.with_policy(Default::default());
         let errors = self.errors.lock();
         let newest = |here: &dyn Fn(&TargetPath) -> bool| errors.iter().rfind(|(at, _)| here(at));
@@ -366,11 +421,16 @@ impl RestoreFs {
         if errors.len() >= MAX_ERRORS {
             errors.pop_front();
         }
-        errors.push_back((place.clone().with_policy(Default::default()), error.to_string()));
+        errors.push_back((
+            place.clone().with_policy(Default::default()),
+            error.to_string(),
+        ));
     }
 
     fn writable(&self, place: &TargetPath) -> Result<(), FsError> {
-        self.service.writable().map_err(|e| self.refuse(place, e.into()))
+        self.service
+            .writable()
+            .map_err(|e| self.refuse(place, e.into()))
     }
 
     /// Where a new name would be.
@@ -406,11 +466,21 @@ impl RestoreFs {
 
     fn attr(&self, ino: u64, node: &Node) -> Attr {
         let place = match &node.key {
-            Key::Root | Key::Snapshots => return self.folder_attr(ino, self.owner, 0o755, self.started),
+            Key::Root | Key::Snapshots => {
+                return self.folder_attr(ino, self.owner, 0o755, self.started);
+            }
             Key::Text(text) => {
                 let Owner { uid, gid } = self.owner;
                 let size = self.text(*text).len() as u64;
-                return Attr { ino, kind: Kind::File, size, mtime: now(), mode: 0o400, uid, gid };
+                return Attr {
+                    ino,
+                    kind: Kind::File,
+                    size,
+                    mtime: now(),
+                    mode: 0o400,
+                    uid,
+                    gid,
+                };
             }
             Key::Place(place) => place,
         };
@@ -424,20 +494,42 @@ impl RestoreFs {
             What::Live(item) => (item.size, item.mtime),
             What::Local(local) => local.stat(),
         };
-        Attr { ino, kind: Kind::File, size, mtime, mode: 0o600, uid: owner.uid, gid: owner.gid }
+        Attr {
+            ino,
+            kind: Kind::File,
+            size,
+            mtime,
+            mode: 0o600,
+            uid: owner.uid,
+            gid: owner.gid,
+        }
     }
 
     fn folder_attr(&self, ino: u64, owner: Owner, mode: u16, mtime: i64) -> Attr {
-        Attr { ino, kind: Kind::Dir, size: 0, mtime, mode, uid: owner.uid, gid: owner.gid }
+        Attr {
+            ino,
+            kind: Kind::Dir,
+            size: 0,
+            mtime,
+            mode,
+            uid: owner.uid,
+            gid: owner.gid,
+        }
     }
 }
 
 impl What {
     fn of_live(item: LiveItem) -> Self {
-        if item.is_dir { What::Folder { mtime: item.mtime } } else { What::Live(item) }
+        if item.is_dir {
+            What::Folder { mtime: item.mtime }
+        } else {
+            What::Live(item)
+        }
     }
 }
 
 fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs() as i64)
 }

@@ -57,9 +57,20 @@ pub struct Nodes {
 
 impl Default for Nodes {
     fn default() -> Self {
-        let mut nodes = Nodes { by_number: HashMap::new(), by_key: HashMap::new(), next: FIRST };
+        let mut nodes = Nodes {
+            by_number: HashMap::new(),
+            by_key: HashMap::new(),
+            next: FIRST,
+        };
         for (ino, key) in [(ROOT, Key::Root), (SNAPSHOTS, Key::Snapshots)] {
-            nodes.by_number.insert(ino, Node { key: key.clone(), what: What::Other, nlookup: 1 });
+            nodes.by_number.insert(
+                ino,
+                Node {
+                    key: key.clone(),
+                    what: What::Other,
+                    nlookup: 1,
+                },
+            );
             nodes.by_key.insert(key, ino);
         }
         nodes
@@ -74,7 +85,11 @@ impl Nodes {
             *next += 1;
             *next - 1
         });
-        let node = self.by_number.entry(ino).or_insert_with(|| Node { key, what: What::Other, nlookup: 0 });
+        let node = self.by_number.entry(ino).or_insert_with(|| Node {
+            key,
+            what: What::Other,
+            nlookup: 0,
+        });
         node.what = what;
         node.nlookup += 1;
         ino
@@ -92,7 +107,9 @@ impl Nodes {
 
     /// The kernel's inode keeps its number under its new name; what had that name loses it.
     pub fn rename(&mut self, from: &Key, to: Key) {
-        let Some(ino) = self.by_key.remove(from) else { return };
+        let Some(ino) = self.by_key.remove(from) else {
+            return;
+        };
         if let Some(node) = self.by_number.get_mut(&ino) {
             node.key = to.clone();
         }
@@ -108,7 +125,9 @@ impl Nodes {
         if ino < FIRST {
             return;
         }
-        let Some(node) = self.by_number.get_mut(&ino) else { return };
+        let Some(node) = self.by_number.get_mut(&ino) else {
+            return;
+        };
         node.nlookup = node.nlookup.saturating_sub(count);
         if node.nlookup == 0
             && let Some(node) = self.by_number.remove(&ino)
@@ -136,7 +155,10 @@ mod tests {
     fn numbers_live_as_long_as_the_kernel_holds_them() {
         let mut nodes = Nodes::default();
         let a = nodes.remember(place("a@x/Mail"), What::Folder { mtime: 1 });
-        assert_eq!(nodes.remember(place("a@x/Mail"), What::Folder { mtime: 2 }), a);
+        assert_eq!(
+            nodes.remember(place("a@x/Mail"), What::Folder { mtime: 2 }),
+            a
+        );
         nodes.forget(a, 1);
         assert!(nodes.get(a).is_some());
         nodes.forget(a, 1);

@@ -16,19 +16,33 @@ pub fn is_temporary(target: &TargetPath) -> bool {
 fn is_temporary_name(name: &str) -> bool {
     let hidden = name.strip_prefix('.');
     // rsync: .name.XXXXXX
-    let rsync = hidden.and_then(|rest| rest.rsplit_once('.')).is_some_and(|(stem, random)| {
-        !stem.is_empty() && random.len() == 6 && random.bytes().all(|b| b.is_ascii_alphanumeric())
-    });
+    let rsync = hidden
+        .and_then(|rest| rest.rsplit_once('.'))
+        .is_some_and(|(stem, random)| {
+            !stem.is_empty()
+                && random.len() == 6
+                && random.bytes().all(|b| b.is_ascii_alphanumeric())
+        });
     // vim: .name.swp, .swo, .swx; kate: .name.kate-swp
-    let swap = hidden.and_then(|rest| rest.rsplit_once('.')).is_some_and(|(_, ext)| {
-        ext == "kate-swp" || (ext.len() == 3 && ext.starts_with("sw") && ext.as_bytes()[2].is_ascii_lowercase())
-    });
+    let swap = hidden
+        .and_then(|rest| rest.rsplit_once('.'))
+        .is_some_and(|(_, ext)| {
+            ext == "kate-swp"
+                || (ext.len() == 3
+                    && ext.starts_with("sw")
+                    && ext.as_bytes()[2].is_ascii_lowercase())
+        });
     // rclone: name.xxxxxxxx.partial
-    let partial = name.strip_suffix(".partial").and_then(|rest| rest.rsplit_once('.')).is_some_and(|(_, random)| {
-        random.len() == 8 && random.bytes().all(|b| b.is_ascii_hexdigit())
-    });
+    let partial = name
+        .strip_suffix(".partial")
+        .and_then(|rest| rest.rsplit_once('.'))
+        .is_some_and(|(_, random)| {
+            random.len() == 8 && random.bytes().all(|b| b.is_ascii_hexdigit())
+        });
     // vim tests with a file of this name, then one more, whether it may create files here.
-    let probe = name.parse::<u32>().is_ok_and(|n| n >= 4913 && (n - 4913) % 123 == 0);
+    let probe = name
+        .parse::<u32>()
+        .is_ok_and(|n| n >= 4913 && (n - 4913) % 123 == 0);
     rsync
         || swap
         || partial
@@ -69,9 +83,16 @@ mod tests {
 
     #[test]
     fn what_people_use() {
-        for name in
-            ["budget.xlsx", ".bashrc", "4912", "a.swp", "report.partial", "2026-11-20 0915 Hi.abcdefghij.eml", ".a.b", "#"]
-        {
+        for name in [
+            "budget.xlsx",
+            ".bashrc",
+            "4912",
+            "a.swp",
+            "report.partial",
+            "2026-11-20 0915 Hi.abcdefghij.eml",
+            ".a.b",
+            "#",
+        ] {
             assert!(!is_temporary_name(name), "{name}");
         }
     }

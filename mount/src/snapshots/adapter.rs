@@ -10,9 +10,9 @@ use std::io;
 use std::sync::Arc;
 
 use fuser::{
-    AccessFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags,
-    ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
-    ReplyXattr, Request,
+    AccessFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
+    OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
 use super::{DOTS, SnapshotFs};
@@ -73,7 +73,10 @@ impl Filesystem for Adapter {
         ];
         for flag in wanted {
             if config.add_capabilities(flag).is_err() {
-                tracing::info!(?flag, "this kernel lacks a FUSE capability; the mount is slower without it");
+                tracing::info!(
+                    ?flag,
+                    "this kernel lacks a FUSE capability; the mount is slower without it"
+                );
             }
         }
         // Refused above what the kernel offers; then the answer is the most there is.
@@ -149,11 +152,25 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn flush(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
+    fn flush(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
         self.unsupported(Op::flush, reply);
     }
 
-    fn fsync(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+    fn fsync(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
         self.unsupported(Op::fsync, reply);
     }
 
@@ -161,7 +178,14 @@ impl Filesystem for Adapter {
         self.unsupported(Op::opendir, reply);
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        reply: ReplyDirectory,
+    ) {
         self.answer(Op::readdir, reply, "readdir", move |fs, reply| {
             let result = fs.readdir(ino.0, offset, &mut |attr, after, name| {
                 let full = reply
@@ -181,13 +205,27 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn readdirplus(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
         self.answer(Op::readdirplus, reply, "readdirplus", move |fs, reply| {
             let mut referenced = Vec::new();
             let result = fs.readdir(ino.0, offset, &mut |attr, after, name| {
                 let full = reply
                     .with(|reply| {
-                        reply.add(INodeNo(attr.ino), after, name, &YEAR, &file_attr(attr), GENERATION)
+                        reply.add(
+                            INodeNo(attr.ino),
+                            after,
+                            name,
+                            &YEAR,
+                            &file_attr(attr),
+                            GENERATION,
+                        )
                     })
                     .unwrap_or(true);
                 if !full && after > DOTS {

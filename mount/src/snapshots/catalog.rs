@@ -16,7 +16,10 @@ pub const LATEST: &str = "latest";
 pub enum Item {
     Snapshot(Arc<Snapshot>),
     /// A relative link to the snapshot of this name, and that snapshot's time (unix seconds).
-    Link { target: String, time: i64 },
+    Link {
+        target: String,
+        time: i64,
+    },
 }
 
 impl Item {
@@ -58,18 +61,29 @@ impl Catalog {
             }
             names.insert(snapshot.name.clone(), Item::Snapshot(snapshot));
         }
-        let link = |to: &Snapshot| Item::Link { target: to.name.clone(), time: to.manifest.time };
+        let link = |to: &Snapshot| Item::Link {
+            target: to.name.clone(),
+            time: to.manifest.time,
+        };
         for (day, snapshot) in &days {
             names.entry(day.clone()).or_insert_with(|| link(snapshot));
         }
         if let Some(newest) = &newest {
-            names.entry(LATEST.to_owned()).or_insert_with(|| link(newest));
+            names
+                .entry(LATEST.to_owned())
+                .or_insert_with(|| link(newest));
         }
-        Catalog { names: names.into_iter().collect(), newest: newest.map_or(0, |s| s.manifest.time) }
+        Catalog {
+            names: names.into_iter().collect(),
+            newest: newest.map_or(0, |s| s.manifest.time),
+        }
     }
 
     pub fn get(&self, name: &str) -> Option<&Item> {
-        let at = self.names.binary_search_by(|(n, _)| n.as_str().cmp(name)).ok()?;
+        let at = self
+            .names
+            .binary_search_by(|(n, _)| n.as_str().cmp(name))
+            .ok()?;
         Some(&self.names[at].1)
     }
 
@@ -87,8 +101,14 @@ impl Catalog {
 
     /// Names that appeared, vanished or point elsewhere.
     pub fn changed(&self, new: &Catalog) -> Vec<String> {
-        let gone = self.names.iter().filter(|(name, item)| !new.get(name).is_some_and(|i| i.same(item)));
-        let added = new.names.iter().filter(|(name, _)| self.get(name).is_none());
+        let gone = self
+            .names
+            .iter()
+            .filter(|(name, item)| !new.get(name).is_some_and(|i| i.same(item)));
+        let added = new
+            .names
+            .iter()
+            .filter(|(name, _)| self.get(name).is_none());
         gone.chain(added).map(|(name, _)| name.clone()).collect()
     }
 }

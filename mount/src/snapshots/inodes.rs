@@ -140,7 +140,11 @@ impl Inodes {
     /// xattrs it is part of the version.
     pub fn remember_file(&mut self, wish: u64, file: File, record: Option<ObjectId>) -> u64 {
         // The owner is part of what the kernel caches with an inode, so it is part of the version.
-        let wish = if file.owner == 0 { wish } else { mix(wish ^ u64::from(file.owner)) };
+        let wish = if file.owner == 0 {
+            wish
+        } else {
+            mix(wish ^ u64::from(file.owner))
+        };
         let wish = record.map_or(wish, |record| mix(wish ^ object_number(&record, 0)));
         let mut ino = wish | FILE_BIT;
         let mut salt = 0;
@@ -158,9 +162,14 @@ impl Inodes {
             }
         }
         let at = self.files.len() as u32;
-        self.files.push(FileSlot { ino, file, nlookup: 1 });
+        self.files.push(FileSlot {
+            ino,
+            file,
+            nlookup: 1,
+        });
         let files = &self.files;
-        self.by_number.insert_unique(mix(ino), at, |at| mix(files[*at as usize].ino));
+        self.by_number
+            .insert_unique(mix(ino), at, |at| mix(files[*at as usize].ino));
         if let Some(record) = record {
             self.records.insert(ino, record);
         }
@@ -204,7 +213,9 @@ impl Inodes {
         if slot.nlookup == u32::MAX {
             return;
         }
-        slot.nlookup = slot.nlookup.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+        slot.nlookup = slot
+            .nlookup
+            .saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
         if slot.nlookup == 0 {
             self.remove_at(at);
             self.records.remove(&ino);
@@ -217,7 +228,9 @@ impl Inodes {
     }
 
     fn position(&self, ino: u64) -> Option<usize> {
-        let found = self.by_number.find(mix(ino), |at| self.files[*at as usize].ino == ino);
+        let found = self
+            .by_number
+            .find(mix(ino), |at| self.files[*at as usize].ino == ino);
         found.map(|at| *at as usize)
     }
 
@@ -225,11 +238,16 @@ impl Inodes {
     fn remove_at(&mut self, at: usize) {
         let last = self.files.len() - 1;
         let files = &self.files;
-        if let Ok(entry) = self.by_number.find_entry(mix(files[at].ino), |i| *i as usize == at) {
+        if let Ok(entry) = self
+            .by_number
+            .find_entry(mix(files[at].ino), |i| *i as usize == at)
+        {
             entry.remove();
         }
         if at != last
-            && let Some(moved) = self.by_number.find_mut(mix(files[last].ino), |i| *i as usize == last)
+            && let Some(moved) = self
+                .by_number
+                .find_mut(mix(files[last].ino), |i| *i as usize == last)
         {
             *moved = at as u32;
         }
@@ -237,7 +255,8 @@ impl Inodes {
         if self.files.capacity() > 4096 && self.files.len() < self.files.capacity() / 4 {
             self.files.shrink_to(self.files.len() * 2);
             let files = &self.files;
-            self.by_number.shrink_to(files.len() * 2, |at| mix(files[*at as usize].ino));
+            self.by_number
+                .shrink_to(files.len() * 2, |at| mix(files[*at as usize].ino));
         }
     }
 }
@@ -248,8 +267,16 @@ mod tests {
     use tenantfs::repo::content::Shape;
 
     fn file(n: u8) -> File {
-        let content = ContentId { object: ObjectId([n; 20]), shape: Shape::Mail };
-        File { body: Body::Content(content), size: n.into(), mtime: 0, owner: 0 }
+        let content = ContentId {
+            object: ObjectId([n; 20]),
+            shape: Shape::Mail,
+        };
+        File {
+            body: Body::Content(content),
+            size: n.into(),
+            mtime: 0,
+            owner: 0,
+        }
     }
 
     #[test]
@@ -273,7 +300,10 @@ mod tests {
         let b = inodes.remember_file(7, file(2), None);
         assert_ne!(a, b);
         assert_eq!(inodes.remember_file(7, file(2), None), b);
-        let other_owner = File { owner: 1, ..file(1) };
+        let other_owner = File {
+            owner: 1,
+            ..file(1)
+        };
         assert_ne!(inodes.remember_file(7, other_owner, None), a);
     }
 
@@ -287,7 +317,11 @@ mod tests {
                 inodes.remember_file(mix(i), f, None)
             })
             .collect();
-        for ino in numbers.iter().step_by(2).chain(numbers.iter().skip(1).step_by(4)) {
+        for ino in numbers
+            .iter()
+            .step_by(2)
+            .chain(numbers.iter().skip(1).step_by(4))
+        {
             inodes.forget(*ino, 1);
         }
         for (i, ino) in numbers.iter().enumerate() {

@@ -7,8 +7,8 @@
 //!   time. Nothing here grows with the size of a snapshot.
 //! - `.tenantfs` in a snapshot is found by name and never listed.
 
-mod catalog;
 pub(crate) mod adapter;
+mod catalog;
 mod inodes;
 mod reading;
 mod records;
@@ -113,8 +113,12 @@ impl SnapshotFs {
     pub fn lookup(&self, parent: u64, name: &OsStr) -> Result<Option<Attr>, FsError> {
         let dir = self.dir(parent)?;
         // Every name here is UTF-8.
-        let Some(name) = name.to_str() else { return Ok(None) };
-        let found = self.find(&dir, name).inspect_err(|e| self.log(e, "lookup", &dir, name))?;
+        let Some(name) = name.to_str() else {
+            return Ok(None);
+        };
+        let found = self
+            .find(&dir, name)
+            .inspect_err(|e| self.log(e, "lookup", &dir, name))?;
         Ok(found.map(|found| self.remember(&dir, name, found)))
     }
 
@@ -131,7 +135,9 @@ impl SnapshotFs {
 
     /// Bytes `offset..offset + size` of a file, fewer only at its end.
     pub fn read(&self, ino: u64, offset: u64, size: u32) -> Result<Bytes, FsError> {
-        let Node::File(file) = self.node(ino)? else { return Err(FsError::IsDirectory) };
+        let Node::File(file) = self.node(ino)? else {
+            return Err(FsError::IsDirectory);
+        };
         self.reading.read(ino, &file, offset, size as usize).inspect_err(|e| {
             tracing::error!(ino = format!("{ino:#x}"), content = ?file.body, offset, "read failed: {e}");
         })
@@ -142,8 +148,14 @@ impl SnapshotFs {
     pub fn readdir(&self, ino: u64, offset: u64, emit: &mut Emit<'_>) -> Result<(), FsError> {
         let dir = self.dir(ino)?;
         let dots = [(dir.ino, "."), (dir.parent, "..")];
-        for (at, (ino, name)) in (0..).zip(dots).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
-            let attr = Attr { ino, ..self.dir_attr(&dir) };
+        for (at, (ino, name)) in (0..)
+            .zip(dots)
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+        {
+            let attr = Attr {
+                ino,
+                ..self.dir_attr(&dir)
+            };
             if emit(&attr, at + 1, name) {
                 return Ok(());
             }
@@ -162,7 +174,10 @@ impl SnapshotFs {
 
     /// Names of xattrs, each ended by NUL.
     pub fn xattr_names(&self, ino: u64) -> Result<Vec<u8>, FsError> {
-        Ok(self.json(ino)?.map(|json| xattrs::names(&json)).unwrap_or_default())
+        Ok(self
+            .json(ino)?
+            .map(|json| xattrs::names(&json))
+            .unwrap_or_default())
     }
 
     /// Value of an xattr.
@@ -175,19 +190,26 @@ impl SnapshotFs {
     /// The record of what has this number.
     fn json(&self, ino: u64) -> Result<Option<Bytes>, FsError> {
         let record = self.inodes.lock().record(ino);
-        Ok(record.map(|id| self.repo.get(tenantfs::repo::Kind::Record, &id)).transpose()?)
+        Ok(record
+            .map(|id| self.repo.get(tenantfs::repo::Kind::Record, &id))
+            .transpose()?)
     }
 
     /// Totals for `statfs`: (bytes, files) of the newest snapshot.
     pub fn totals(&self) -> (u64, u64) {
         let catalog = self.catalog();
         let newest = catalog.snapshots().max_by_key(|s| s.manifest.time).cloned();
-        newest.map_or((0, 0), |s| (s.manifest.totals.bytes, s.manifest.totals.files))
+        newest.map_or((0, 0), |s| {
+            (s.manifest.totals.bytes, s.manifest.totals.files)
+        })
     }
 
     fn find(&self, dir: &Dir, name: &str) -> Result<Option<Found>, FsError> {
         match &dir.view {
-            View::Root => Ok(self.catalog().get(name).map(|item| Found::Item(item.clone()))),
+            View::Root => Ok(self
+                .catalog()
+                .get(name)
+                .map(|item| Found::Item(item.clone()))),
             View::Tree(_) if dir.parent == ROOT && name == HIDDEN => Ok(Some(Found::Hidden)),
             View::Tree(root) => Ok(self.tree.folder(*root).lookup(name)?.map(Found::Entry)),
             View::Hidden => match name {
@@ -197,10 +219,17 @@ impl SnapshotFs {
             },
             View::Records(root) => {
                 let folder = self.tree.folder(*root);
-                if let Some(Entry { kind: EntryKind::Dir { root }, mtime, .. }) = folder.lookup(name)? {
+                if let Some(Entry {
+                    kind: EntryKind::Dir { root },
+                    mtime,
+                    ..
+                }) = folder.lookup(name)?
+                {
                     return Ok(Some(Found::RecordFolder { root, mtime }));
                 }
-                let Some(owner) = records::entry_of(&folder, name)? else { return Ok(None) };
+                let Some(owner) = records::entry_of(&folder, name)? else {
+                    return Ok(None);
+                };
                 let entry = folder.lookup(&owner)?;
                 entry.map_or(Ok(None), |entry| self.record(&owner, &entry))
             }
@@ -226,7 +255,9 @@ impl SnapshotFs {
             }
             View::Tree(root) => {
                 let folder = self.tree.folder(*root);
-                folder.each_from(position, |at, name, entry| Ok(each(at + 1, name, Found::Entry(entry))))?;
+                folder.each_from(position, |at, name, entry| {
+                    Ok(each(at + 1, name, Found::Entry(entry)))
+                })?;
             }
             View::Hidden => {
                 let names = [(REPORT, self.report(dir)?), (GRAPH, Some(Found::Records))];
@@ -243,11 +274,20 @@ impl SnapshotFs {
                 folder.each_from(position / 2, |at, name, entry| {
                     if let EntryKind::Dir { root } = entry.kind
                         && position <= at * 2
-                        && each(at * 2 + 1, name, Found::RecordFolder { root, mtime: entry.mtime })
+                        && each(
+                            at * 2 + 1,
+                            name,
+                            Found::RecordFolder {
+                                root,
+                                mtime: entry.mtime,
+                            },
+                        )
                     {
                         return Ok(true);
                     }
-                    let Some(found) = self.record(name, &entry)? else { return Ok(false) };
+                    let Some(found) = self.record(name, &entry)? else {
+                        return Ok(false);
+                    };
                     let record = records::record_name(&folder, name)?;
                     Ok(each(at * 2 + 2, &record, found))
                 })?;
@@ -257,18 +297,34 @@ impl SnapshotFs {
     }
 
     fn report(&self, dir: &Dir) -> Result<Option<Found>, FsError> {
-        let Some(snapshot) = &dir.snapshot else { return Ok(None) };
-        let Some(report) = snapshot.manifest.report else { return Ok(None) };
+        let Some(snapshot) = &dir.snapshot else {
+            return Ok(None);
+        };
+        let Some(report) = snapshot.manifest.report else {
+            return Ok(None);
+        };
         self.object(report, snapshot.manifest.time, None)
     }
 
     fn record(&self, entry_name: &str, entry: &Entry) -> Result<Option<Found>, FsError> {
-        entry.record.map_or(Ok(None), |record| self.object(record, entry.mtime, Some(entry_name)))
+        entry.record.map_or(Ok(None), |record| {
+            self.object(record, entry.mtime, Some(entry_name))
+        })
     }
 
-    fn object(&self, id: ObjectId, mtime: i64, account: Option<&str>) -> Result<Option<Found>, FsError> {
+    fn object(
+        &self,
+        id: ObjectId,
+        mtime: i64,
+        account: Option<&str>,
+    ) -> Result<Option<Found>, FsError> {
         let size = self.repo.size_of(&id)?;
-        Ok(size.map(|size| Found::Object { id, size, mtime, account: account.map(str::to_owned) }))
+        Ok(size.map(|size| Found::Object {
+            id,
+            size,
+            mtime,
+            account: account.map(str::to_owned),
+        }))
     }
 
     /// Gives what was found an inode and counts one reference to it.
@@ -280,7 +336,16 @@ impl SnapshotFs {
         };
         let child = |view: View, mtime: i64, snapshot: Option<Arc<Snapshot>>| {
             let ino = path_number(dir.ino, name);
-            Node::Dir(Arc::new(Dir { ino, parent: dir.ino, name: name.into(), view, mtime, owner, record, snapshot }))
+            Node::Dir(Arc::new(Dir {
+                ino,
+                parent: dir.ino,
+                name: name.into(),
+                view,
+                mtime,
+                owner,
+                record,
+                snapshot,
+            }))
         };
         let node = match found {
             Found::Item(Item::Snapshot(snapshot)) => {
@@ -290,21 +355,42 @@ impl SnapshotFs {
             // A link's number follows its target: the kernel caches both together.
             Found::Item(Item::Link { target, time }) => {
                 let ino = path_number(path_number(dir.ino, name), &target);
-                let node = Node::Link(Link { target: target.into(), mtime: time });
+                let node = Node::Link(Link {
+                    target: target.into(),
+                    mtime: time,
+                });
                 let attr = self.attr(ino, &node);
                 self.inodes.lock().remember(ino, || node);
                 return attr;
             }
             Found::Entry(entry) => match entry.kind {
-                EntryKind::Dir { root } => child(View::Tree(root), entry.mtime, dir.snapshot.clone()),
+                EntryKind::Dir { root } => {
+                    child(View::Tree(root), entry.mtime, dir.snapshot.clone())
+                }
                 EntryKind::File { content, size } => {
-                    let file = File { body: Body::Content(content), size, mtime: entry.mtime, owner };
-                    return self.remember_file(inode(&entry), file, record);
+                    let file = File {
+                        body: Body::Content(content),
+                        size,
+                        mtime: entry.mtime,
+                        owner,
+                    };
+                    let number = inode(&entry)
+                        .unwrap_or_else(|| object_number(&content.object, entry.mtime));
+                    return self.remember_file(number, file, record);
                 }
             },
-            Found::RecordFolder { root, mtime } => child(View::Records(root), mtime, dir.snapshot.clone()),
-            Found::Object { id, size, mtime, .. } => {
-                let file = File { body: Body::Record(id), size, mtime, owner };
+            Found::RecordFolder { root, mtime } => {
+                child(View::Records(root), mtime, dir.snapshot.clone())
+            }
+            Found::Object {
+                id, size, mtime, ..
+            } => {
+                let file = File {
+                    body: Body::Record(id),
+                    size,
+                    mtime,
+                    owner,
+                };
                 return self.remember_file(object_number(&id, mtime), file, None);
             }
             Found::Hidden => child(View::Hidden, dir.mtime, dir.snapshot.clone()),
@@ -329,8 +415,16 @@ impl SnapshotFs {
         let root = dir.snapshot.as_ref().and_then(|s| s.manifest.tree);
         let account = match (&dir.view, found) {
             (View::Tree(_), Found::Entry(_)) if dir.parent == ROOT => name,
-            (View::Records(r), Found::Object { account: Some(account), .. }) if *r == root && &*dir.name == GRAPH => account,
-            (View::Records(r), Found::RecordFolder { .. }) if *r == root && &*dir.name == GRAPH => name,
+            (
+                View::Records(r),
+                Found::Object {
+                    account: Some(account),
+                    ..
+                },
+            ) if *r == root && &*dir.name == GRAPH => account,
+            (View::Records(r), Found::RecordFolder { .. }) if *r == root && &*dir.name == GRAPH => {
+                name
+            }
             (View::Hidden, Found::Object { .. }) => return self.owners.of_account(""),
             _ => return dir.owner,
         };
@@ -355,14 +449,34 @@ impl SnapshotFs {
             Node::Link(link) => (Kind::Link, link.target.len() as u64, link.mtime, PUBLIC),
         };
         let whose = self.owners.get(owner);
-        Attr { ino, kind, size, mtime, mode: self.owners.mode(owner, kind), uid: whose.uid, gid: whose.gid }
+        Attr {
+            ino,
+            kind,
+            size,
+            mtime,
+            mode: self.owners.mode(owner, kind),
+            uid: whose.uid,
+            gid: whose.gid,
+        }
     }
 
     fn dir_attr(&self, dir: &Dir) -> Attr {
         let whose = self.owners.get(dir.owner);
-        let mtime = if dir.ino == ROOT { self.catalog.read().newest } else { dir.mtime };
+        let mtime = if dir.ino == ROOT {
+            self.catalog.read().newest
+        } else {
+            dir.mtime
+        };
         let mode = self.owners.mode(dir.owner, Kind::Dir);
-        Attr { ino: dir.ino, kind: Kind::Dir, size: 0, mtime, mode, uid: whose.uid, gid: whose.gid }
+        Attr {
+            ino: dir.ino,
+            kind: Kind::Dir,
+            size: 0,
+            mtime,
+            mode,
+            uid: whose.uid,
+            gid: whose.gid,
+        }
     }
 
     fn log(&self, error: &FsError, operation: &str, dir: &Dir, name: &str) {
@@ -391,6 +505,14 @@ enum Found {
     Entry(Entry),
     Hidden,
     Records,
-    RecordFolder { root: MapRoot, mtime: i64 },
-    Object { id: ObjectId, size: u64, mtime: i64, account: Option<String> },
+    RecordFolder {
+        root: MapRoot,
+        mtime: i64,
+    },
+    Object {
+        id: ObjectId,
+        size: u64,
+        mtime: i64,
+        account: Option<String>,
+    },
 }

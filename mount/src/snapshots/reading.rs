@@ -4,8 +4,8 @@
 //! and neighbours of a small mail come with it. Memory is bounded by those caches and does not grow
 //! with the file.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -70,7 +70,12 @@ impl Reading {
         let reader = Reader::open(&self.repo, content)?;
         if reader.size() != file.size {
             // `stat` has promised another size: short data would be silent corruption.
-            let what = format!("content {} has {} bytes, its entry says {}", content.object, reader.size(), file.size);
+            let what = format!(
+                "content {} has {} bytes, its entry says {}",
+                content.object,
+                reader.size(),
+                file.size
+            );
             return Err(RepoError::Invalid(what).into());
         }
         Ok(reader.read_at(offset, size)?)
@@ -90,7 +95,11 @@ impl Reading {
                 if streams.len() >= STREAMS {
                     streams.remove(0);
                 }
-                streams.push(Stream { ino, read: 0, ahead: 0 });
+                streams.push(Stream {
+                    ino,
+                    read: 0,
+                    ahead: 0,
+                });
                 streams.last_mut()
             }
         };
@@ -98,7 +107,11 @@ impl Reading {
         // The kernel has several reads in flight, in any order, so "sequential" has some slack.
         let sequential = offset <= stream.read + AHEAD && offset + AHEAD >= stream.read;
         if !sequential {
-            *stream = Stream { ino, read: end, ahead: end };
+            *stream = Stream {
+                ino,
+                read: end,
+                ahead: end,
+            };
             return;
         }
         stream.read = stream.read.max(end);
@@ -124,7 +137,9 @@ impl Reading {
 
 /// Brings a range into the repository's cache. What fails here fails again, and is told, when it is read.
 fn load(repo: &Repository, content: ContentId, from: u64, until: u64) {
-    let Ok(reader) = Reader::open(repo, content) else { return };
+    let Ok(reader) = Reader::open(repo, content) else {
+        return;
+    };
     let mut at = from;
     while at < until && reader.read_at(at, 1).is_ok() {
         at += STEP;
@@ -132,7 +147,9 @@ fn load(repo: &Repository, content: ContentId, from: u64, until: u64) {
 }
 
 fn slice(bytes: Bytes, offset: u64, size: usize) -> Bytes {
-    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let from = usize::try_from(offset)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
     let to = from.saturating_add(size).min(bytes.len());
     bytes.slice(from..to)
 }

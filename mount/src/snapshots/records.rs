@@ -26,7 +26,11 @@ pub trait Folder {
 pub fn record_name(folder: &impl Folder, entry: &str) -> Result<String, FsError> {
     let stem = stem(entry);
     for k in 0_u32.. {
-        let candidate = if k == 0 { stem.clone() } else { format!("{stem}~{k}") };
+        let candidate = if k == 0 {
+            stem.clone()
+        } else {
+            format!("{stem}~{k}")
+        };
         let name = format!("{candidate}{SUFFIX}");
         if !folder.has_folder(&name)? && (candidate == entry || !folder.has(&candidate)?) {
             return Ok(name);
@@ -37,10 +41,18 @@ pub fn record_name(folder: &impl Folder, entry: &str) -> Result<String, FsError>
 
 /// Which entry's record is called `name`?
 pub fn entry_of(folder: &impl Folder, name: &str) -> Result<Option<String>, FsError> {
-    let Some(stem) = name.strip_suffix(SUFFIX) else { return Ok(None) };
-    let unsalted = stem.rsplit_once('~').filter(|(_, k)| k.parse::<u32>().is_ok()).map(|(s, _)| s);
+    let Some(stem) = name.strip_suffix(SUFFIX) else {
+        return Ok(None);
+    };
+    let unsalted = stem
+        .rsplit_once('~')
+        .filter(|(_, k)| k.parse::<u32>().is_ok())
+        .map(|(s, _)| s);
     for stem in [Some(stem), unsalted].into_iter().flatten() {
-        let cut = stem.rsplit_once('~').filter(|(_, hash)| hash.len() == HASH_LEN).map(|(prefix, _)| prefix);
+        let cut = stem
+            .rsplit_once('~')
+            .filter(|(_, hash)| hash.len() == HASH_LEN)
+            .map(|(prefix, _)| prefix);
         let mut candidates = vec![stem.to_owned()];
         if let Some(prefix) = cut.filter(|p| p.len() + 1 + HASH_LEN + 4 > STEM_MAX) {
             candidates.extend(folder.beginning_with(prefix)?);
@@ -86,23 +98,43 @@ mod tests {
             Ok(self.0.get(name) == Some(&true))
         }
         fn beginning_with(&self, prefix: &str) -> Result<Vec<String>, FsError> {
-            Ok(self.0.keys().filter(|k| k.starts_with(prefix)).cloned().collect())
+            Ok(self
+                .0
+                .keys()
+                .filter(|k| k.starts_with(prefix))
+                .cloned()
+                .collect())
         }
     }
 
     fn check(fake: &Fake) {
-        let mut seen: BTreeSet<String> = fake.0.iter().filter(|(_, dir)| **dir).map(|(n, _)| n.clone()).collect();
+        let mut seen: BTreeSet<String> = fake
+            .0
+            .iter()
+            .filter(|(_, dir)| **dir)
+            .map(|(n, _)| n.clone())
+            .collect();
         for entry in fake.0.keys() {
             let name = record_name(fake, entry).unwrap();
             assert!(name.len() <= NAME_MAX, "{name}");
             assert!(seen.insert(name.clone()), "{name} twice");
-            assert_eq!(entry_of(fake, &name).unwrap().as_ref(), Some(entry), "{name}");
+            assert_eq!(
+                entry_of(fake, &name).unwrap().as_ref(),
+                Some(entry),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn a_folder_named_like_a_record_hides_nothing() {
-        let names = [("x", false), ("x.json", true), ("x~1.json", true), ("x~1", false), ("y", true)];
+        let names = [
+            ("x", false),
+            ("x.json", true),
+            ("x~1.json", true),
+            ("x~1", false),
+            ("y", true),
+        ];
         let fake = Fake(names.into_iter().map(|(n, d)| (n.to_owned(), d)).collect());
         check(&fake);
         assert_eq!(record_name(&fake, "y").unwrap(), "y.json");
@@ -115,7 +147,14 @@ mod tests {
     #[test]
     fn long_names_stay_within_name_max() {
         let long = "é".repeat(127);
-        let fake = Fake([(format!("{long}a"), false), (format!("{long}b"), true), (long, false)].into());
+        let fake = Fake(
+            [
+                (format!("{long}a"), false),
+                (format!("{long}b"), true),
+                (long, false),
+            ]
+            .into(),
+        );
         check(&fake);
     }
 

@@ -45,7 +45,9 @@ impl Folder {
         let mut at = position;
         let mut result = Ok(());
         self.0.visit_at(position, |name, value| {
-            let step = decode(name, value).map_err(FsError::from).and_then(|(name, entry)| each(at, name, entry));
+            let step = decode(name, value)
+                .map_err(FsError::from)
+                .and_then(|(name, entry)| each(at, name, entry));
             at += 1;
             match step {
                 Ok(false) => ControlFlow::Continue(()),
@@ -61,8 +63,10 @@ impl Folder {
 }
 
 fn decode<'a>(name: &'a [u8], value: &[u8]) -> Result<(&'a str, Entry), TreeError> {
-    let name = std::str::from_utf8(name)
-        .map_err(|_| TreeError::Corrupt { what: "directory", why: "a name is not UTF-8" })?;
+    let name = std::str::from_utf8(name).map_err(|_| TreeError::Corrupt {
+        what: "directory",
+        why: "a name is not UTF-8",
+    })?;
     Ok((name, Entry::decode(name, value)?))
 }
 

@@ -32,7 +32,11 @@ pub fn value(record: &[u8], name: &str) -> Result<Vec<u8>, FsError> {
         Some(other) => other.to_string().into_bytes(),
         None => return Err(FsError::NoAttribute),
     };
-    if value.len() > SIZE_MAX { Err(FsError::NoAttribute) } else { Ok(value) }
+    if value.len() > SIZE_MAX {
+        Err(FsError::NoAttribute)
+    } else {
+        Ok(value)
+    }
 }
 
 fn properties(record: &[u8]) -> Map<String, Value> {
@@ -50,10 +54,17 @@ mod tests {
     fn properties_become_attributes() {
         let record = br#"{"id":"AAMk","isRead":true,"categories":["a","b"]}"#;
         let names = String::from_utf8(names(record)).unwrap();
-        assert!(names.split_terminator('\0').eq(["user.tenantfs.categories", "user.tenantfs.id", "user.tenantfs.isRead"]));
+        assert!(names.split_terminator('\0').eq([
+            "user.tenantfs.categories",
+            "user.tenantfs.id",
+            "user.tenantfs.isRead"
+        ]));
         assert_eq!(value(record, "user.tenantfs.id").unwrap(), b"AAMk");
         assert_eq!(value(record, "user.tenantfs.isRead").unwrap(), b"true");
-        assert_eq!(value(record, "user.tenantfs.categories").unwrap(), br#"["a","b"]"#);
+        assert_eq!(
+            value(record, "user.tenantfs.categories").unwrap(),
+            br#"["a","b"]"#
+        );
         assert!(value(record, "user.tenantfs.none").is_err());
         assert!(value(b"no json", "security.selinux").is_err());
     }
