@@ -21,75 +21,17 @@
 use super::TreeError;
 use super::collection::{CollectionRoot, Detached, Place, Reason};
 use super::entry::{Entry, EntryKind};
-use super::key::{ItemKey, Tag, first_with};
-use super::map::{Map, MapRoot, Shape};
+use super::key::ItemKey;
 use super::names;
 use super::nodes::{NodeSink, Nodes};
-use super::view::name_of;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use super::overlay::Overlay;
+use std::collections::HashSet;
 
 /// Folders are not put deeper than this below a root: no file system could show them, and every
 /// move looks at all folders above its target.
 const MAX_DEPTH: usize = 512;
-/// A path of a directory that exists is shorter than this, whatever was moved into what.
-const MAX_CHAIN: usize = 1 << 20;
 /// How many unplaced items a round names.
 const MAX_NAMED: usize = 1000;
-
-/// A directory with edits that are not written yet.
-struct OpenDir {
-    map: Map,
-    edits: BTreeMap<String, Option<Entry>>,
-}
-
-impl OpenDir {
-    fn new(nodes: &Nodes, root: MapRoot) -> OpenDir {
-        OpenDir {
-            map: Map::new(nodes, root, Shape::Directory),
-            edits: BTreeMap::new(),
-        }
-    }
-
-    fn get(&self, name: &str) -> Result<Option<Entry>, TreeError> {
-        if let Some(edit) = self.edits.get(name) {
-            return Ok(*edit);
-        }
-        self.map
-            .get(name.as_bytes())?
-            .map(|value| Entry::decode(name, &value))
-            .transpose()
-    }
-
-    /// Calls `visit` with every entry, in no special order.
-    fn visit(
-        &self,
-        mut visit: impl FnMut(&str, &Entry) -> Result<(), TreeError>,
-    ) -> Result<(), TreeError> {
-        for entry in self.map.iter()? {
-            let (key, value) = entry?;
-            let name = name_of(&key)?;
-            if !self.edits.contains_key(name) {
-                visit(name, &Entry::decode(name, &value)?)?;
-            }
-        }
-        self.edits
-            .iter()
-            .try_for_each(|(name, edit)| edit.iter().try_for_each(|entry| visit(name, entry)))
-    }
-
-    fn is_empty(&self) -> Result<bool, TreeError> {
-        let mut some = false;
-        if self.map.is_empty() && self.edits.values().all(Option::is_none) {
-            return Ok(true);
-        }
-        // Only folders nobody knows are asked, and these are small or used.
-        self.visit(|_, _| {
-            some = true;
-            Ok(())
-        })?;
-        Ok(!some)
-    }
-}
 
 /// An item as the editor knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,38 +85,37 @@ pub struct Round {
 /// Edits one collection. After an error of any method the editor must be dropped; the last root
 /// still holds.
 pub struct Editor {
-    nodes: Nodes,
-    root: CollectionRoot,
-    dirs: HashMap<ItemKey, OpenDir>,
-    places: BTreeMap<ItemKey, Option<Place>>,
-    detached: BTreeMap<ItemKey, Option<Detached>>,
+    items: Overlay,
 }
 
 impl Editor {
     /// Goes on from `root`.
     pub fn new(nodes: &Nodes, root: CollectionRoot) -> Editor {
         Editor {
-            nodes: nodes.clone(),
-            root,
-            dirs: HashMap::new(),
-            places: BTreeMap::new(),
-            detached: BTreeMap::new(),
+            items: Overlay::new(nodes, root),
         }
     }
 
     /// Edits that no checkpoint has written: what the editor's memory grows with, some 250 bytes each.
     pub fn pending(&self) -> usize {
-        self.places.len() + self.dirs.values().map(|dir| dir.edits.len()).sum::<usize>()
+        self.items.pending()
+    }
+
+    /// Writes all edits and returns the roots, from which another editor can go on, in the middle of a
+    /// round too. What did not change keeps its root.
+    pub fn checkpoint(&mut self, out: &mut dyn NodeSink) -> Result<CollectionRoot, TreeError> {
+        self.items.checkpoint(out)
     }
 
     /// The item, placed or not; `None` if it was never described.
     pub fn get(&mut self, key: &ItemKey) -> Result<Option<Item>, TreeError> {
-        let Some(place) = self.place(key)? else {
+        let Some(place) = self.items.place(key)? else {
             return Ok(None);
         };
         let Place { parent, name, .. } = place;
         if place.detached {
             let detached = self
+                .items
                 .detached_item(key)?
                 .filter(|detached| detached.reason != Reason::Unknown);
             return Ok(detached
@@ -188,12 +129,13 @@ impl Editor {
                 }));
         }
         let Some(entry) = self
+            .items
             .child(parent, &name)?
             .filter(|entry| entry.tag == key.tag())
         else {
             return Ok(None);
         };
-        let path = self.path(parent, &name)?;
+        let path = self.items.path(parent, &name)?;
         Ok(Some(Item {
             parent,
             name,
@@ -250,26 +192,27 @@ impl Editor {
             names::with_suffix(name, &key)
         };
         entry.tag = key.tag();
-        if let Some(old) = self.place(&key)? {
-            let taken = self.take(&key, &old)?;
+        if let Some(old) = self.items.place(&key)? {
+            let taken = self.items.take(&key, &old)?;
             if let Some(taken) = taken.filter(Entry::is_dir) {
                 match &mut entry.kind {
                     EntryKind::Dir { root } => *root = taken.dir_root(),
                     EntryKind::File { .. } => {
-                        self.forget_below(key, &taken)?;
+                        self.items.forget_below(key, &taken)?;
                     }
                 }
             }
         }
         if !self.may_lie_in(&key, &entry, parent)? {
-            return self.detach(key, Reason::Waiting, parent, name, entry);
+            return self.items.detach(key, Reason::Waiting, parent, name, entry);
         }
-        if let Some(other) = self.child(parent, &name)?
-            && let Some(other_key) = self.key_of(other.tag, parent, &name)?
+        if let Some(other) = self.items.child(parent, &name)?
+            && let Some(other_key) = self.items.key_of(other.tag, parent, &name)?
         {
-            self.detach(other_key, Reason::Waiting, parent, name.clone(), other)?;
+            self.items
+                .detach(other_key, Reason::Waiting, parent, name.clone(), other)?;
         }
-        self.put(key, parent, name, entry)
+        self.items.put(key, parent, name, entry)
     }
 
     /// The item is gone, unless a later change of this round brings it back.
@@ -277,9 +220,9 @@ impl Editor {
         if key == ItemKey::ROOT {
             return Ok(());
         }
-        let Some(place) = self.place(&key)? else {
+        let Some(place) = self.items.place(&key)? else {
             // Children of a removed folder may still be told of: they go with it.
-            return self.detach(
+            return self.items.detach(
                 key,
                 Reason::Removed,
                 ItemKey::ROOT,
@@ -287,16 +230,18 @@ impl Editor {
                 Entry::dir(None, 0),
             );
         };
-        match self.take(&key, &place)? {
-            Some(entry) => self.detach(key, Reason::Removed, place.parent, place.name, entry),
-            None => self.set_place(key, None),
+        match self.items.take(&key, &place)? {
+            Some(entry) => self
+                .items
+                .detach(key, Reason::Removed, place.parent, place.name, entry),
+            None => self.items.set_place(key, None),
         }
     }
 
     /// The item is gone from this folder: nothing if it lies elsewhere by now. So a move that is told
     /// as a removal here and an arrival there is right in both orders.
     pub fn remove_from(&mut self, key: ItemKey, parent: ItemKey) -> Result<(), TreeError> {
-        match self.place(&key)? {
+        match self.items.place(&key)? {
             Some(place) if place.parent == parent => self.remove(key),
             _ => Ok(()),
         }
@@ -311,37 +256,43 @@ impl Editor {
     ) -> Result<(), TreeError> {
         let mut gone = Vec::new();
         if let Scope::FilesIn(folder) = scope {
-            if folder != ItemKey::ROOT && !self.place(&folder)?.is_some_and(|place| place.is_dir) {
+            if folder != ItemKey::ROOT
+                && !self.items.place(&folder)?.is_some_and(|place| place.is_dir)
+            {
                 return Ok(());
             }
             let mut files = Vec::new();
-            self.open(folder)?.visit(|name, entry| {
+            self.items.visit_folder(folder, |name, entry| {
                 if !entry.is_dir() {
                     files.push((entry.tag, Box::<str>::from(name)));
                 }
                 Ok(())
             })?;
             for (tag, name) in files {
-                gone.extend(self.key_of(tag, folder, &name)?.filter(|key| !seen(key)));
+                gone.extend(
+                    self.items
+                        .key_of(tag, folder, &name)?
+                        .filter(|key| !seen(key)),
+                );
             }
         } else {
             let looked_at = |place: &Place| scope == Scope::All || place.is_dir;
             let mut needed = HashSet::new();
-            self.visit_places(|key, place| {
+            self.items.visit_places(|key, place| {
                 if looked_at(place) && seen(key) {
                     needed.insert(place.parent);
                 }
             })?;
             let mut todo: Vec<ItemKey> = needed.iter().filter(|key| !seen(key)).copied().collect();
             while let Some(key) = todo.pop() {
-                if let Some(place) = self.place(&key)?
+                if let Some(place) = self.items.place(&key)?
                     && needed.insert(place.parent)
                     && !seen(&place.parent)
                 {
                     todo.push(place.parent);
                 }
             }
-            self.visit_places(|key, place| {
+            self.items.visit_places(|key, place| {
                 if looked_at(place) && !seen(key) && !needed.contains(key) {
                     gone.push(*key);
                 }
@@ -354,30 +305,33 @@ impl Editor {
     /// that is still in it.
     pub fn finish_round(&mut self) -> Result<Round, TreeError> {
         let mut round = Round::default();
-        for key in self.detached_keys(Reason::Waiting)? {
+        for key in self.items.detached_keys(Reason::Waiting)? {
             // Placing one only makes paths longer, so a second pass would place no more.
             self.settle(key)?;
         }
-        for key in self.detached_keys(Reason::Removed)? {
-            if let (Some(place), Some(detached)) = (self.place(&key)?, self.detached_item(&key)?) {
+        for key in self.items.detached_keys(Reason::Removed)? {
+            if let (Some(place), Some(detached)) =
+                (self.items.place(&key)?, self.items.detached_item(&key)?)
+            {
                 round.removed += u64::from(!place.name.is_empty());
-                round.removed += self.forget_below(key, &detached.entry)?;
+                round.removed += self.items.forget_below(key, &detached.entry)?;
             }
-            self.detached.insert(key, None);
-            self.set_place(key, None)?;
+            self.items.drop_detached(key);
+            self.items.set_place(key, None)?;
         }
-        for key in self.detached_keys(Reason::Unknown)? {
-            if self.open(key)?.is_empty()? {
-                self.dirs.remove(&key);
-                self.detached.insert(key, None);
-                self.set_place(key, None)?;
+        for key in self.items.detached_keys(Reason::Unknown)? {
+            if self.items.is_empty_folder(key)? {
+                self.items.forget_below(key, &Entry::dir(None, 0))?;
+                self.items.drop_detached(key);
+                self.items.set_place(key, None)?;
             }
         }
         for reason in [Reason::Waiting, Reason::Unknown] {
-            for key in self.detached_keys(reason)? {
+            for key in self.items.detached_keys(reason)? {
                 round.unplaced += 1;
                 if round.named.len() < MAX_NAMED {
                     let name = self
+                        .items
                         .place(&key)?
                         .map(|place| place.name)
                         .unwrap_or_default();
@@ -388,249 +342,6 @@ impl Editor {
         Ok(round)
     }
 
-    /// Writes all edits and returns the roots, from which another editor can go on, in the middle of a
-    /// round too. What did not change keeps its root.
-    pub fn checkpoint(&mut self, out: &mut dyn NodeSink) -> Result<CollectionRoot, TreeError> {
-        // Every directory with edits, and those above it, with the number of such children.
-        let mut children: HashMap<ItemKey, usize> = HashMap::new();
-        let edited = self.dirs.iter().filter(|(_, dir)| !dir.edits.is_empty());
-        for mut key in edited.map(|(key, _)| *key).collect::<Vec<_>>() {
-            if children.contains_key(&key) {
-                continue;
-            }
-            children.insert(key, 0);
-            while let Some((parent, _)) = self.placed(&key)? {
-                self.open(parent)?;
-                let known = children.contains_key(&parent);
-                *children.entry(parent).or_default() += 1;
-                if known {
-                    break;
-                }
-                key = parent;
-            }
-        }
-        let mut ready: Vec<ItemKey> = children
-            .iter()
-            .filter(|(_, n)| **n == 0)
-            .map(|(key, _)| *key)
-            .collect();
-        // A fixed order: what is written together should be the same at every try.
-        ready.sort_unstable();
-        while let Some(key) = ready.pop() {
-            let dir = self.open(key)?;
-            let edits = std::mem::take(&mut dir.edits).into_iter();
-            let edits = edits.map(|(name, entry)| {
-                let value = entry.map(|entry| entry.encode(&name));
-                (name.into_bytes(), value)
-            });
-            dir.map = dir.map.apply(out, edits)?;
-            let root = dir.map.root();
-            if let Some((parent, name)) = self.placed(&key)? {
-                if let Some(entry) = self
-                    .child(parent, &name)?
-                    .filter(|entry| entry.dir_root() != root)
-                {
-                    let entry = Entry {
-                        kind: EntryKind::Dir { root },
-                        ..entry
-                    };
-                    self.open(parent)?.edits.insert(name, Some(entry));
-                }
-                if let Some(left) = children.get_mut(&parent) {
-                    *left -= 1;
-                    if *left == 0 {
-                        ready.push(parent);
-                    }
-                }
-            } else if key == ItemKey::ROOT {
-                self.root.dir = root;
-            } else if let Some(mut detached) = self.detached_item(&key)? {
-                detached.entry.kind = EntryKind::Dir { root };
-                self.detached.insert(key, Some(detached));
-            }
-        }
-        self.dirs.clear();
-        let places = std::mem::take(&mut self.places).into_iter();
-        let places =
-            places.map(|(key, place)| (key.0.to_vec(), place.map(|place| place.encode(&key))));
-        self.root.ids = Map::new(&self.nodes, self.root.ids, Shape::Hashed)
-            .apply(out, places)?
-            .root();
-        let detached = std::mem::take(&mut self.detached).into_iter();
-        let detached = detached.map(|(key, item)| (key.0.to_vec(), item.map(|item| item.encode())));
-        self.root.detached = Map::new(&self.nodes, self.root.detached, Shape::Hashed)
-            .apply(out, detached)?
-            .root();
-        Ok(self.root)
-    }
-
-    fn place(&self, key: &ItemKey) -> Result<Option<Place>, TreeError> {
-        if let Some(edit) = self.places.get(key) {
-            return Ok(edit.clone());
-        }
-        let value = Map::new(&self.nodes, self.root.ids, Shape::Hashed).get(&key.0)?;
-        value.map(|value| Place::decode(key, &value)).transpose()
-    }
-
-    fn set_place(&mut self, key: ItemKey, place: Option<Place>) -> Result<(), TreeError> {
-        if self.place(&key)? != place {
-            self.places.insert(key, place);
-        }
-        Ok(())
-    }
-
-    fn detached_item(&self, key: &ItemKey) -> Result<Option<Detached>, TreeError> {
-        if let Some(edit) = self.detached.get(key) {
-            return Ok(*edit);
-        }
-        let value = Map::new(&self.nodes, self.root.detached, Shape::Hashed).get(&key.0)?;
-        value.map(|value| Detached::decode(&value)).transpose()
-    }
-
-    /// Parent and name of an item that is in a directory.
-    fn placed(&self, key: &ItemKey) -> Result<Option<(ItemKey, String)>, TreeError> {
-        Ok(self
-            .place(key)?
-            .filter(|place| !place.detached)
-            .map(|place| (place.parent, place.name)))
-    }
-
-    /// The directory of a folder that is known, read from where the folder is.
-    fn open(&mut self, key: ItemKey) -> Result<&mut OpenDir, TreeError> {
-        let corrupt = |why| TreeError::Corrupt {
-            what: "collection",
-            why,
-        };
-        let mut below = Vec::new();
-        let mut at = key;
-        while !self.dirs.contains_key(&at) {
-            let root = if at == ItemKey::ROOT {
-                self.root.dir
-            } else if let Some((parent, name)) = self.placed(&at)? {
-                below.push((at, name));
-                at = parent;
-                if below.len() > MAX_CHAIN {
-                    return Err(corrupt("a folder lies in itself"));
-                }
-                continue;
-            } else {
-                self.detached_item(&at)?
-                    .ok_or_else(|| corrupt("a folder is nowhere"))?
-                    .entry
-                    .dir_root()
-            };
-            self.dirs.insert(at, OpenDir::new(&self.nodes, root));
-        }
-        for (child, name) in below.into_iter().rev() {
-            let entry = self
-                .child_of_open(at, &name)?
-                .filter(|entry| entry.tag == child.tag());
-            let entry = entry.ok_or_else(|| corrupt("a folder is not where it should be"))?;
-            self.dirs
-                .insert(child, OpenDir::new(&self.nodes, entry.dir_root()));
-            at = child;
-        }
-        self.dirs
-            .get_mut(&key)
-            .ok_or_else(|| corrupt("a folder is nowhere"))
-    }
-
-    fn child_of_open(&self, folder: ItemKey, name: &str) -> Result<Option<Entry>, TreeError> {
-        self.dirs.get(&folder).map_or(Ok(None), |dir| dir.get(name))
-    }
-
-    fn child(&mut self, folder: ItemKey, name: &str) -> Result<Option<Entry>, TreeError> {
-        self.open(folder)?.get(name)
-    }
-
-    /// The key of the item that is placed here and has this tag.
-    fn key_of(&self, tag: Tag, parent: ItemKey, name: &str) -> Result<Option<ItemKey>, TreeError> {
-        let first = first_with(tag);
-        let edited = self
-            .places
-            .range(first..)
-            .map(|(key, _)| *key)
-            .take_while(|key| key.tag() == tag);
-        let mut candidates: Vec<ItemKey> = edited.collect();
-        for entry in Map::new(&self.nodes, self.root.ids, Shape::Hashed).iter_from(&first.0)? {
-            let key = read_key(&entry?.0)?;
-            if key.tag() != tag {
-                break;
-            }
-            candidates.push(key);
-        }
-        for key in candidates {
-            if self
-                .place(&key)?
-                .is_some_and(|p| !p.detached && p.parent == parent && p.name == name)
-            {
-                return Ok(Some(key));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Takes an item out of where it is and returns its entry.
-    fn take(&mut self, key: &ItemKey, place: &Place) -> Result<Option<Entry>, TreeError> {
-        if place.detached {
-            let detached = self.detached_item(key)?;
-            self.detached.insert(*key, None);
-            return Ok(detached.map(|detached| detached.entry));
-        }
-        let entry = self
-            .child(place.parent, &place.name)?
-            .filter(|entry| entry.tag == key.tag());
-        if entry.is_some() {
-            self.open(place.parent)?
-                .edits
-                .insert(place.name.clone(), None);
-        }
-        Ok(entry)
-    }
-
-    fn put(
-        &mut self,
-        key: ItemKey,
-        parent: ItemKey,
-        name: String,
-        entry: Entry,
-    ) -> Result<(), TreeError> {
-        self.open(parent)?.edits.insert(name.clone(), Some(entry));
-        self.set_place(
-            key,
-            Some(Place {
-                parent,
-                name,
-                is_dir: entry.is_dir(),
-                detached: false,
-            }),
-        )
-    }
-
-    fn detach(
-        &mut self,
-        key: ItemKey,
-        reason: Reason,
-        parent: ItemKey,
-        name: String,
-        mut entry: Entry,
-    ) -> Result<(), TreeError> {
-        entry.tag = key.tag();
-        if let Some(place) = self.place(&key)?.filter(|place| !place.detached) {
-            self.take(&key, &place)?;
-        }
-        self.detached.insert(key, Some(Detached { reason, entry }));
-        self.set_place(
-            key,
-            Some(Place {
-                parent,
-                name,
-                is_dir: entry.is_dir(),
-                detached: true,
-            }),
-        )
-    }
-
     /// Whether `parent` can take the item; a parent nobody knows is made, detached.
     fn may_lie_in(
         &mut self,
@@ -639,12 +350,12 @@ impl Editor {
         parent: ItemKey,
     ) -> Result<bool, TreeError> {
         if parent != ItemKey::ROOT && parent != *key {
-            match self.place(&parent)? {
+            match self.items.place(&parent)? {
                 Some(place) if !place.is_dir => return Ok(false),
                 Some(_) => {}
                 None => {
                     let (nowhere, unnamed) = (ItemKey::ROOT, String::new());
-                    self.detach(
+                    self.items.detach(
                         parent,
                         Reason::Unknown,
                         nowhere,
@@ -662,7 +373,7 @@ impl Editor {
             if at == *key {
                 return Ok(false);
             }
-            match self.placed(&at)? {
+            match self.items.placed(&at)? {
                 Some((above, _)) => at = above,
                 None => return Ok(true),
             }
@@ -670,27 +381,11 @@ impl Editor {
         Ok(false)
     }
 
-    fn path(&self, folder: ItemKey, name: &str) -> Result<Option<String>, TreeError> {
-        let mut names = vec![name.to_owned()];
-        let mut at = folder;
-        while at != ItemKey::ROOT {
-            match self.placed(&at)? {
-                Some((parent, name)) if names.len() < MAX_CHAIN => {
-                    names.push(name);
-                    at = parent;
-                }
-                _ => return Ok(None),
-            }
-        }
-        names.reverse();
-        Ok(Some(names.join("/")))
-    }
-
     /// Gives a waiting item its place, if there is one. Of two that want one name the smaller key
     /// gets it and the other one a suffix, whoever came first.
     fn settle(&mut self, key: ItemKey) -> Result<(), TreeError> {
         let (Some(place), Some(Detached { entry, .. })) =
-            (self.place(&key)?, self.detached_item(&key)?)
+            (self.items.place(&key)?, self.items.detached_item(&key)?)
         else {
             return Ok(());
         };
@@ -698,23 +393,24 @@ impl Editor {
         if !self.may_lie_in(&key, &entry, parent)? {
             return Ok(());
         }
-        if let Some(other) = self.child(parent, &name)? {
+        if let Some(other) = self.items.child(parent, &name)? {
             let other_key = self
+                .items
                 .key_of(other.tag, parent, &name)?
                 .filter(|other_key| key < *other_key);
             let Some(free) = self.free_name(parent, &name, &other_key.unwrap_or(key))? else {
                 return Ok(());
             };
             match other_key {
-                Some(other_key) => self.put(other_key, parent, free, other)?,
+                Some(other_key) => self.items.put(other_key, parent, free, other)?,
                 None => {
-                    self.detached.insert(key, None);
-                    return self.put(key, parent, free, entry);
+                    self.items.drop_detached(key);
+                    return self.items.put(key, parent, free, entry);
                 }
             }
         }
-        self.detached.insert(key, None);
-        self.put(key, parent, name, entry)
+        self.items.drop_detached(key);
+        self.items.put(key, parent, name, entry)
     }
 
     fn free_name(
@@ -727,77 +423,10 @@ impl Editor {
         // Only names nobody made with `names` can be taken twice.
         for _ in 0..8 {
             name = names::with_suffix(&name, key);
-            if self.child(parent, &name)?.is_none() {
+            if self.items.child(parent, &name)?.is_none() {
                 return Ok(Some(name));
             }
         }
         Ok(None)
     }
-
-    /// Forgets everything in a folder that has been taken out, and returns how many items that were.
-    fn forget_below(&mut self, key: ItemKey, entry: &Entry) -> Result<u64, TreeError> {
-        let mut count = 0;
-        let mut folders = vec![(key, entry.dir_root())];
-        while let Some((folder, root)) = folders.pop() {
-            let dir = self
-                .dirs
-                .remove(&folder)
-                .unwrap_or_else(|| OpenDir::new(&self.nodes, root));
-            let mut found = Vec::new();
-            dir.visit(|name, entry| {
-                if let Some(key) = self.key_of(entry.tag, folder, name)? {
-                    found.push(key);
-                    if entry.is_dir() {
-                        folders.push((key, entry.dir_root()));
-                    }
-                }
-                Ok(())
-            })?;
-            count += found.len() as u64;
-            found
-                .into_iter()
-                .try_for_each(|key| self.set_place(key, None))?;
-        }
-        Ok(count)
-    }
-
-    fn detached_keys(&self, reason: Reason) -> Result<Vec<ItemKey>, TreeError> {
-        let mut keys = Vec::new();
-        for entry in Map::new(&self.nodes, self.root.detached, Shape::Hashed).iter()? {
-            let (key, value) = entry?;
-            let key = read_key(&key)?;
-            if !self.detached.contains_key(&key) && Detached::decode(&value)?.reason == reason {
-                keys.push(key);
-            }
-        }
-        let edited = self
-            .detached
-            .iter()
-            .filter(|(_, item)| item.is_some_and(|item| item.reason == reason));
-        keys.extend(edited.map(|(key, _)| *key));
-        keys.sort_unstable();
-        Ok(keys)
-    }
-
-    fn visit_places(&self, mut visit: impl FnMut(&ItemKey, &Place)) -> Result<(), TreeError> {
-        for entry in Map::new(&self.nodes, self.root.ids, Shape::Hashed).iter()? {
-            let (key, value) = entry?;
-            let key = read_key(&key)?;
-            if !self.places.contains_key(&key) {
-                visit(&key, &Place::decode(&key, &value)?);
-            }
-        }
-        for (key, place) in &self.places {
-            place.iter().for_each(|place| visit(key, place));
-        }
-        Ok(())
-    }
-}
-
-fn read_key(bytes: &[u8]) -> Result<ItemKey, TreeError> {
-    let corrupt = |_| TreeError::Corrupt {
-        what: "collection",
-        why: "a key has the wrong length",
-    };
-    bytes.try_into().map(ItemKey).map_err(corrupt)
 }

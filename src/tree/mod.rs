@@ -13,6 +13,8 @@ mod apply;
 mod codec;
 pub mod collection;
 mod cursor;
+pub mod damage;
+pub mod diff;
 pub mod editor;
 #[cfg(test)]
 mod editor_tests;
@@ -23,6 +25,7 @@ mod mapdiff;
 pub mod names;
 mod node;
 mod nodes;
+mod overlay;
 pub mod state;
 #[cfg(test)]
 mod testing;

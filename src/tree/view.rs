@@ -227,3 +227,84 @@ pub fn inode(entry: &Entry) -> Option<u64> {
     head.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     Some(u64::from_le_bytes(head) | 1 << 63)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::ObjectId;
+    use crate::repo::content::{self, ContentId};
+    use crate::tree::testing::TestRepository;
+    use std::time::Instant;
+
+    fn file(n: u32) -> Entry {
+        let hash = blake3::hash(&n.to_le_bytes());
+        let object = ObjectId::from_slice(&hash.as_bytes()[..20]).unwrap();
+        let content = ContentId {
+            object,
+            shape: content::Shape::Mail,
+        };
+        Entry::file(
+            content,
+            u64::from(n),
+            1_795_000_000 - i64::from(n),
+            Some(object),
+        )
+    }
+
+    #[test]
+    fn a_large_directory_is_listed_in_parts_and_quickly() {
+        const COUNT: u32 = 100_000;
+        let test = TestRepository::new();
+        let nodes = Nodes::new(&test.repo);
+        let mut stream = test.writer.stream();
+        let name = |n: u32| format!("2026-11-20 {n:06} Quarterly numbers.eml");
+        let edits = (0..COUNT).map(|n| (name(n).into_bytes(), Some(file(n).encode(&name(n)))));
+        let map = Map::new(&nodes, None, Shape::Directory)
+            .apply(&mut stream, edits)
+            .unwrap();
+        test.writer.flush().unwrap();
+        println!("100,000 names take {} bytes", test.writer.bytes_written());
+
+        let nodes = Nodes::new(&test.reopen());
+        let dir = Dir::new(&nodes, map.root());
+        assert_eq!(dir.len().unwrap(), u64::from(COUNT));
+        for _ in 0..2 {
+            let start = Instant::now();
+            let mut n = 0u32;
+            while u64::from(n) < dir.len().unwrap() {
+                for (found, entry) in dir.list(u64::from(n), 1000).unwrap() {
+                    assert_eq!(*found, *name(n));
+                    assert_eq!(entry.mtime, file(n).mtime);
+                    n += 1;
+                }
+            }
+            assert_eq!(n, COUNT);
+            println!("listing them took {:?}", start.elapsed());
+        }
+        assert_eq!(dir.lookup(&name(777)).unwrap(), Some(file(777)));
+        assert_eq!(dir.lookup("none").unwrap(), None);
+        assert_eq!(dir.position(&name(777)).unwrap(), 777);
+        assert!(dir.list(u64::from(COUNT), 10).unwrap().is_empty());
+        assert!(dir.list(u64::MAX, usize::MAX).unwrap().is_empty());
+        let first = walk(&nodes, map.root()).next().unwrap().unwrap();
+        assert_eq!(first, (name(0), file(0)));
+    }
+
+    #[test]
+    fn an_inode_is_the_version_of_a_file() {
+        let entry = file(1);
+        let inode_of = |entry| inode(&entry).unwrap();
+        assert_eq!(inode_of(entry) >> 63, 1);
+        assert_eq!(
+            inode_of(entry),
+            inode_of(Entry {
+                record: None,
+                tag: 5,
+                ..entry
+            })
+        );
+        assert_ne!(inode_of(entry), inode_of(Entry { mtime: 0, ..entry }));
+        assert_ne!(inode_of(entry), inode_of(file(2)));
+        assert_eq!(inode(&Entry::dir(None, 0)), None);
+    }
+}
