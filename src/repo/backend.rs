@@ -75,10 +75,24 @@ pub(crate) struct Backend {
     runtime: Option<Runtime>,
     /// Where packs grow: in the repository itself, or in the local state folder.
     staging: PathBuf,
+    #[cfg(test)]
+    pub(crate) faults: super::tests::Faults,
 }
 
 /// A runtime that may be dropped anywhere, also from async code.
 struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Runtime {
+    fn start() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("tenantfs-store")
+            .enable_all()
+            .build()
+            .map_err(|e| RepoError::io("cannot start the object store's threads", e))?;
+        Ok(Runtime(Some(runtime)))
+    }
+}
 
 impl Drop for Runtime {
     fn drop(&mut self) {
@@ -106,6 +120,8 @@ impl Backend {
                     staging: root.join(STAGING),
                     root: Some(root),
                     runtime: None,
+                    #[cfg(test)]
+                    faults: Default::default(),
                 })
             }
             Location::S3(s3) => {
@@ -125,22 +141,31 @@ impl Backend {
                 if let Some(secret) = &s3.secret_access_key {
                     builder = builder.with_secret_access_key(secret.expose_secret());
                 }
-                let runtime = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(2)
-                    .thread_name("tenantfs-store")
-                    .enable_all()
-                    .build()
-                    .map_err(|e| RepoError::io("cannot start the object store's threads", e))?;
                 Ok(Backend {
                     store: Arc::new(builder.build().map_err(failed)?),
                     prefix: StorePath::parse(&s3.prefix)
                         .map_err(|e| RepoError::Invalid(format!("prefix {:?}: {e}", s3.prefix)))?,
                     root: None,
-                    runtime: Some(Runtime(Some(runtime))),
+                    runtime: Some(Runtime::start()?),
                     staging: local.join(STAGING),
+                    #[cfg(test)]
+                    faults: Default::default(),
                 })
             }
         }
+    }
+
+    /// A remote store in memory, with create-if-absent, reached as a bucket would be.
+    #[cfg(test)]
+    pub(crate) fn in_memory(local: &Path) -> Result<Self> {
+        Ok(Backend {
+            store: Arc::new(object_store::memory::InMemory::new()),
+            prefix: StorePath::from("some/prefix"),
+            root: None,
+            runtime: Some(Runtime::start()?),
+            staging: local.join(STAGING),
+            faults: Default::default(),
+        })
     }
 
     /// The directory of a local repository.
@@ -197,7 +222,7 @@ impl Backend {
         }
     }
 
-    /// All files below a folder, sorted by name.
+    /// All files below a folder (all of the repository's with ""), sorted by name.
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<FileInfo>> {
         let (store, path) = (self.store.clone(), self.path(folder));
         let metas: Vec<_> = self
@@ -248,7 +273,9 @@ impl Backend {
             return fs::remove_file(from)
                 .map_err(|e| RepoError::io(format!("cannot remove {}", from.display()), e));
         };
+        self.step().map_err(failed)?;
         handle.sync_data().map_err(failed)?;
+        self.step().map_err(failed)?;
         let to = root.join(file);
         if let Some(folder) = to.parent() {
             if !folder.is_dir() {
@@ -262,9 +289,37 @@ impl Backend {
                 Err(e) if e.kind() == io::ErrorKind::NotFound && to.is_file() => {}
                 renamed => renamed.map_err(failed)?,
             }
+            self.step().map_err(failed)?;
             sync_dir(folder).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// A moment at which the process may die or the disk be full; tests choose which.
+    pub(crate) fn step(&self) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.step()?;
+        Ok(())
+    }
+
+    /// Removes what writers that died left behind. Only for the holder of the writer's lock.
+    pub(crate) fn clear_staging(&self) -> Result<()> {
+        match fs::read_dir(&self.staging) {
+            Ok(entries) => {
+                for entry in entries.flatten() {
+                    let path = entry.path();
+                    fs::remove_file(&path).map_err(|e| {
+                        RepoError::io(format!("cannot remove {}", path.display()), e)
+                    })?;
+                }
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(RepoError::io(
+                format!("cannot list {}", self.staging.display()),
+                e,
+            )),
+        }
     }
 
     /// True when the store honours create-if-absent. Some S3 stores answer 200 and overwrite.
@@ -281,6 +336,8 @@ impl Backend {
 
     /// Deletes a file; fine when there is none.
     pub(crate) fn delete(&self, file: &str) -> Result<()> {
+        self.step()
+            .map_err(|e| RepoError::io(format!("cannot delete {file}"), e))?;
         let (store, path) = (self.store.clone(), self.path(file));
         match self.run(async move { store.delete(&path).await }) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -289,13 +346,19 @@ impl Backend {
     }
 
     fn write(&self, file: &str, bytes: &[u8], mode: PutMode) -> Result<(), object_store::Error> {
+        let fault = |e: io::Error| object_store::Error::Generic {
+            store: "step",
+            source: Box::new(e),
+        };
+        self.step().map_err(fault)?;
         let (store, path) = (self.store.clone(), self.path(file));
         let payload = PutPayload::from(bytes.to_vec());
         let options = PutOptions {
             mode,
             ..PutOptions::default()
         };
-        self.run(async move { store.put_opts(&path, payload, options).await.map(drop) })
+        self.run(async move { store.put_opts(&path, payload, options).await.map(drop) })?;
+        self.step().map_err(fault)
     }
 
     fn path(&self, file: &str) -> StorePath {

@@ -115,6 +115,11 @@ impl Dictionaries {
         Ok(dictionary)
     }
 
+    /// Reads each again when it is needed next.
+    pub(crate) fn forget(&self) {
+        self.known.write().clear();
+    }
+
     /// Reads and checks a dictionary file.
     pub(crate) fn read(&self, file: &str) -> Result<Dictionary> {
         let sealed = self.backend.get(file)?;

@@ -10,6 +10,7 @@
 //!
 //! Everything here blocks; async callers use `spawn_blocking`.
 
+mod adopt;
 mod backend;
 mod codec;
 mod config;
@@ -23,9 +24,12 @@ mod key;
 mod lock;
 mod pack;
 mod reader;
+mod rebuild;
 mod seal;
 mod snapshot;
+mod stats;
 mod table;
+mod verify;
 mod wire;
 mod writer;
 
@@ -42,7 +46,10 @@ pub use error::{RepoError, Result};
 pub use id::{Kind, ObjectId};
 pub use key::KdfCost;
 pub use lock::host_name;
+pub use rebuild::RebuildReport;
 pub use snapshot::{Snapshot, SnapshotManifest, Totals, snapshot_name};
+pub use stats::RepoStats;
+pub use verify::{DamagedFile, VerifyReport};
 pub use writer::{Stream, Writer, WriterStats};
 
 use backend::Backend;
@@ -72,6 +79,8 @@ pub(crate) struct Inner {
     backend: Arc<Backend>,
     master: MasterKey,
     config: Config,
+    /// The key file that the password opened.
+    key_file: String,
     id_keys: [blake3::Hasher; 5],
     hash_key: zeroize::Zeroizing<[u8; 32]>,
     index: Index,
@@ -106,6 +115,17 @@ impl Repository {
             }
         };
         let backend = Arc::new(Backend::connect(location, &local)?);
+        Self::init_on(backend, location, password, options, &local, temporary)
+    }
+
+    fn init_on(
+        backend: Arc<Backend>,
+        location: &Location,
+        password: &SecretString,
+        options: &InitOptions,
+        local: &Path,
+        temporary: Option<tempfile::TempDir>,
+    ) -> Result<Repository> {
         if backend.size(config::FILE)?.is_some() {
             return Err(RepoError::AlreadyExists {
                 location: location.to_string(),
@@ -118,7 +138,7 @@ impl Repository {
         } else {
             Self::write_new(&backend, location, password, options)?;
         }
-        Self::open_with(location, password, backend, &local, temporary)
+        Self::open_with(location, password, backend, local, temporary)
     }
 
     fn write_new(
@@ -183,7 +203,7 @@ impl Repository {
             other => other,
         })?;
         seal::check_version(config::FILE, &sealed)?;
-        let (master, config) = unlock(&backend, password, sealed)?;
+        let (master, config, key_file) = unlock(&backend, password, sealed)?;
         let local = local.join(id::hex(&config.id));
         std::fs::create_dir_all(&local)
             .map_err(|e| RepoError::io(format!("cannot make {}", local.display()), e))?;
@@ -218,6 +238,7 @@ impl Repository {
             config,
             id_keys,
             index,
+            key_file,
         };
         Ok(Repository {
             inner: Arc::new(inner),
@@ -286,7 +307,17 @@ impl Repository {
     /// [`RepoError::Locked`] names who is.
     pub fn writer(&self) -> Result<Writer> {
         let lock = WriterLock::acquire(&self.inner.backend)?;
+        self.inner.adopt()?;
         Writer::new(self.inner.clone(), lock)
+    }
+
+    /// Changes the password this handle was opened with. Rewrites its key file only, in one step.
+    pub fn change_password(&self, new: &SecretString, cost: KdfCost) -> Result<()> {
+        let now = jiff::Timestamp::now().as_second();
+        self.inner.backend.put(
+            &self.inner.key_file,
+            &self.inner.master.wrap(new, cost, now)?,
+        )
     }
 
     /// All snapshots, complete or not, sorted by time. Call it again to see new ones. One that is
@@ -303,12 +334,12 @@ impl Repository {
 /// Folder of key files.
 const KEYS: &str = "keys";
 
-/// The master key and the configuration it opens.
+/// The master key, the configuration it opens, and the key file it came from.
 fn unlock(
     backend: &Backend,
     password: &SecretString,
     sealed: Vec<u8>,
-) -> Result<(MasterKey, Config)> {
+) -> Result<(MasterKey, Config, String)> {
     let files = backend.list(KEYS)?;
     if files.is_empty() {
         return Err(RepoError::FileMissing {
@@ -319,7 +350,7 @@ fn unlock(
     for file in &files {
         match MasterKey::unwrap(&file.name, &backend.get(&file.name)?, password) {
             Ok(Some(master)) => match Config::open(&master, sealed.clone()) {
-                Ok(config) => return Ok((master, config)),
+                Ok(config) => return Ok((master, config, file.name.clone())),
                 Err(e) => failure = Some(e),
             },
             Ok(None) => {}

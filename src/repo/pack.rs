@@ -164,6 +164,7 @@ impl OpenPack {
         let folder = backend.staging();
         let path = folder.join(super::id::hex(&id.0));
         let failed = |e| RepoError::io(format!("cannot write {}", path.display()), e);
+        backend.step().map_err(failed)?;
         fs::create_dir_all(folder).map_err(failed)?;
         let file = File::options()
             .read(true)
@@ -235,14 +236,14 @@ impl OpenPack {
     }
 
     /// Seals an encoded frame and writes it to its place. On failure the pack keeps it.
-    pub(crate) fn write(&self, slot: Slot, mut encoded: Vec<u8>) -> Result<()> {
+    pub(crate) fn write(&self, backend: &Backend, slot: Slot, mut encoded: Vec<u8>) -> Result<()> {
         let sealed = self
             .seal
             .seal_frame(slot.number, slot.kind, slot.raw, &mut encoded);
         let done = match sealed {
-            Ok(()) => self
-                .file
-                .write_all_at(&encoded, slot.offset)
+            Ok(()) => backend
+                .step()
+                .and_then(|()| self.file.write_all_at(&encoded, slot.offset))
                 .map_err(|e| self.write_error(e)),
             Err(e) => Err(e),
         };
@@ -257,11 +258,14 @@ impl OpenPack {
     }
 
     /// Writes again what failed before.
-    pub(crate) fn retry(&self) -> Result<()> {
+    pub(crate) fn retry(&self, backend: &Backend) -> Result<()> {
         let mut state = self.state.lock();
         while let Some((number, sealed)) = state.failed.pop_first() {
             let offset = state.frames[number as usize].offset;
-            if let Err(e) = self.file.write_all_at(&sealed, offset.into()) {
+            if let Err(e) = backend
+                .step()
+                .and_then(|()| self.file.write_all_at(&sealed, offset.into()))
+            {
                 state.failed.insert(number, sealed);
                 return Err(self.write_error(e));
             }
@@ -323,7 +327,7 @@ impl OpenPack {
             return Ok(size);
         }
         drop(state);
-        self.retry()?;
+        self.retry(backend)?;
         // Closed, so nobody reserves: the state does not change while the lock is free.
         let mut state = self.state.lock();
         let mut footer = table::encode_footer(&state.frames);
@@ -336,7 +340,10 @@ impl OpenPack {
         self.seal.key.seal_with(nonce(1, 0), &aad, &mut footer, 0)?;
         footer.extend_from_slice(&trailer);
         let size = state.len + footer.len() as u64;
-        if let Err(e) = self.file.write_all_at(&footer, state.len) {
+        if let Err(e) = backend
+            .step()
+            .and_then(|()| self.file.write_all_at(&footer, state.len))
+        {
             return Err(self.write_error(e));
         }
         backend.put_file(&self.path, &self.file, &self.id().file(self.class))?;

@@ -85,10 +85,6 @@ impl<'a> Input<'a> {
             .ok_or(Malformed("a count is too large"))
     }
 
-    pub(crate) fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.rest)
-    }
-
     pub(crate) fn end(&self) -> Result<(), Malformed> {
         if self.rest.is_empty() {
             Ok(())

@@ -355,7 +355,7 @@ impl Shared {
             self.shard(&id).write().insert(id, place);
             offset += len;
         }
-        let written = pack.write(slot, encoded);
+        let written = pack.write(&self.repo.backend, slot, encoded);
         if full && self.detach(&pack) {
             self.finish_soon(pack);
         }
@@ -372,7 +372,7 @@ impl Shared {
     fn open_pack(&self, class: PackClass) -> Result<Arc<OpenPack>> {
         let mut open = self.open[class.slot()].lock();
         if let Some(pack) = open.as_ref() {
-            pack.retry()?;
+            pack.retry(&self.repo.backend)?;
             return Ok(pack.clone());
         }
         self.lock.check()?;

@@ -6,7 +6,7 @@ use ::base64::engine::general_purpose::STANDARD;
 use super::recipe::Eol;
 
 /// Length of `len` bytes when encoded.
-pub(super) fn encoded_len(len: u64, line: u16, eol: Eol) -> u64 {
+pub(super) fn encoded_len(len: u64, line: u32, eol: Eol) -> u64 {
     let chars = len.div_ceil(3).saturating_mul(4);
     let breaks = match line {
         0 => 0,
@@ -17,7 +17,7 @@ pub(super) fn encoded_len(len: u64, line: u16, eol: Eol) -> u64 {
 
 /// The source bytes that are needed for `out` bytes from `offset` of the encoded form on: start
 /// (a multiple of three) and end, the latter possibly beyond the source's.
-pub(super) fn source_range(offset: u64, out: u64, line: u16, eol: Eol) -> (u64, u64) {
+pub(super) fn source_range(offset: u64, out: u64, line: u32, eol: Eol) -> (u64, u64) {
     let first = chars_before(offset, line, eol) / 4 * 3;
     let last = chars_before(offset + out, line, eol)
         .div_ceil(4)
@@ -31,7 +31,7 @@ pub(super) fn encode(
     source: &[u8],
     offset: u64,
     out_len: usize,
-    line: u16,
+    line: u32,
     eol: Eol,
     out: &mut Vec<u8>,
 ) {
@@ -70,7 +70,7 @@ pub(super) fn encode(
 }
 
 /// How many base64 characters precede this position.
-fn chars_before(position: u64, line: u16, eol: Eol) -> u64 {
+fn chars_before(position: u64, line: u32, eol: Eol) -> u64 {
     if line == 0 {
         return position;
     }
@@ -84,12 +84,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn whole(source: &[u8], line: u16, eol: Eol) -> Vec<u8> {
+    fn whole(source: &[u8], line: u32, eol: Eol) -> Vec<u8> {
         let text = STANDARD.encode(source);
         if line == 0 {
             return text.into_bytes();
         }
-        let lines: Vec<_> = text.as_bytes().chunks(line.into()).collect();
+        let lines: Vec<_> = text.as_bytes().chunks(line as usize).collect();
         lines.join(eol.bytes())
     }
 
@@ -97,7 +97,7 @@ mod tests {
         #[test]
         fn any_range_is_the_range_of_the_whole(
             source in prop::collection::vec(any::<u8>(), 0..300),
-            line in prop::sample::select(vec![0u16, 1, 3, 4, 7, 60, 64, 76]),
+            line in prop::sample::select(vec![0u32, 1, 3, 4, 7, 60, 64, 76]),
             crlf: bool,
             a in 0u64..500,
             b in 0u64..500,

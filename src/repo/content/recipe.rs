@@ -40,7 +40,7 @@ pub enum Encoding {
     /// none after the last. `line` 0: one line.
     Base64 {
         /// Characters in a line.
-        line: u16,
+        line: u32,
         /// What separates lines.
         eol: Eol,
     },
@@ -180,8 +180,7 @@ impl Recipe {
             let encoding = match input.u8()? {
                 0 => Encoding::Raw,
                 tag @ (1 | 2) => {
-                    let line = u16::try_from(input.varint()?)
-                        .map_err(|_| Malformed("a line is too long"))?;
+                    let line = input.varint_u32()?;
                     Encoding::Base64 {
                         line,
                         eol: if tag == 1 { Eol::Lf } else { Eol::CrLf },
@@ -222,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn recipes_come_back(parts in prop::collection::vec((0u8..3, 0u16..100, prop::collection::vec((0u8..4, any::<u32>(), any::<u32>()), 0..4)), 0..6)) {
+        fn recipes_come_back(parts in prop::collection::vec((0u8..3, 0u32..100, prop::collection::vec((0u8..4, any::<u32>(), any::<u32>()), 0..4)), 0..6)) {
             let segments = parts.into_iter().map(|(tag, line, sources)| {
                 let encoding = match tag {
                     0 => Encoding::Raw,

@@ -42,7 +42,7 @@ pub(crate) struct Index {
 }
 
 #[derive(Clone)]
-struct Named {
+pub(crate) struct Named {
     name: String,
     file: Arc<IndexFile>,
 }
@@ -94,6 +94,9 @@ impl Index {
                     }),
                     // Merged away between the listing and now: its successor was listed or comes next time.
                     Err(RepoError::FileMissing { .. }) if listed.len() > 1 => {}
+                    // The rest stays usable, verify and rebuild-index among it; what is missed
+                    // says so when it is asked for, and the next writer adopts its packs again.
+                    Err(e @ RepoError::Damaged { .. }) => tracing::error!("{e}"),
                     Err(e) => return Err(e),
                 },
             }
@@ -101,19 +104,6 @@ impl Index {
         *self.files.write() = Arc::new(files);
         self.remove_stale_copies();
         Ok(true)
-    }
-
-    /// Forgets everything, local copies too.
-    pub(crate) fn clear(&self) -> Result<()> {
-        let _one = self.refreshing.lock();
-        *self.files.write() = Arc::default();
-        match fs::remove_dir_all(&self.local) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(RepoError::io(
-                format!("cannot remove {}", self.local.display()),
-                e,
-            )),
-            _ => Ok(()),
-        }
     }
 
     /// Where an object is.
@@ -153,6 +143,12 @@ impl Index {
         list.push(named);
         *files = Arc::new(list);
         Ok(written)
+    }
+
+    /// Knows these files from now on, and no others.
+    pub(crate) fn replace(&self, files: Vec<Named>) {
+        *self.files.write() = Arc::new(files);
+        self.remove_stale_copies();
     }
 
     /// Merges small files when there are many. Needs the writer's lock. Returns bytes written.
@@ -206,7 +202,8 @@ impl Index {
         table::decode_index(&plain).map_err(|e| RepoError::damaged(name, e.0))
     }
 
-    fn store(&self, tables: &[PackTable]) -> Result<(Named, u64)> {
+    /// Makes an index file and its local copy, known to nobody yet. Returns its bytes.
+    pub(crate) fn store(&self, tables: &[PackTable]) -> Result<(Named, u64)> {
         let body = table::encode_index(tables);
         loop {
             let name = format!("{FOLDER}/{}", hex(&random::<12>()?));

@@ -374,7 +374,7 @@ proptest! {
                 10 => {
                     // A crash: what was not flushed may be gone, what was is there.
                     streams.clear();
-                    writer = None;
+                    drop(writer.take());
                     repo = place.open();
                     for lost in order.drain(durable..) {
                         if !repo.contains(&lost.1) {

@@ -1,8 +1,12 @@
 //! Tests of the repository as a whole.
 
 mod basics;
+mod corpus;
+mod crash;
+mod damage;
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use secrecy::SecretString;
 
@@ -72,7 +76,7 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
 /// All files below a folder, relative, sorted.
 pub(crate) fn files(root: &Path) -> Vec<String> {
     fn walk(root: &Path, folder: &Path, out: &mut Vec<String>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(root, &path, out);
@@ -91,4 +95,51 @@ pub(crate) fn files(root: &Path) -> Vec<String> {
     walk(root, root, &mut out);
     out.sort();
     out
+}
+
+/// What goes wrong, and when.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// Steps that still work; negative: all.
+    left: std::sync::atomic::AtomicI64,
+    armed: std::sync::atomic::AtomicU8,
+    /// Steps so far.
+    pub(crate) taken: std::sync::atomic::AtomicU64,
+}
+
+impl Faults {
+    /// After `steps` more steps the process is dead: nothing works any more.
+    pub(crate) fn die_after(&self, steps: u64) {
+        self.arm(1, steps);
+    }
+
+    /// After `steps` more steps the disk is full, until [`Faults::mend`].
+    pub(crate) fn fill_after(&self, steps: u64) {
+        self.arm(2, steps);
+    }
+
+    pub(crate) fn mend(&self) {
+        self.arm(0, 0);
+    }
+
+    fn arm(&self, fault: u8, steps: u64) {
+        self.left.store(steps as i64, Ordering::SeqCst);
+        self.armed.store(fault, Ordering::SeqCst);
+    }
+
+    pub(crate) fn step(&self) -> std::io::Result<()> {
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        let fault = self.armed.load(Ordering::SeqCst);
+        if fault == 0 || self.left.fetch_sub(1, Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
+        Err(match fault {
+            1 => std::io::Error::other("the process is dead"),
+            _ => std::io::ErrorKind::StorageFull.into(),
+        })
+    }
+
+    pub(crate) fn dead(&self) -> bool {
+        self.armed.load(Ordering::SeqCst) == 1
+    }
 }

@@ -1,0 +1,83 @@
+//! What a new writer does first: clean up after one that died.
+//!
+//! Half-written packs are removed. Packs that are whole but that no index file names (their writer
+//! died between the two) are taken into the index from their own footers: their objects need not
+//! be stored again. And packs that the index names must be in the listing: a listing that shrank
+//! is not believed, and nothing is written on top of it.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Inner;
+use super::error::{RepoError, Result};
+use super::id::{PackClass, PackId};
+use super::pack;
+
+impl Inner {
+    /// Needs the writer's lock.
+    pub(crate) fn adopt(&self) -> Result<()> {
+        self.backend.clear_staging()?;
+        self.index.refresh()?;
+        let listed = self.listed_packs()?;
+        let indexed = self.index.packs();
+        check_listing(&indexed, &listed)?;
+        let indexed: HashSet<PackId> = indexed.into_iter().map(|(_, id, _)| id).collect();
+        let mut tables = Vec::new();
+        for (id, (class, size)) in listed {
+            if indexed.contains(&id) {
+                continue;
+            }
+            match pack::read_footer(
+                &self.backend,
+                &self.master,
+                &self.config.id,
+                class,
+                id,
+                size,
+            ) {
+                Ok(table) => tables.push(table),
+                // Nothing committed needs it: its writer died before anything named it. Verify reports it.
+                Err(e @ RepoError::Damaged { .. }) => tracing::warn!("not adopted: {e}"),
+                Err(e) => return Err(e),
+            }
+        }
+        if !tables.is_empty() {
+            tracing::info!(
+                "taking {} packs into the index that their writer left behind",
+                tables.len()
+            );
+            self.index.add(&tables)?;
+        }
+        Ok(())
+    }
+
+    /// All packs in the listing.
+    pub(crate) fn listed_packs(&self) -> Result<HashMap<PackId, (PackClass, u64)>> {
+        let mut packs = HashMap::new();
+        for class in PackClass::ALL {
+            for info in self.backend.list(class.folder())? {
+                if let Some((class, id)) = PackId::parse(&info.name) {
+                    packs.insert(id, (class, info.size));
+                }
+            }
+        }
+        Ok(packs)
+    }
+}
+
+/// Every pack that is known must be listed.
+pub(crate) fn check_listing(
+    known: &[(PackClass, PackId, u64)],
+    listed: &HashMap<PackId, (PackClass, u64)>,
+) -> Result<()> {
+    let mut missing = known
+        .iter()
+        .filter(|(class, id, _)| listed.get(id).is_none_or(|(found, _)| found != class));
+    match missing.next() {
+        None => Ok(()),
+        Some((class, id, _)) => Err(RepoError::ListingShrank {
+            missing: missing.count() + 1,
+            known: known.len(),
+            first: id.file(*class),
+        }),
+    }
+}

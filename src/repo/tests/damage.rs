@@ -1,0 +1,342 @@
+//! Every kind of damage to every file is found, and nothing is taken for what it is not.
+
+use std::fs;
+
+use super::*;
+
+/// A small repository with every kind of file.
+fn build(place: &crate::repo::tests::Place) -> Vec<(Kind, ObjectId, Vec<u8>)> {
+    let repo = place.init();
+    let writer = repo.writer().unwrap();
+    let mut stream = writer.stream();
+    let mut objects = Vec::new();
+    for n in 0..1500u64 {
+        let text = format!(
+            "{{\"subject\":\"number {n}\",\"x\":\"{}\",\"pad\":\"{:0700}\"}}",
+            blake3::hash(&n.to_le_bytes()),
+            n
+        );
+        objects.push((
+            Kind::Record,
+            stream.put(Kind::Record, text.as_bytes()).unwrap(),
+            text.into_bytes(),
+        ));
+    }
+    for (n, kind) in Kind::ALL.into_iter().enumerate() {
+        let data = noise(n as u64, 20_000);
+        objects.push((kind, stream.put(kind, &data).unwrap(), data));
+    }
+    let tree = objects.last().unwrap().1;
+    writer
+        .commit(SnapshotManifest {
+            time: 1_795_312_800,
+            tree: Some(tree),
+            ..Default::default()
+        })
+        .unwrap();
+    for (n, kind) in Kind::ALL.into_iter().enumerate() {
+        let data = noise(n as u64 + 100, 5000);
+        objects.push((kind, stream.put(kind, &data).unwrap(), data));
+    }
+    writer
+        .commit(SnapshotManifest {
+            time: 1_795_316_400,
+            tree: Some(tree),
+            ..Default::default()
+        })
+        .unwrap();
+    objects
+}
+
+fn verify(repo: &Repository, read_data: bool) -> VerifyReport {
+    repo.verify(read_data, &|done, total| assert!(done <= total))
+        .unwrap()
+}
+
+/// Changes a file, verifies, puts it back.
+fn damage(
+    place: &crate::repo::tests::Place,
+    repo: &Repository,
+    file: &str,
+    bytes: Option<&[u8]>,
+) -> VerifyReport {
+    let path = place.root().join(file);
+    let good = fs::read(&path).unwrap();
+    match bytes {
+        Some(bytes) => fs::write(&path, bytes).unwrap(),
+        None => fs::remove_file(&path).unwrap(),
+    }
+    let report = verify(repo, true);
+    fs::write(&path, good).unwrap();
+    report
+}
+
+fn blames(report: &VerifyReport, file: &str) -> bool {
+    report.damaged.iter().any(|damaged| damaged.file == file)
+}
+
+fn repository_files(place: &crate::repo::tests::Place) -> Vec<String> {
+    files(&place.root())
+        .into_iter()
+        .filter(|file| file != "lock")
+        .collect()
+}
+
+#[test]
+fn any_flipped_bit_in_any_file_is_found_and_named() {
+    let place = Place::new();
+    build(&place);
+    let repo = place.open();
+    let report = verify(&repo, true);
+    assert!(
+        report.is_clean() && report.unindexed.is_empty(),
+        "{report:?}"
+    );
+    assert!(report.objects >= 1510 && report.packs >= 4);
+    let all = repository_files(&place);
+    for folder in [
+        "config",
+        "keys/",
+        "data/",
+        "meta/",
+        "index/",
+        "dictionaries/",
+        "snapshots/",
+    ] {
+        assert!(
+            all.iter().any(|file| file.starts_with(folder)),
+            "{folder} in {all:?}"
+        );
+    }
+    for file in &all {
+        let good = fs::read(place.root().join(file)).unwrap();
+        // The beginning and the end bit by bit in part, the middle sampled.
+        let mut places: Vec<usize> = (0..32).chain(good.len() - 32..good.len()).collect();
+        places.extend((0..12).map(|n| n * good.len() / 12));
+        for (n, at) in places.into_iter().enumerate() {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (n % 8);
+            let report = damage(&place, &repo, file, Some(&bad));
+            assert!(blames(&report, file), "{file} byte {at}: {report:?}");
+            let a_pack = file.starts_with("data/") || file.starts_with("meta/");
+            if a_pack && at > 24 && at < good.len() / 4 {
+                assert!(!report.lost.is_empty(), "{file} byte {at}");
+            }
+        }
+    }
+    assert!(verify(&repo, true).is_clean());
+}
+
+#[test]
+fn truncation_zeroes_growth_and_loss_are_found() {
+    let place = Place::new();
+    build(&place);
+    let repo = place.open();
+    for file in &repository_files(&place) {
+        let good = fs::read(place.root().join(file)).unwrap();
+        let mut zero_tail = good.clone();
+        let half = good.len() / 2;
+        zero_tail[half..].fill(0);
+        let longer = [good.as_slice(), b"x"].concat();
+        for bad in [
+            &good[..0],
+            &good[..1],
+            &good[..good.len() - 1],
+            &good[..half],
+            &zero_tail,
+            &longer,
+        ] {
+            assert!(
+                blames(&damage(&place, &repo, file, Some(bad)), file),
+                "{file} with {} bytes",
+                bad.len()
+            );
+        }
+        let report = damage(&place, &repo, file, None);
+        // Forgetting a snapshot is no damage, and what a dictionary's loss hits is named instead.
+        match file.split('/').next().unwrap() {
+            "snapshots" => assert!(report.is_clean()),
+            "keys" => assert!(blames(&report, "keys")),
+            "dictionaries" => assert!(!report.lost.is_empty()),
+            "config" => {}
+            _ => assert!(blames(&report, file), "{file} is missing: {report:?}"),
+        }
+    }
+}
+
+#[test]
+fn swapped_and_foreign_files_are_found() {
+    let place = Place::new();
+    build(&place);
+    let other = Place::new();
+    build(&other);
+    let repo = place.open();
+    let all = repository_files(&place);
+    let foreign = repository_files(&other);
+    let folder = |file: &str| file.split('/').next().unwrap().to_owned();
+    for file in &all {
+        // Another file of the same kind under this name.
+        if let Some(twin) = all
+            .iter()
+            .find(|twin| *twin != file && folder(twin) == folder(file))
+        {
+            let bytes = fs::read(place.root().join(twin)).unwrap();
+            assert!(
+                blames(&damage(&place, &repo, file, Some(&bytes)), file),
+                "{twin} as {file}"
+            );
+        }
+        let alien = foreign
+            .iter()
+            .find(|alien| folder(alien) == folder(file))
+            .unwrap();
+        let bytes = fs::read(other.root().join(alien)).unwrap();
+        assert!(
+            blames(&damage(&place, &repo, file, Some(&bytes)), file),
+            "foreign {alien} as {file}"
+        );
+        // A foreign file under its own name.
+        let path = place.root().join(alien);
+        if !path.exists() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::copy(other.root().join(alien), &path).unwrap();
+            let found = blames(&verify(&repo, true), alien);
+            fs::remove_file(&path).unwrap();
+            assert!(found, "{alien} came from elsewhere");
+        }
+    }
+    fs::write(place.root().join("data/notes.txt"), "x").unwrap();
+    assert!(blames(&verify(&repo, false), "data/notes.txt"));
+}
+
+#[test]
+fn damaged_objects_fail_to_read_and_their_neighbours_do_not() {
+    let place = Place::new();
+    let objects = build(&place);
+    let pack = repository_files(&place)
+        .into_iter()
+        .find(|file| file.starts_with("data/"))
+        .unwrap();
+    let path = place.root().join(&pack);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let repo = place.open();
+    let report = verify(&repo, true);
+    assert!(blames(&report, &pack) && !report.lost.is_empty());
+    for (kind, id, data) in &objects {
+        match repo.get(*kind, id) {
+            Ok(bytes) => {
+                assert_eq!(bytes, *data);
+                assert!(!report.lost.contains(&(*kind, *id)));
+            }
+            Err(e) => {
+                assert!(
+                    matches!(&e, RepoError::Damaged { file, .. } if *file == pack),
+                    "{e}"
+                );
+                assert!(report.lost.contains(&(*kind, *id)));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_index_is_rebuilt_from_packs_alone() {
+    let place = Place::new();
+    let objects = build(&place);
+    fs::remove_dir_all(place.root().join("index")).unwrap();
+    fs::remove_dir_all(place.local()).unwrap();
+    let repo = place.open();
+    let report = repo.rebuild_index(&|_, _| {}).unwrap();
+    assert!(report.damaged.is_empty() && report.objects >= 1510);
+    for repo in [repo, place.open()] {
+        for (kind, id, data) in &objects {
+            assert_eq!(repo.get(*kind, id).unwrap(), *data);
+        }
+        assert!(verify(&repo, true).is_clean());
+    }
+}
+
+#[test]
+fn a_rebuild_replaces_damaged_index_files_and_keeps_packs_without_footer() {
+    let place = Place::new();
+    let objects = build(&place);
+    let all = repository_files(&place);
+    let pack = all.iter().find(|file| file.starts_with("data/")).unwrap();
+    let bytes = fs::read(place.root().join(pack)).unwrap();
+    fs::write(place.root().join(pack), &bytes[..bytes.len() - 1]).unwrap();
+    let repo = place.open();
+    let report = repo.rebuild_index(&|_, _| {}).unwrap();
+    assert!(report.damaged.iter().any(|damaged| damaged.file == *pack));
+    for (kind, id, data) in &objects {
+        assert_eq!(
+            repo.get(*kind, id).unwrap(),
+            *data,
+            "only the footer is gone"
+        );
+    }
+    fs::write(place.root().join(pack), &bytes).unwrap();
+    let index = repository_files(&place)
+        .into_iter()
+        .find(|file| file.starts_with("index/"))
+        .unwrap();
+    fs::write(place.root().join(&index), b"garbage").unwrap();
+    fs::remove_dir_all(place.local()).unwrap();
+    let repo = place.open();
+    assert!(blames(&verify(&repo, false), &index));
+    let report = repo.rebuild_index(&|_, _| {}).unwrap();
+    assert_eq!(report.damaged.len(), 1);
+    assert!(verify(&repo, true).is_clean());
+    assert_eq!(repo.get(objects[0].0, &objects[0].1).unwrap(), objects[0].2);
+}
+
+#[test]
+fn a_listing_that_shrank_is_not_believed() {
+    let place = Place::new();
+    build(&place);
+    let pack = repository_files(&place)
+        .into_iter()
+        .find(|file| file.starts_with("meta/"))
+        .unwrap();
+    fs::remove_file(place.root().join(&pack)).unwrap();
+    let repo = place.open();
+    assert!(matches!(
+        repo.writer(),
+        Err(RepoError::ListingShrank { missing: 1, .. })
+    ));
+    assert!(matches!(
+        repo.rebuild_index(&|_, _| {}),
+        Err(RepoError::ListingShrank { .. })
+    ));
+    fs::remove_dir_all(place.root().join("index")).unwrap();
+    repo.rebuild_index(&|_, _| {}).unwrap();
+    repo.writer().unwrap();
+}
+
+#[test]
+fn the_password_changes_and_only_the_key_file_with_it() {
+    let place = Place::new();
+    build(&place);
+    let read_all = || -> Vec<_> {
+        let all = repository_files(&place);
+        all.into_iter()
+            .filter(|f| !f.starts_with("keys/"))
+            .map(|f| fs::read(place.root().join(f)).unwrap())
+            .collect()
+    };
+    let before = read_all();
+    let new = SecretString::from("another one");
+    place
+        .open()
+        .change_password(&new, KdfCost::cheapest())
+        .unwrap();
+    assert!(read_all() == before);
+    assert!(matches!(
+        place.try_open(),
+        Err(RepoError::WrongPassword { .. })
+    ));
+    let repo = Repository::open(&place.location(), &new, &place.local()).unwrap();
+    assert!(verify(&repo, true).is_clean());
+    assert_eq!(repo.stats().unwrap().snapshots, 2);
+}
