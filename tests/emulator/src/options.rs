@@ -85,6 +85,9 @@ pub struct Options {
     /// Permissions of the application, comma separated; all that the emulator knows when not given
     #[arg(long, value_delimiter = ',', value_name = "ROLE")]
     pub roles: Vec<String>,
+    /// A further application with permissions of its own; may be given several times
+    #[arg(long, value_name = "CLIENT_ID:SECRET:ROLE+ROLE")]
+    pub app: Vec<String>,
     /// Lifetime of access tokens
     #[arg(long, default_value_t = 3599, value_name = "SECONDS")]
     pub token_lifetime: i64,
@@ -116,6 +119,8 @@ pub enum Quirk {
     PartialDelta,
     /// `isRead` changes lastModifiedDateTime
     ReadTouches,
+    /// `$value` of opaque S/MIME messages is a permanent 500
+    SmimeFails,
     /// Access tokens live between 60 and 90 minutes
     RandomLifetime,
     /// Drive delta names items before the folders they are in

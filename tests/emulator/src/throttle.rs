@@ -1,4 +1,301 @@
-//! Being built up.
+//! The service's limits, counted as the service counts them.
+//!
+//! Exchange, per application and mailbox: 4 requests at once, 10,000 in 10 minutes, 150 MB uploaded in
+//! 5 minutes. SharePoint and OneDrive, per application: resource units a minute and a day. Refused
+//! requests count too. Windows follow the emulator's clock.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::Method;
+use parking_lot::Mutex;
+
+use crate::api::{ApiRequest, ApiResponse};
+use crate::options::Throttle;
+use crate::world::World;
+
+/// Requests of an application to one mailbox at once.
+pub const MAILBOX_CONCURRENT: usize = 4;
+const MAILBOX_REQUESTS: u64 = 10_000;
+const MAILBOX_WINDOW: i64 = 600;
+const MAILBOX_BYTES: u64 = 150 << 20;
+const MAILBOX_BYTES_WINDOW: i64 = 300;
+/// Resource units of the smallest tenants.
+const UNITS_MINUTE: u64 = 1_250;
+const UNITS_DAY: u64 = 1_200_000;
+
+/// Which budget a request draws on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    Mailbox { app: String, user: String },
+    SharePoint { app: String },
+}
+
+/// Sum over a sliding window, kept by the second.
+#[derive(Debug, Default)]
+struct Window {
+    entries: VecDeque<(i64, u64)>,
+    sum: u64,
+}
+
+impl Window {
+    fn at(&mut self, now: i64, length: i64) -> u64 {
+        while let Some((second, amount)) = self
+            .entries
+            .front()
+            .copied()
+            .filter(|(s, _)| *s <= now - length)
+        {
+            let _ = second;
+            self.sum -= amount;
+            self.entries.pop_front();
+        }
+        self.sum
+    }
+
+    fn add(&mut self, now: i64, amount: u64) {
+        match self.entries.back_mut() {
+            Some((second, sum)) if *second == now => *sum += amount,
+            _ => self.entries.push_back((now, amount)),
+        }
+        self.sum += amount;
+    }
+
+    /// Seconds until something leaves the window.
+    fn wait(&self, now: i64, length: i64) -> u64 {
+        self.entries
+            .front()
+            .map_or(1, |(second, _)| (second + length - now).max(1) as u64)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Budget {
+    short: Window,
+    long: Window,
+}
 
 #[derive(Default)]
-pub struct Limits;
+pub struct Limits {
+    budgets: Mutex<HashMap<Key, Budget>>,
+    running: Mutex<HashMap<Key, Arc<AtomicUsize>>>,
+}
+
+/// Holds a place among the requests at once; gives it back when dropped.
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The budget of a request; `None` when no limit is kept for it.
+pub fn key(world: &World, request: &ApiRequest) -> Option<Key> {
+    if world.options.throttle == Throttle::Off {
+        return None;
+    }
+    let app = request.caller.app_id.clone();
+    let first = request.segment(0).to_ascii_lowercase();
+    let (user, below) = match first.as_str() {
+        "me" => (
+            request.caller.user.as_deref().unwrap_or_default(),
+            request.segment(1),
+        ),
+        "users" => (request.segment(1), request.segment(2)),
+        "drives" | "shares" | "sites" => return Some(Key::SharePoint { app }),
+        _ => return None,
+    };
+    match below.to_ascii_lowercase().as_str() {
+        "drive" | "drives" => Some(Key::SharePoint { app }),
+        "messages" | "mailfolders" | "sendmail" | "mailboxsettings" | "calendar" | "calendars"
+        | "events" | "contacts" | "contactfolders" | "todo" => {
+            let user = world
+                .user(user)
+                .map_or_else(|| user.to_owned(), |u| u.id.clone());
+            Some(Key::Mailbox { app, user })
+        }
+        _ => None,
+    }
+}
+
+/// Resource units of a drive or site request.
+fn units(request: &ApiRequest) -> u64 {
+    let last = request
+        .path
+        .last()
+        .map(|s| s.to_ascii_lowercase())
+        .unwrap_or_default();
+    let any = |name: &str| request.path.iter().any(|s| s.eq_ignore_ascii_case(name));
+    let permissions = request
+        .option("expand")
+        .is_some_and(|e| e.to_ascii_lowercase().contains("permissions"));
+    if permissions || any("permissions") || any("createLink") || any("invite") {
+        return 5;
+    }
+    if request.method != Method::GET {
+        return 2;
+    }
+    if last.starts_with("delta") {
+        let token = request.option("token").is_some()
+            || last.contains("token")
+            || request.option("skiptoken").is_some()
+            || request.option("deltatoken").is_some();
+        return if token { 1 } else { 2 };
+    }
+    let many = [
+        "children",
+        "drives",
+        "versions",
+        "items",
+        "lists",
+        "sites",
+        "thumbnails",
+    ]
+    .contains(&last.as_str())
+        || last.starts_with("search");
+    if many { 2 } else { 1 }
+}
+
+impl Limits {
+    /// A place among the mailbox's requests at once; `None` when all are taken.
+    pub fn enter(&self, key: &Key) -> Option<Place> {
+        let counter = self.running.lock().entry(key.clone()).or_default().clone();
+        let taken = counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+            (n < MAILBOX_CONCURRENT).then_some(n + 1)
+        });
+        taken.ok().map(|_| Place(counter))
+    }
+
+    /// Counts a request; the refusal it gets when a budget is used up.
+    pub fn admit(
+        &self,
+        world: &World,
+        request: &ApiRequest,
+        key: &Key,
+    ) -> Result<Admitted, ApiResponse> {
+        let now = world.clock.now();
+        let mut budgets = self.budgets.lock();
+        let budget = budgets.entry(key.clone()).or_default();
+        match key {
+            Key::Mailbox { .. } => {
+                let requests = budget.short.at(now, MAILBOX_WINDOW);
+                let bytes = budget.long.at(now, MAILBOX_BYTES_WINDOW);
+                budget.short.add(now, 1);
+                let size = if request.method == Method::GET {
+                    0
+                } else {
+                    request.body.len() as u64
+                };
+                if requests >= MAILBOX_REQUESTS {
+                    let wait = budget.short.wait(now, MAILBOX_WINDOW);
+                    return Err(throttled(
+                        "TooManyRequests",
+                        "Application is over its request limit for this mailbox.",
+                        wait,
+                    ));
+                }
+                if size > 0 && bytes + size > MAILBOX_BYTES {
+                    let wait = budget.long.wait(now, MAILBOX_BYTES_WINDOW);
+                    return Err(throttled(
+                        "ApplicationThrottled",
+                        "Application is over its upload limit for this mailbox.",
+                        wait,
+                    ));
+                }
+                budget.long.add(now, size);
+                Ok(Admitted::default())
+            }
+            Key::SharePoint { .. } => {
+                let cost = units(request);
+                let minute = budget.short.at(now, 60);
+                let day = budget.long.at(now, 86_400);
+                budget.short.add(now, cost);
+                budget.long.add(now, cost);
+                let reset = budget.short.wait(now, 60);
+                let refusal = || {
+                    ApiResponse::error_inner(
+                        429,
+                        "activityLimitReached",
+                        "The request has been throttled",
+                        "throttledRequest",
+                    )
+                };
+                if day + cost > UNITS_DAY {
+                    return Err(refusal().retry_after(budget.long.wait(now, 86_400)));
+                }
+                let used = minute + cost;
+                let headers = rate_headers(used, reset);
+                if used > UNITS_MINUTE {
+                    return Err(headers.apply(refusal().retry_after(reset)));
+                }
+                Ok(headers)
+            }
+        }
+    }
+}
+
+fn throttled(code: &str, message: &str, wait: u64) -> ApiResponse {
+    ApiResponse::error(429, code, message).retry_after(wait)
+}
+
+/// 429 for a fifth request at once.
+pub fn over_concurrency() -> ApiResponse {
+    throttled(
+        "ApplicationThrottled",
+        "Application is over its MailboxConcurrency limit.",
+        1,
+    )
+}
+
+/// Headers an admitted request's answer carries.
+#[derive(Debug, Default)]
+pub struct Admitted(Option<(u64, u64)>);
+
+/// `RateLimit-*` are told once four fifths of the minute's units are used.
+fn rate_headers(used: u64, reset: u64) -> Admitted {
+    Admitted((used * 5 >= UNITS_MINUTE * 4).then(|| (UNITS_MINUTE.saturating_sub(used), reset)))
+}
+
+impl Admitted {
+    pub fn apply(&self, response: ApiResponse) -> ApiResponse {
+        let Some((remaining, reset)) = self.0 else {
+            return response;
+        };
+        response
+            .with_header("ratelimit-limit", &UNITS_MINUTE.to_string())
+            .with_header("ratelimit-remaining", &remaining.to_string())
+            .with_header("ratelimit-reset", &reset.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_forgets() {
+        let mut window = Window::default();
+        window.add(100, 3);
+        window.add(100, 1);
+        window.add(105, 2);
+        assert_eq!(window.at(109, 10), 6);
+        assert_eq!(window.wait(109, 10), 1);
+        assert_eq!(window.at(110, 10), 2);
+        assert_eq!(window.at(200, 10), 0);
+    }
+
+    #[test]
+    fn a_mailbox_takes_four_at_once() {
+        let limits = Limits::default();
+        let key = Key::Mailbox {
+            app: "a".into(),
+            user: "u".into(),
+        };
+        let mut places: Vec<_> = (0..4).map(|_| limits.enter(&key).unwrap()).collect();
+        assert!(limits.enter(&key).is_none());
+        places.pop();
+        assert!(limits.enter(&key).is_some());
+    }
+}

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::delta::Tokens;
 use crate::options::Options;
 use crate::rng::Rng;
-use crate::users::{Directory, User};
+use crate::users::{Directory, Purpose, User};
 use crate::{auth, drive, faults, mail, throttle};
 
 pub struct World {
@@ -36,6 +36,75 @@ pub struct World {
 }
 
 impl World {
+    /// Makes the tenant: users, mailboxes, drives, and what is imported into them.
+    pub fn new(options: Options) -> anyhow::Result<World> {
+        let clock = Clock::default();
+        let directory = Directory::new(crate::seed::people::users(&options));
+        let users = directory.all();
+        let drive = drive::Drives::new(&options, &users, &clock)?;
+        let world = World {
+            tokens: Tokens::new(options.seed),
+            mail: mail::Mailboxes::default(),
+            drive,
+            outbox: Mutex::default(),
+            auth: auth::Issuer::new(&options)?,
+            faults: faults::Script::default(),
+            throttle: throttle::Limits::default(),
+            counts: crate::counts::Counts::default(),
+            log: crate::log::Log::to(options.log.as_deref())?,
+            directory: RwLock::new(directory),
+            clock,
+            options,
+        };
+        world.fill_mailboxes(&users);
+        crate::import::mail(&world)?;
+        if let Some(path) = &world.options.faults {
+            let text = std::fs::read(path)
+                .map_err(|e| anyhow::anyhow!("cannot read the faults {}: {e}", path.display()))?;
+            let rules = faults::Script::parse(&text)
+                .map_err(|e| anyhow::anyhow!("faults {}: {e}", path.display()))?;
+            world.faults.replace(rules);
+        }
+        Ok(world)
+    }
+
+    /// Spreads the generated messages over the accounts; the shared mailbox gets a few of them.
+    fn fill_mailboxes(&self, users: &[Arc<User>]) {
+        let people: Vec<(String, String)> = users
+            .iter()
+            .filter(|u| u.mailbox.is_some())
+            .map(|u| (u.display_name.clone(), u.upn.clone()))
+            .collect();
+        let people = Arc::new(people);
+        let accounts = users
+            .iter()
+            .filter(|u| u.mailbox == Some(Purpose::User))
+            .count() as u64;
+        let total = self.options.messages.min(u64::from(u32::MAX - 1));
+        let shared = if accounts > 1 {
+            (total / 20).min(50)
+        } else {
+            0
+        };
+        let mut nth = 0;
+        for user in users {
+            let count = match user.mailbox {
+                None => continue,
+                Some(Purpose::Shared) => shared,
+                Some(Purpose::User) => {
+                    nth += 1;
+                    (total - shared) * nth / accounts - (total - shared) * (nth - 1) / accounts
+                }
+            };
+            self.mail.insert(mail::generate(
+                user,
+                self.options.seed,
+                people.clone(),
+                count as u32,
+            ));
+        }
+    }
+
     /// A user by id or user principal name (any letter case).
     pub fn user(&self, id_or_upn: &str) -> Option<Arc<User>> {
         self.directory.read().find(id_or_upn)

@@ -1,0 +1,199 @@
+//! What a message is made of, wherever it comes from: properties, body, attachments, MIME.
+//!
+//! - generated: everything is made from the seed when asked for;
+//! - imported, or created as MIME: the bytes are kept and parsed when asked for;
+//! - created as JSON: properties and attachments are kept, MIME is written when asked for.
+//!
+//! What was edited later lies over it in [`Detail`](super::store::Detail).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::ids::No;
+use super::mime;
+use super::store::{Detail, Mailbox};
+use crate::odata::Object;
+use crate::seed;
+
+#[derive(Debug, Clone, Default)]
+pub enum Origin {
+    #[default]
+    Generated,
+    Mime(Bytes),
+    Json,
+}
+
+#[derive(Debug, Clone)]
+pub enum AttachmentKind {
+    File(Bytes),
+    /// An attached message: its properties, and its MIME when there is one.
+    Item {
+        item: Value,
+        mime: Option<Bytes>,
+    },
+    /// A link to a file elsewhere; v1.0 shows no more than the common properties.
+    Reference,
+}
+
+#[derive(Debug, Clone)]
+pub struct Attachment {
+    /// Number in its message.
+    pub no: u32,
+    pub kind: AttachmentKind,
+    pub name: String,
+    pub content_type: Option<String>,
+    pub is_inline: bool,
+    pub content_id: Option<String>,
+    pub content_location: Option<String>,
+    /// Seconds since 1970.
+    pub modified: i64,
+}
+
+impl Attachment {
+    /// The size as MAPI counts it: the bytes and some overhead.
+    pub fn size(&self) -> u64 {
+        let bytes = match &self.kind {
+            AttachmentKind::File(bytes) => bytes.len(),
+            AttachmentKind::Item {
+                mime: Some(mime), ..
+            } => mime.len(),
+            AttachmentKind::Item { item, .. } => item.to_string().len(),
+            AttachmentKind::Reference => 0,
+        };
+        bytes as u64 + 178
+    }
+}
+
+/// A message's text.
+#[derive(Debug, Clone, Default)]
+pub struct Text {
+    pub html: bool,
+    pub content: String,
+}
+
+/// Reads one message of a mailbox.
+pub struct Content<'a> {
+    pub mailbox: &'a Mailbox,
+    pub no: No,
+}
+
+impl<'a> Content<'a> {
+    pub fn of(mailbox: &'a Mailbox, no: No) -> Content<'a> {
+        Content { mailbox, no }
+    }
+
+    fn detail(&self) -> Option<&'a Detail> {
+        self.mailbox.details.get(&self.no).map(|d| d.as_ref())
+    }
+
+    fn origin(&self) -> &'a Origin {
+        const GENERATED: &Origin = &Origin::Generated;
+        self.detail().map_or(GENERATED, |d| &d.origin)
+    }
+
+    /// Properties that do not depend on where the message is: no ids, no `body`.
+    pub fn props(&self) -> Cow<'a, Object> {
+        let detail = self.detail();
+        match self.origin() {
+            Origin::Generated => {
+                let mut props = seed::mail::props(self.mailbox, self.no);
+                if let Some(detail) = detail {
+                    for (key, value) in &detail.props {
+                        if key != "body" {
+                            props.insert(key.clone(), value.clone());
+                        }
+                    }
+                }
+                Cow::Owned(props)
+            }
+            Origin::Mime(_) | Origin::Json => Cow::Borrowed(detail.map_or(empty(), |d| &d.props)),
+        }
+    }
+
+    pub fn text(&self) -> Text {
+        if let Some(body) = self.detail().and_then(|d| d.props.get("body")) {
+            return Text {
+                html: body["contentType"]
+                    .as_str()
+                    .is_some_and(|t| t.eq_ignore_ascii_case("html")),
+                content: body["content"].as_str().unwrap_or_default().to_owned(),
+            };
+        }
+        match self.origin() {
+            Origin::Generated => seed::mail::text(self.mailbox, self.no),
+            Origin::Mime(bytes) => mime::text(bytes),
+            Origin::Json => Text::default(),
+        }
+    }
+
+    pub fn attachments(&self) -> Vec<Attachment> {
+        if let Some(edited) = self.detail().and_then(|d| d.attachments.as_ref()) {
+            return edited.clone();
+        }
+        match self.origin() {
+            Origin::Generated => seed::mail::attachments(self.mailbox, self.no),
+            Origin::Mime(bytes) => mime::attachments(bytes, self.mailbox.item(self.no).received),
+            Origin::Json => Vec::new(),
+        }
+    }
+
+    /// Headers as they came over the wire; `None` for what never did.
+    pub fn headers(&self) -> Option<Vec<(String, String)>> {
+        if self.mailbox.item(self.no).is_draft {
+            return None;
+        }
+        match self.origin() {
+            Origin::Mime(bytes) => Some(mime::headers(bytes)),
+            Origin::Generated => Some(mime::headers(&self.mime(0))),
+            Origin::Json => {
+                let given = self
+                    .detail()?
+                    .props
+                    .get("internetMessageHeaders")?
+                    .as_array()?;
+                let text = |h: &Value, k: &str| h[k].as_str().unwrap_or_default().to_owned();
+                Some(
+                    given
+                        .iter()
+                        .map(|h| (text(h, "name"), text(h, "value")))
+                        .collect(),
+                )
+            }
+        }
+    }
+
+    /// The whole message. Imported bytes come back as they were as long as nothing that MIME carries
+    /// was edited; `variant` changes the boundaries of what is written here.
+    pub fn mime(&self, variant: u64) -> Bytes {
+        let detail = self.detail();
+        if let Origin::Mime(bytes) = self.origin()
+            && !detail.is_some_and(|d| d.attachments.is_some() || d.props.contains_key("body"))
+        {
+            return bytes.clone();
+        }
+        let item = self.mailbox.item(self.no);
+        let props = self.props();
+        let transport = match self.origin() {
+            Origin::Generated if !item.is_draft => seed::mail::transport(self.mailbox, self.no),
+            _ => Vec::new(),
+        };
+        Bytes::from(mime::compose(&mime::Composition {
+            props: &props,
+            text: self.text(),
+            attachments: &self.attachments(),
+            transport: &transport,
+            extra: self
+                .detail()
+                .and_then(|d| d.props.get("internetMessageHeaders")),
+            is_draft: item.is_draft,
+            key: self.mailbox.seed ^ u64::from(self.no) ^ variant.rotate_left(32),
+        }))
+    }
+}
+
+fn empty() -> &'static Object {
+    static EMPTY: std::sync::OnceLock<Object> = std::sync::OnceLock::new();
+    EMPTY.get_or_init(Object::new)
+}

@@ -1,0 +1,136 @@
+//! The users of a generated tenant.
+//!
+//! `--accounts N` are users with a mailbox and a drive (`alice@`, `bob@`, ...). Besides them there are
+//! always a shared mailbox, a guest and a user without a mailbox, so that no client can take them for
+//! granted: `info@`, `pat_fabrikam.com#EXT#@`, `print@`.
+
+use crate::options::Options;
+use crate::rng::Rng;
+use crate::users::{Purpose, User};
+
+const GIVEN: &[&str] = &[
+    "Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi", "Ivan", "Judy", "Karl",
+    "Lena", "Mallory", "Nina", "Oscar", "Peggy", "Quentin", "Rosa", "Sven", "Trudy", "Ulla",
+    "Victor", "Walter", "Xenia", "Yusuf", "Zoë",
+];
+const SURNAMES: &[&str] = &[
+    "Roe",
+    "Lee",
+    "Ek",
+    "Novak",
+    "Okafor",
+    "Müller",
+    "García",
+    "O'Neil",
+    "Tanaka",
+    "Kowalski",
+    "Jensen",
+    "Rossi",
+    "Silva",
+    "Dubois",
+    "Ivanova",
+    "Haddad",
+    "Nguyen",
+    "Smith",
+    "Brown",
+    "Andersson",
+];
+const JOBS: &[&str] = &[
+    "Accountant",
+    "Engineer",
+    "Sales manager",
+    "Designer",
+    "Lawyer",
+    "Analyst",
+    "Assistant",
+];
+const OUTSIDE: &[&str] = &[
+    "fabrikam.com",
+    "northwind.test",
+    "adatum.test",
+    "tailspin.test",
+    "example.org",
+];
+
+pub fn users(options: &Options) -> Vec<User> {
+    let mut rng = Rng::new(options.seed, "people");
+    let mut out = Vec::new();
+    for n in 0..options.accounts {
+        let given = GIVEN[n % GIVEN.len()];
+        let round = n / GIVEN.len();
+        let surname = SURNAMES[(n * 7 + round) % SURNAMES.len()];
+        let local = given.to_lowercase().replace('ë', "e");
+        let local = if round == 0 {
+            local
+        } else {
+            format!("{local}{round}")
+        };
+        let upn = format!("{local}@{}", options.domain);
+        out.push(User {
+            id: rng.guid(),
+            mail: Some(upn.clone()),
+            upn,
+            display_name: format!("{given} {surname}"),
+            given_name: Some(given.to_owned()),
+            surname: Some(surname.to_owned()),
+            job_title: Some(rng.pick(JOBS).to_owned()),
+            account_enabled: true,
+            guest: false,
+            mailbox: Some(Purpose::User),
+            has_drive: true,
+            index: out.len(),
+        });
+    }
+    let mut special = |upn: String, name: &str, mail: Option<String>| User {
+        id: rng.guid(),
+        upn,
+        display_name: name.to_owned(),
+        given_name: None,
+        surname: None,
+        mail,
+        job_title: None,
+        account_enabled: false,
+        guest: false,
+        mailbox: None,
+        has_drive: false,
+        index: 0,
+    };
+    let info = format!("info@{}", options.domain);
+    let shared = User {
+        mailbox: Some(Purpose::Shared),
+        ..special(info.clone(), "Info desk", Some(info))
+    };
+    let guest = special(
+        format!("pat_fabrikam.com#EXT#@{}", options.domain),
+        "Pat (guest)",
+        Some("pat@fabrikam.com".into()),
+    );
+    let guest = User {
+        guest: true,
+        account_enabled: true,
+        ..guest
+    };
+    let print = User {
+        account_enabled: true,
+        ..special(format!("print@{}", options.domain), "Print service", None)
+    };
+    for user in [shared, guest, print] {
+        let index = out.len();
+        out.push(User { index, ..user });
+    }
+    out
+}
+
+/// Name and address of someone outside the tenant.
+pub fn outsider(rng: &mut Rng) -> (String, String) {
+    let given = rng.pick(GIVEN);
+    let surname = rng.pick(SURNAMES);
+    let plain = |s: &str| {
+        s.to_lowercase()
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect::<String>()
+    };
+    let address = format!("{}.{}@{}", plain(given), plain(surname), rng.pick(OUTSIDE));
+    (format!("{given} {surname}"), address)
+}

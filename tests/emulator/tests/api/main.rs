@@ -1,0 +1,8 @@
+//! The emulator over real HTTP, by the checklists of what Graph does.
+
+mod auth;
+mod batch;
+mod delta;
+mod faults;
+mod mail;
+mod support;
