@@ -102,7 +102,8 @@ pub struct Call {
 const MAX_JSON: usize = 128 << 20;
 
 impl Call {
-    /// A call whose path is `route` with each `{...}` replaced by the next of `ids`.
+    /// A call whose path is `route` with each `{...}` replaced by the next of `ids`. What replaces
+    /// `{path}` may have several segments.
     ///
     /// ```
     /// # use tenantfs::graph::Call;
@@ -116,7 +117,13 @@ impl Call {
         while let Some(open) = rest.find('{') {
             path.push_str(&rest[..open]);
             let close = rest[open..].find('}').map_or(rest.len(), |i| open + i + 1);
-            path.push_str(&segment(ids.next().copied().unwrap_or_default()));
+            let id = ids.next().copied().unwrap_or_default();
+            if &rest[open..close] == "{path}" {
+                let parts: Vec<String> = id.split('/').map(segment).collect();
+                path.push_str(&parts.join("/"));
+            } else {
+                path.push_str(&segment(id));
+            }
             rest = &rest[close..];
         }
         path.push_str(rest);
@@ -190,6 +197,12 @@ impl Call {
         self
     }
 
+    /// JSON as a body.
+    pub fn json(mut self, body: Value) -> Self {
+        self.payload = Payload::Json(body);
+        self
+    }
+
     /// Raw bytes as a body.
     pub fn body(mut self, bytes: Bytes, content_type: &'static str) -> Self {
         self.payload = Payload::Bytes(bytes, content_type);
@@ -199,6 +212,12 @@ impl Call {
     /// Says that sending it twice does no harm.
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
+        self
+    }
+
+    /// Says that it must not be sent again unless the service can't have seen it.
+    pub fn once(mut self) -> Self {
+        self.repeatable = false;
         self
     }
 

@@ -39,9 +39,9 @@ impl Client {
             let Some(link) = body[name].as_str().filter(|l| !l.is_empty()) else {
                 return Ok(None);
             };
-            match Url::parse(link) {
-                Ok(url) if self.endpoints().is_graph(&url) => Ok(Some(link.to_owned())),
-                _ => Err(GraphError::local(
+            match self.is_own_link(link) {
+                true => Ok(Some(link.to_owned())),
+                false => Err(GraphError::local(
                     ErrorClass::Ours,
                     call.label(),
                     format!("{name} of the answer leads away from Graph: it is not followed"),
@@ -50,6 +50,11 @@ impl Client {
         };
         let (next, delta) = (link("@odata.nextLink")?, link("@odata.deltaLink")?);
         Ok(Listing { value, next, delta })
+    }
+
+    /// True for a link that leads to Graph itself.
+    pub fn is_own_link(&self, link: &str) -> bool {
+        Url::parse(link).is_ok_and(|url| self.endpoints().is_graph(&url))
     }
 
     /// All pages of a collection, `at_most` objects of it. Headers of `call` go on every page.

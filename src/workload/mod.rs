@@ -144,7 +144,7 @@ pub enum Content {
     /// A file. The stream ends with an error when length or hash are wrong, or the download broke
     /// for good; nothing of it may be kept then. On [`ErrorClass::Corrupt`], `fetch` once again.
     Stream(BoxStream<'static, Result<Bytes, GraphError>>),
-    /// There is no content, only the record (a shortcut to another drive, an infected file).
+    /// There is no content, only the record (a shortcut to another drive).
     None,
 }
 

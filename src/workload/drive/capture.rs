@@ -1,0 +1,303 @@
+//! The delta feed of a drive, and the content of its files.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Drive, MANY, ONE, is_rewritten};
+use crate::graph::{BATCH, Call, Download, ErrorClass, GraphError, Scope, hash_of};
+use crate::workload::{
+    Account, Alive, Change, Content, Cursor, FeedError, ItemError, Page, Presence, Workload,
+};
+
+const DELTA: &str = "/drives/{drive}/root/delta";
+const ITEM: &str = "/drives/{drive}/items/{item}";
+const CONTENT: &str = "/drives/{drive}/items/{item}/content";
+
+/// Sharing is told where it begins, changes of it are told at all, and what hides behind folders
+/// that this application may not read is told too.
+const PREFER: &str = "deltashowremovedasdeleted,deltatraversepermissiongaps,\
+                      deltashowsharingchanges,hierarchicalsharing";
+
+/// Where a drive's feed is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct DriveCursor {
+    drive: String,
+    /// Id of the drive's root: what lies in it lies in the collection's root.
+    root: String,
+    link: Option<String>,
+    #[serde(default)]
+    full: bool,
+}
+
+impl Drive {
+    pub(super) async fn delta_page(
+        &self,
+        account: &Account,
+        cursor: Option<&str>,
+    ) -> Result<Page, FeedError> {
+        let mut at: DriveCursor = match cursor {
+            Some(cursor) => {
+                serde_json::from_str(cursor).map_err(|_| FeedError::Reset { start: None })?
+            }
+            None => {
+                let root = self.root(account).await?;
+                DriveCursor {
+                    drive: root.drive,
+                    root: root.root,
+                    link: None,
+                    full: true,
+                }
+            }
+        };
+        let call = match &at.link {
+            Some(link) => Call::link(DELTA, link).scope(Scope::Drives, ONE),
+            None => Call::get(DELTA, &[&at.drive])
+                .query("$top", "500")
+                .scope(Scope::Drives, MANY),
+        };
+        // Unchanged parents of what changed are known: their ids are stored.
+        let call = call.prefer(PREFER).header("deltaexcludeparent", "true");
+        let page = match self.client.page(&call).await {
+            Ok(page) => page,
+            Err(e) => return Err(self.feed_error(account, &at, e).await),
+        };
+        let mut changes: Vec<Change> = page
+            .value
+            .into_iter()
+            .filter_map(|item| change(&at, item))
+            .collect();
+        if self.options.permissions {
+            self.add_permissions(&at.drive, &mut changes).await?;
+        }
+        let full = at.full;
+        let cursor = match (page.next, page.delta) {
+            (Some(next), _) => {
+                at.link = Some(next);
+                Cursor::More(write(&at))
+            }
+            (None, Some(delta)) => {
+                at.link = Some(delta);
+                at.full = false;
+                Cursor::Done(write(&at))
+            }
+            (None, None) => {
+                let what = "the last page has no delta link";
+                return Err(GraphError::local(ErrorClass::Transient, DELTA, what).into());
+            }
+        };
+        Ok(Page {
+            changes,
+            cursor,
+            full,
+        })
+    }
+
+    async fn feed_error(&self, account: &Account, at: &DriveCursor, e: GraphError) -> FeedError {
+        match e.class {
+            ErrorClass::Reset => {
+                // The service says where a full enumeration begins.
+                let fresh = e
+                    .location
+                    .as_ref()
+                    .filter(|link| self.client.is_own_link(link));
+                let start = fresh.map(|link| {
+                    write(&DriveCursor {
+                        link: Some(link.clone()),
+                        full: true,
+                        ..at.clone()
+                    })
+                });
+                FeedError::Reset { start }
+            }
+            // The drive is not there: is there none any more, or another one?
+            ErrorClass::NotFound | ErrorClass::Gone => match self.probe(account).await {
+                Ok(Presence::Absent { .. }) => FeedError::Gone,
+                Ok(Presence::Present) => match self.root(account).await {
+                    Ok(root) if root.drive != at.drive => FeedError::Reset { start: None },
+                    _ => FeedError::Failed(e),
+                },
+                Err(e) => FeedError::Failed(e),
+            },
+            _ => FeedError::Failed(e),
+        }
+    }
+
+    /// The bytes of a file. Nothing is requested before the stream is read.
+    pub(super) fn fetch_file(&self, record: &mut Value) -> Result<Content, ItemError> {
+        let item = record["id"].as_str().unwrap_or_default();
+        let drive = record["parentReference"]["driveId"]
+            .as_str()
+            .unwrap_or_default();
+        if record["remoteItem"].is_object() || !record["file"].is_object() {
+            return Ok(Content::None);
+        }
+        if item.is_empty() || drive.is_empty() {
+            let reason = "the record does not say where the file is".to_owned();
+            return Err(ItemError {
+                class: ErrorClass::Ours,
+                reason,
+            });
+        }
+        if let Some(malware) = record.get("malware").filter(|m| m.is_object()) {
+            let what = malware["description"].as_str().unwrap_or("no description");
+            let reason = format!("the service holds it for malware ({what}) and gives no content");
+            return Err(ItemError {
+                class: ErrorClass::Denied,
+                reason,
+            });
+        }
+        let content = Call::get(CONTENT, &[drive, item]).scope(Scope::Drives, ONE);
+        let again = Call::get(ITEM, &[drive, item])
+            .query("$select", "id,size,file,eTag")
+            .scope(Scope::Drives, ONE);
+        let name = record["name"].as_str().unwrap_or_default();
+        Ok(Content::Stream(self.client.download(Download {
+            content,
+            item: again,
+            size: record["size"].as_u64(),
+            hash: hash_of(record).map(str::to_owned),
+            tolerant: is_rewritten(name),
+        })))
+    }
+
+    /// Asks for items by id, in batches.
+    pub(super) async fn look_up(
+        &self,
+        account: &Account,
+        ids: &[String],
+    ) -> Result<Vec<Alive>, GraphError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let root = self.root(account).await?;
+        let at = DriveCursor {
+            drive: root.drive,
+            root: root.root,
+            link: None,
+            full: false,
+        };
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(BATCH) {
+            let calls: Vec<Call> = ids
+                .iter()
+                .map(|id| Call::get(ITEM, &[&at.drive, id]).scope(Scope::Drives, ONE))
+                .collect();
+            for answer in self.client.batch(Scope::Drives, &calls).await? {
+                found.push(match answer {
+                    Ok(part) => match change(&at, part.body) {
+                        Some(
+                            Change::Item { parent, record, .. }
+                            | Change::Folder { parent, record, .. },
+                        ) => Alive::Here { parent, record },
+                        _ => Alive::Gone,
+                    },
+                    Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {
+                        Alive::Gone
+                    }
+                    Err(e) => Alive::Unknown(e.into()),
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What an entry of a delta page tells. Order does not matter: nothing here looks at other entries.
+fn change(at: &DriveCursor, mut record: Value) -> Option<Change> {
+    let id = record["id"].as_str()?.to_owned();
+    let parent = record["parentReference"]["id"]
+        .as_str()
+        .filter(|p| *p != at.root);
+    let parent = parent.map(str::to_owned);
+    if record["deleted"].is_object() {
+        return Some(Change::Removed {
+            id,
+            parent,
+            verify: false,
+        });
+    }
+    if record["root"].is_object() || id == at.root {
+        return None;
+    }
+    if record["parentReference"]["driveId"]
+        .as_str()
+        .is_none_or(str::is_empty)
+    {
+        record["parentReference"]["driveId"] = json!(at.drive);
+    }
+    if let Some(record) = record.as_object_mut() {
+        // Pre-authenticated: secret, short-lived, and never the same twice.
+        record.retain(|name, _| !name.ends_with(".downloadUrl"));
+        // Items are told whole. What is not told any more must not survive in the stored record.
+        for facet in ["shared", "permissions", "malware", "pendingOperations"] {
+            record.entry(facet).or_insert(Value::Null);
+        }
+    }
+    let container = record["folder"].is_object() || record["package"].is_object();
+    if container && !record["remoteItem"].is_object() {
+        return Some(Change::Folder {
+            id,
+            parent,
+            record,
+            feed: None,
+        });
+    }
+    Some(Change::Item { id, parent, record })
+}
+
+fn write(cursor: &DriveCursor) -> String {
+    // Strings and booleans always serialize.
+    serde_json::to_string(cursor).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> DriveCursor {
+        DriveCursor {
+            drive: "b!d".into(),
+            root: "R".into(),
+            link: None,
+            full: false,
+        }
+    }
+
+    fn told(value: Value) -> Option<Change> {
+        change(&at(), value)
+    }
+
+    #[test]
+    fn every_kind_of_entry() {
+        assert!(told(json!({ "id": "R", "root": {}, "folder": {} })).is_none());
+        assert!(told(json!({ "name": "no id" })).is_none());
+        let folder =
+            json!({ "id": "F", "name": "a", "folder": {}, "parentReference": { "id": "R" } });
+        assert!(matches!(
+            told(folder),
+            Some(Change::Folder { parent: None, .. })
+        ));
+        let notebook = json!({ "id": "N", "package": { "type": "oneNote" }, "parentReference": { "id": "F" } });
+        assert!(matches!(told(notebook), Some(Change::Folder { parent: Some(p), .. }) if p == "F"));
+        let shortcut = json!({ "id": "S", "folder": {}, "remoteItem": { "id": "x" } });
+        assert!(matches!(told(shortcut), Some(Change::Item { .. })));
+        let gone = json!({ "id": "G", "file": {}, "deleted": { "state": "deleted" } });
+        assert!(matches!(
+            told(gone),
+            Some(Change::Removed { verify: false, .. })
+        ));
+    }
+
+    #[test]
+    fn no_download_url_is_kept_and_no_stale_facet_survives() {
+        let item = json!({ "id": "I", "file": {}, "@microsoft.graph.downloadUrl": "https://secret",
+                           "parentReference": { "id": "R", "driveId": "b!d" } });
+        let Some(Change::Item { record, .. }) = told(item) else {
+            panic!()
+        };
+        assert!(!record.to_string().contains("secret"));
+        let mut stored = json!({ "id": "I", "shared": { "scope": "users" }, "permissions": [1] });
+        crate::workload::merge(&mut stored, &record);
+        assert!(stored["shared"].is_null() && stored["permissions"].is_null());
+    }
+}

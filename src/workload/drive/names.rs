@@ -1,0 +1,129 @@
+//! The names that OneDrive takes, checked before a byte is sent, with the rule in the error.
+//!
+//! Source: restrictions of file and folder names in OneDrive and SharePoint.
+
+/// Characters of a path below the library, its slashes included.
+const MAX_PATH: usize = 400;
+/// Characters of a name.
+const MAX_NAME: usize = 255;
+
+/// What is wrong with a path, in words; `Ok` if nothing is.
+pub(super) fn check(path: &[String]) -> Result<(), String> {
+    for (depth, name) in path.iter().enumerate() {
+        check_name(name)?;
+        if depth == 0 && path.len() > 1 && name.eq_ignore_ascii_case("forms") {
+            return Err("OneDrive keeps the folder name \"forms\" at its root for itself".into());
+        }
+    }
+    let length = path.join("/").chars().count();
+    if length > MAX_PATH {
+        return Err(format!(
+            "the path has {length} characters, and OneDrive takes at most {MAX_PATH}: choose a \
+             shorter folder"
+        ));
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let no = |why: &str| Err(format!("OneDrive does not take the name {name:?}: {why}"));
+    if name.is_empty() || name == "." || name == ".." {
+        return no("it is no name");
+    }
+    if let Some(c) = name.chars().find(|c| "\"*:<>?/\\|".contains(*c)) {
+        return no(&format!("it has the character {c}, which is not allowed"));
+    }
+    if name.chars().any(char::is_control) {
+        return no("it has a control character");
+    }
+    if name.starts_with(' ') || name.ends_with(' ') {
+        return no("it begins or ends with a space");
+    }
+    if name.ends_with('.') {
+        return no("it ends with a dot");
+    }
+    if name.chars().count() > MAX_NAME {
+        return no(&format!("it is longer than {MAX_NAME} characters"));
+    }
+    let lower = name.to_lowercase();
+    if lower.starts_with("~$") {
+        return no("it begins with ~$, as lock files of Office do");
+    }
+    if lower.contains("_vti_") {
+        return no("it contains _vti_");
+    }
+    let stem = lower.split('.').next().unwrap_or_default();
+    let numbered = |prefix: &str| {
+        stem.strip_prefix(prefix)
+            .is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit())
+    };
+    let device = ["con", "prn", "aux", "nul"].contains(&stem) || numbered("com") || numbered("lpt");
+    if device || lower == ".lock" || lower == "desktop.ini" {
+        return no("it is a reserved name");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn one(name: &str) -> Result<(), String> {
+        check(&[name.to_owned()])
+    }
+
+    #[test]
+    fn the_rules() {
+        for good in [
+            "a.txt",
+            "100% #1 & 'x' + y;.doc",
+            "console",
+            ".profile",
+            "com10",
+            "naïve 🎈",
+        ] {
+            assert_eq!(one(good), Ok(()), "{good}");
+        }
+        let bad = [
+            "",
+            ".",
+            "..",
+            "a:b",
+            "a?b",
+            "a|b",
+            "a\\b",
+            "a/b",
+            "\"",
+            "x*",
+            "<",
+            ">",
+            " a",
+            "a ",
+            "a.",
+            "CON",
+            "con.txt",
+            "Lpt1",
+            "COM9.x",
+            "~$doc.docx",
+            "x_vti_y",
+            ".lock",
+            "Desktop.ini",
+            "a\nb",
+        ];
+        for bad in bad {
+            assert!(one(bad).is_err(), "{bad:?}");
+        }
+        assert!(one(&"x".repeat(256)).is_err());
+        let deep: Vec<String> = (0..5).map(|_| "x".repeat(90)).collect();
+        assert!(check(&deep).unwrap_err().contains("400"));
+        assert!(check(&["Forms".into(), "a".into()]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(name in ".*") {
+            let _ = one(&name);
+        }
+    }
+}

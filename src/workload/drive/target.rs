@@ -1,0 +1,221 @@
+//! Where things are in a live drive: its root, folders by path, listings, new folders.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::{Drive, MANY, ONE, modified, names};
+use crate::graph::{Call, ErrorClass, GraphError, Scope};
+use crate::tree::names::exact_name;
+use crate::workload::{Account, LiveEntry, PushError};
+
+const ROOT: &str = "/users/{user}/drive/root";
+const BY_PATH: &str = "/drives/{drive}/root:/{path}";
+const CHILDREN: &str = "/drives/{drive}/items/{item}/children";
+
+/// How long a folder's id is believed without asking.
+const FRESH: Duration = Duration::from_secs(60);
+/// Entries of one folder.
+const MAX_CHILDREN: usize = 1_000_000;
+/// What a listing asks of an item.
+const SELECT: &str = "id,name,size,file,folder,package,remoteItem,fileSystemInfo,\
+                      lastModifiedDateTime,createdDateTime,parentReference,eTag";
+
+/// A drive and its root.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    pub drive: String,
+    pub root: String,
+}
+
+/// Roots and folders that were asked for already.
+#[derive(Default)]
+pub(super) struct Targets {
+    roots: Mutex<HashMap<String, (Instant, Root)>>,
+    folders: Mutex<HashMap<(String, String), (Instant, String)>>,
+}
+
+impl Drive {
+    /// The drive of an account.
+    pub(super) async fn root(&self, account: &Account) -> Result<Root, GraphError> {
+        if let Some((at, root)) = self.targets.roots.lock().get(&account.id)
+            && at.elapsed() < FRESH
+        {
+            return Ok(root.clone());
+        }
+        let call = Call::get(ROOT, &[&account.id])
+            .query("$select", "id,parentReference")
+            .scope(Scope::Drives, ONE);
+        let item = self.client.json(&call).await?;
+        let drive = item["parentReference"]["driveId"].as_str();
+        let root = match (drive, item["id"].as_str()) {
+            (Some(drive), Some(root)) => Root {
+                drive: drive.to_owned(),
+                root: root.to_owned(),
+            },
+            _ => {
+                let what = "the root of the drive has no id";
+                return Err(GraphError::local(ErrorClass::Transient, call.label(), what));
+            }
+        };
+        let mut roots = self.targets.roots.lock();
+        if roots.len() > 10_000 {
+            roots.retain(|_, (at, _)| at.elapsed() < FRESH);
+        }
+        roots.insert(account.id.clone(), (Instant::now(), root.clone()));
+        Ok(root)
+    }
+
+    /// An item by path; `None` if it is not there. An empty path is the root.
+    pub(super) async fn item_at(
+        &self,
+        root: &Root,
+        path: &[String],
+    ) -> Result<Option<Value>, GraphError> {
+        let call = if path.is_empty() {
+            Call::get("/drives/{drive}/items/{item}", &[&root.drive, &root.root])
+        } else {
+            Call::get(BY_PATH, &[&root.drive, &path.join("/")])
+        };
+        match self.client.json(&call.scope(Scope::Drives, ONE)).await {
+            Ok(item) => Ok(Some(item)),
+            Err(e) if e.class == ErrorClass::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The id of the folder at a path.
+    pub(super) async fn folder_at(
+        &self,
+        root: &Root,
+        path: &[String],
+    ) -> Result<String, PushError> {
+        if path.is_empty() {
+            return Ok(root.root.clone());
+        }
+        let key = (root.drive.clone(), path.join("/"));
+        if let Some((at, id)) = self.targets.folders.lock().get(&key)
+            && at.elapsed() < FRESH
+        {
+            return Ok(id.clone());
+        }
+        let item = self.item_at(root, path).await?;
+        let folder = item.filter(|i| i["folder"].is_object() || i["package"].is_object());
+        let id = folder.as_ref().and_then(|f| f["id"].as_str());
+        let id = id
+            .ok_or_else(|| PushError::NoFolder {
+                path: path.join("/"),
+            })?
+            .to_owned();
+        self.remember(key, &id);
+        Ok(id)
+    }
+
+    fn remember(&self, key: (String, String), id: &str) {
+        let mut folders = self.targets.folders.lock();
+        if folders.len() > 10_000 {
+            folders.retain(|_, (at, _)| at.elapsed() < FRESH);
+        }
+        folders.insert(key, (Instant::now(), id.to_owned()));
+    }
+
+    /// Forgets folders of a drive: one of them was not where it was believed to be.
+    pub(super) fn forget(&self, drive: &str) {
+        self.targets.folders.lock().retain(|(d, _), _| d != drive);
+    }
+
+    pub(super) async fn list_live(
+        &self,
+        account: &Account,
+        path: &[String],
+    ) -> Result<Vec<LiveEntry>, GraphError> {
+        let root = self.root(account).await?;
+        let folder = match self.folder_at(&root, path).await {
+            Ok(folder) => folder,
+            Err(PushError::Graph(e)) => return Err(e),
+            Err(e) => {
+                let what = e.to_string();
+                return Err(GraphError::local(
+                    ErrorClass::NotFound,
+                    "folder of a drive",
+                    what,
+                ));
+            }
+        };
+        let call = Call::get(CHILDREN, &[&root.drive, &folder])
+            .query("$top", "999")
+            .query("$select", SELECT)
+            .scope(Scope::Drives, MANY);
+        match self.client.pages(call, MAX_CHILDREN).await {
+            Ok(items) => Ok(items.into_iter().filter_map(|i| self.live(i)).collect()),
+            Err(e) => {
+                self.forget(&root.drive);
+                Err(e)
+            }
+        }
+    }
+
+    /// An item as the mount would name it.
+    pub(super) fn live(&self, record: Value) -> Option<LiveEntry> {
+        let id = record["id"].as_str()?.to_owned();
+        let is_dir = (record["folder"].is_object() || record["package"].is_object())
+            && !record["remoteItem"].is_object();
+        Some(LiveEntry {
+            name: exact_name(
+                record["name"].as_str().unwrap_or_default(),
+                &(self.keyer)(&id),
+            ),
+            id,
+            is_dir,
+            size: if is_dir {
+                0
+            } else {
+                record["size"].as_u64().unwrap_or_default()
+            },
+            mtime: modified(&record).unwrap_or_default(),
+            record,
+        })
+    }
+
+    pub(super) async fn make_drive_folder(
+        &self,
+        account: &Account,
+        path: &[String],
+    ) -> Result<LiveEntry, PushError> {
+        let Some((name, parents)) = path.split_last() else {
+            return Err(PushError::Invalid(
+                "the root of a drive is there already".into(),
+            ));
+        };
+        names::check(path).map_err(PushError::Invalid)?;
+        let root = self.root(account).await?;
+        let parent = self.folder_at(&root, parents).await?;
+        let body = json!({
+            "name": name,
+            "folder": {},
+            "@microsoft.graph.conflictBehavior": "fail",
+        });
+        // Made twice, it fails the second time, and is found.
+        let call = Call::post(CHILDREN, &[&root.drive, &parent], body)
+            .scope(Scope::Drives, MANY)
+            .repeatable();
+        let made = match self.client.json(&call).await {
+            Ok(folder) => Some(folder),
+            Err(e) if e.class == ErrorClass::Conflict => self.item_at(&root, path).await?,
+            Err(e) => {
+                self.forget(&root.drive);
+                return Err(e.into());
+            }
+        };
+        let entry = made.and_then(|item| self.live(item));
+        match entry {
+            Some(entry) if entry.is_dir => {
+                self.remember((root.drive, path.join("/")), &entry.id);
+                Ok(entry)
+            }
+            _ => Err(PushError::Exists { name: name.clone() }),
+        }
+    }
+}
