@@ -332,7 +332,11 @@ impl Mounted {
             path: self.path.clone(),
             reason,
         };
-        let ours = |found: &mountinfo::MountPoint| found.device == self.device;
+        // Our device number is free for the next file system once ours is gone, and then the session
+        // has ended too.
+        let ours = |found: &mountinfo::MountPoint| {
+            found.device == self.device && !session.guard.is_finished()
+        };
         let still_there = mountinfo::at(&self.path)
             .map_err(MountError::mountinfo)?
             .is_some_and(|m| ours(&m));

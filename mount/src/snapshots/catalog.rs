@@ -87,7 +87,7 @@ impl Catalog {
         Some(&self.names[at].1)
     }
 
-    pub fn from_position(&self, position: usize) -> impl Iterator<Item = &(String, Item)> {
+    pub fn listed_from(&self, position: usize) -> impl Iterator<Item = &(String, Item)> {
         self.names.iter().skip(position)
     }
 

@@ -247,7 +247,7 @@ impl SnapshotFs {
             View::Root => {
                 let catalog = self.catalog();
                 let from = usize::try_from(position).unwrap_or(usize::MAX);
-                for (after, (name, item)) in (position + 1..).zip(catalog.from_position(from)) {
+                for (after, (name, item)) in (position + 1..).zip(catalog.listed_from(from)) {
                     if each(after, name, Found::Item(item.clone())) {
                         break;
                     }

@@ -76,7 +76,10 @@ fn stem(entry: &str) -> String {
     if entry.len() <= STEM_MAX {
         return entry.to_owned();
     }
-    let cut = entry.floor_char_boundary(STEM_MAX - HASH_LEN - 1);
+    let room = STEM_MAX - HASH_LEN - 1;
+    let cut = (0..=room)
+        .rfind(|at| entry.is_char_boundary(*at))
+        .unwrap_or(0);
     let hash = blake3::hash(entry.as_bytes()).to_hex();
     format!("{}~{}", &entry[..cut], &hash[..HASH_LEN])
 }
