@@ -84,9 +84,12 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// How many messages are in it.
-    pub fn count(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     /// Members whose last change is after `seq`, in the order of change.

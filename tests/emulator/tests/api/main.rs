@@ -2,7 +2,6 @@
 
 mod auth;
 mod batch;
-mod corpus;
 mod delta;
 mod faults;
 mod mail;

@@ -1,0 +1,657 @@
+//! Captures one workload of one account: all of its feeds, then what to remove, then the retries.
+//!
+//! Additions are applied as their pages come. Removals wait until every feed had its round, since
+//! a moved item is removed here and added there; those that a feed can't be trusted with (Graph:
+//! an item that moved away and back is only reported as removed) are asked for first. Until its
+//! removals are settled, a feed's new cursor isn't saved, so a crash makes it tell them again.
+//!
+//! Memory: one page of records per feed in the first-page pipeline (at most [`Options::fetches`]
+//! feeds), at most twice as many mails, and one chunker per download.
+//!
+//! [`Options::fetches`]: super::Options::fetches
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::{StreamExt, stream};
+
+use super::apply::{Removal, Session, class_of, fail, failure};
+use super::collection::{Collection, FeedState};
+use super::ledger::Ledger;
+use super::local::Absent;
+use super::report::{Status, WorkloadLine};
+use super::{Shared, SyncError};
+use crate::graph::{ErrorClass, GraphError};
+use crate::tree::state::WorkloadState;
+use crate::tree::{ItemKey, Scope};
+use crate::workload::{
+    Account, Alive, Change, Cursor, FeedError, FeedId, Page, Presence, Workload,
+};
+
+/// Seconds for which an account without a mailbox or drive isn't asked again, and for which an item
+/// that fails for good isn't tried again.
+const DAY: i64 = 86_400;
+
+/// A feed may lose its history this often in a cycle before it counts as failed.
+const MAX_RESETS: u32 = 3;
+
+/// Pages without any change in a row after which a feed counts as endless.
+const MAX_EMPTY_PAGES: u32 = 1_000;
+
+/// Ids that are asked for in one call.
+const VERIFY_AT_ONCE: usize = 200;
+
+/// Edits in memory after which they are written, whatever the time.
+const MAX_PENDING: usize = 200_000;
+
+/// How a capture ended.
+pub(super) struct Captured {
+    pub line: WorkloadLine,
+    /// Why something of it could not be done.
+    pub error: Option<GraphError>,
+    pub notes: Vec<super::report::ItemLine>,
+}
+
+type Feeds = Vec<(FeedId, FeedState)>;
+
+/// What came of one feed.
+struct Round {
+    id: FeedId,
+    /// As in the snapshot.
+    stored: FeedState,
+    /// The newest cursor whose changes are all applied, but for pending removals.
+    reached: Option<Cursor>,
+    /// It told anything at all.
+    told: bool,
+    /// It enumerated everything anew: what it did not tell is gone.
+    seen: Option<HashSet<ItemKey>>,
+    done: bool,
+}
+
+struct Capture<'a> {
+    cx: &'a Arc<Shared>,
+    ledger: &'a Ledger,
+    account: &'a Account,
+    workload: &'a Arc<dyn Workload>,
+    session: Session,
+    /// The index is the feed's number in the session.
+    rounds: Vec<Round>,
+    /// Feeds whose folder does not exist any more.
+    gone: Vec<(FeedId, FeedState)>,
+    saved: WorkloadState,
+    saved_at: Instant,
+    /// The ledger has something of this capture that no snapshot may ever have: what was reached
+    /// from there must not be remembered without it.
+    put: bool,
+    error: Option<GraphError>,
+}
+
+/// Captures, and puts what it has into the ledger on the way.
+///
+/// # Errors
+/// What ends the whole cycle: the repository's errors, a sign-in that fails.
+pub(super) async fn capture(
+    cx: &Arc<Shared>,
+    ledger: &Ledger,
+    account: &Account,
+    workload: &Arc<dyn Workload>,
+) -> Result<Captured, SyncError> {
+    let owner = format!("{}/{}", account.id, workload.name());
+    let state = ledger.workload(&account.id, workload.name());
+    if state.is_none()
+        && let Some(ended) = probe(cx, account, workload, &owner).await?
+    {
+        return Ok(ended);
+    }
+    let state = state.unwrap_or_else(|| WorkloadState {
+        folder: workload.folder().to_owned(),
+        ..WorkloadState::default()
+    });
+    let collection = {
+        let (cx, state) = (cx.clone(), state.clone());
+        super::blocking(move || Collection::open(&cx.writer, &cx.nodes, &state)).await?
+    };
+    let mut capture = Capture {
+        cx,
+        ledger,
+        account,
+        workload,
+        session: Session::new(cx, account, workload, owner, collection),
+        rounds: Vec::new(),
+        gone: Vec::new(),
+        saved: state,
+        saved_at: Instant::now(),
+        put: false,
+        error: None,
+    };
+    capture.run().await
+}
+
+/// Whether the account has this workload; `None`: yes.
+async fn probe(
+    cx: &Shared,
+    account: &Account,
+    workload: &Arc<dyn Workload>,
+    owner: &str,
+) -> Result<Option<Captured>, SyncError> {
+    let ended = |status, reason, error| {
+        let line = WorkloadLine {
+            status,
+            reason: Some(reason),
+            ..WorkloadLine::default()
+        };
+        Ok(Some(Captured {
+            line,
+            error,
+            notes: Vec::new(),
+        }))
+    };
+    let known = cx.local.absent(owner);
+    if let Some(absent) = known.filter(|absent| cx.now() < absent.asked + DAY) {
+        return ended(Status::Absent, absent.reason, None);
+    }
+    match workload.probe(account).await {
+        Ok(Presence::Present) => Ok(None),
+        Ok(Presence::Absent { reason }) => {
+            let absent = Absent {
+                reason: reason.clone(),
+                asked: cx.now(),
+            };
+            cx.local.set_absent(owner, &absent);
+            ended(Status::Absent, reason, None)
+        }
+        Err(e) => {
+            let e = SyncError::unless_fatal(e)?;
+            ended(Status::Failed, e.to_string(), Some(e))
+        }
+    }
+}
+
+impl Capture<'_> {
+    async fn run(&mut self) -> Result<Captured, SyncError> {
+        let root = self.workload.root_feed();
+        let known = self.session.with(|c| Ok(c.feeds())).await?;
+        let stored = known.into_iter().find(|(id, _)| *id == root);
+        let first = stored.unwrap_or_else(|| (root.clone(), FeedState::default()));
+        self.feeds(vec![first]).await?;
+        if !self.must_stop() {
+            // Folders that were told just now brought feeds. One that was removed keeps its own for
+            // this round: it may tell where its items are.
+            let others = self.session.with(|c| Ok(c.feeds())).await?;
+            let others = others.into_iter().filter(|(id, _)| *id != root);
+            self.feeds(others.collect()).await?;
+        }
+        if !self.must_stop() {
+            self.retry_failures().await?;
+        }
+        let settled = !self.must_stop() && self.settle().await?;
+        self.finish(settled).await
+    }
+
+    /// Nothing more can be asked now.
+    fn must_stop(&self) -> bool {
+        let lost = |class| matches!(class, ErrorClass::Network | ErrorClass::Throttled);
+        self.error.as_ref().is_some_and(|e| lost(e.class))
+            || self.session.abort.is_some()
+            || self.cx.progress.is_cancelled()
+    }
+
+    /// Runs feeds one after the other, while the first pages of the next ones are on their way.
+    async fn feeds(&mut self, feeds: Vec<(FeedId, FeedState)>) -> Result<(), SyncError> {
+        let (cx, owner) = (self.cx.clone(), self.session.owner.clone());
+        let (workload, account) = (self.workload.clone(), self.account.clone());
+        let first_pages = feeds.into_iter().map(move |(id, stored)| {
+            let (workload, account) = (workload.clone(), account.clone());
+            let start = cx.local.cursor(&owner, &id, stored.cursor.as_ref());
+            let start = start.as_ref().map(|cursor| link(cursor).to_owned());
+            super::spawn(async move {
+                let page = workload.page(&account, &id, start.as_deref()).await;
+                (id, stored, start, page)
+            })
+        });
+        let at_once = self.cx.options.fetches.max(1);
+        let mut first_pages = stream::iter(first_pages).buffered(at_once);
+        while !self.must_stop()
+            && let Some(first) = first_pages.next().await
+        {
+            let (id, stored, start, page) = first.map_err(SyncError::Panicked)?;
+            self.feed(id, stored, start, page).await?;
+        }
+        Ok(())
+    }
+
+    /// One round of one feed.
+    async fn feed(
+        &mut self,
+        id: FeedId,
+        stored: FeedState,
+        mut at: Option<String>,
+        first: Result<Page, FeedError>,
+    ) -> Result<(), SyncError> {
+        let whose = format!("{}, {}", self.account.upn, self.workload.folder());
+        self.cx.progress.set_current(whose);
+        let number = self.rounds.len();
+        self.session.feed = number as u32;
+        // The first enumeration goes on after a crash; one that replaces an older state starts
+        // again, since what it had seen is lost.
+        let mut initial = !matches!(stored.cursor, Some(Cursor::Done(_)));
+        self.rounds.push(Round {
+            id: id.clone(),
+            stored: stored.clone(),
+            reached: None,
+            told: false,
+            seen: None,
+            done: false,
+        });
+        let (mut next, mut resets, mut empty) = (first, 0, 0);
+        loop {
+            let page = match next {
+                Ok(page) => page,
+                Err(FeedError::Reset { start }) if resets < MAX_RESETS => {
+                    resets += 1;
+                    initial = initial && at.is_none();
+                    tracing::info!(feed = %id, account = %self.account.upn, "enumerating anew");
+                    self.session.removals.retain(|_, r| r.feed != number as u32);
+                    self.rounds[number].seen = (!initial).then(HashSet::new);
+                    self.rounds[number].reached = None;
+                    at = start;
+                    next = self.page(&id, at.as_deref()).await;
+                    continue;
+                }
+                Err(FeedError::Reset { .. }) => {
+                    let why = "the service loses the history of this feed again and again";
+                    return self.feed_failed(GraphError::local(ErrorClass::Transient, id.0, why));
+                }
+                Err(FeedError::Gone) => {
+                    if stored.folder.is_some() {
+                        self.gone.push((id, stored));
+                        return Ok(());
+                    }
+                    let why = "it does not exist any more; what was captured stays";
+                    return self.feed_failed(GraphError::local(ErrorClass::Gone, id.0, why));
+                }
+                Err(FeedError::Failed(e)) => return self.feed_failed(e),
+            };
+            if page.full && !initial && self.rounds[number].seen.is_none() {
+                self.rounds[number].seen = Some(HashSet::new());
+            }
+            empty = if page.changes.is_empty() {
+                empty + 1
+            } else {
+                0
+            };
+            self.rounds[number].told |= !page.changes.is_empty();
+            let told = self.session.apply(page.changes).await?;
+            if let Some(seen) = &mut self.rounds[number].seen {
+                seen.extend(told);
+            }
+            if self.must_stop() {
+                return Ok(()); // Not all of this page is stored.
+            }
+            match page.cursor {
+                Cursor::Done(link) => {
+                    self.rounds[number].reached = Some(Cursor::Done(link));
+                    self.rounds[number].done = true;
+                    self.unseen_files(number).await?;
+                    return self.save_if_due().await;
+                }
+                Cursor::More(link) => {
+                    if at.as_ref() == Some(&link) || empty > MAX_EMPTY_PAGES {
+                        let why = "the service gives pages without end";
+                        return self.feed_failed(GraphError::local(
+                            ErrorClass::Transient,
+                            id.0,
+                            why,
+                        ));
+                    }
+                    if initial {
+                        self.rounds[number].reached = Some(Cursor::More(link.clone()));
+                    }
+                    at = Some(link);
+                }
+            }
+            self.save_if_due().await?;
+            next = self.page(&id, at.as_deref()).await;
+        }
+    }
+
+    async fn page(&self, feed: &FeedId, at: Option<&str>) -> Result<Page, FeedError> {
+        self.workload.page(self.account, feed, at).await
+    }
+
+    fn feed_failed(&mut self, e: GraphError) -> Result<(), SyncError> {
+        let e = SyncError::unless_fatal(e)?;
+        tracing::warn!(account = %self.account.upn, workload = self.workload.name(), "{e}");
+        self.error.get_or_insert(e);
+        Ok(())
+    }
+
+    /// After a folder was enumerated anew: files in it that were not told have left it.
+    async fn unseen_files(&mut self, number: usize) -> Result<(), SyncError> {
+        let round = &mut self.rounds[number];
+        let (Some(folder), Some(seen)) = (round.stored.folder.clone(), round.seen.take()) else {
+            return Ok(());
+        };
+        let left = self.session.with(move |c| {
+            let scope = Scope::FilesIn(c.key(&folder));
+            let unseen = RefCell::new(Vec::new());
+            c.retain(scope, |key| {
+                if !seen.contains(key) {
+                    unseen.borrow_mut().push(*key);
+                }
+                true // Nothing is removed before it was asked for.
+            })?;
+            let mut left = Vec::new();
+            for key in unseen.into_inner() {
+                let Some(held) = c.held(&key)? else { continue };
+                let record = c.record(&held.entry)?.unwrap_or_default();
+                match record["id"].as_str() {
+                    Some(id) => left.push(Removal {
+                        id: id.to_owned(),
+                        key,
+                        parent: Some(folder.clone()),
+                        verify: true,
+                        feed: number as u32,
+                    }),
+                    None => c.remove(key)?,
+                }
+            }
+            Ok(left)
+        });
+        let left = left
+            .await?
+            .into_iter()
+            .map(|removal| (removal.key, removal));
+        self.session.removals.extend(left);
+        Ok(())
+    }
+
+    /// Asks again for what failed before and was not told in this cycle.
+    async fn retry_failures(&mut self) -> Result<(), SyncError> {
+        let failed = self.session.with(|c| Ok(c.failures().clone())).await?;
+        let (now, owner) = (self.cx.now(), &self.session.owner);
+        let due: Vec<String> = failed
+            .into_iter()
+            .filter(|(id, item)| {
+                let temporary = class_of(&item.class).is_some_and(ErrorClass::is_temporary);
+                let last = || self.cx.local.tried(owner, id).unwrap_or(item.last);
+                !self.session.tried.contains(id) && (temporary || now >= last() + DAY)
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in &due {
+            self.cx.local.set_tried(owner, id, now);
+        }
+        let Some(answers) = self.ask(&due).await? else {
+            return Ok(());
+        };
+        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        for (id, answer) in due.into_iter().zip(answers) {
+            match answer {
+                Alive::Here { parent, record } => found.push(Change::Item { id, parent, record }),
+                Alive::Gone => gone.push(id),
+                Alive::Unknown(_) => {}
+            }
+        }
+        self.session
+            .with(move |c| {
+                for id in gone {
+                    c.set_failure(&id, None);
+                    c.remove_if_held(&id)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.session.apply_alive(found).await
+    }
+
+    /// What became of these ids, or `None` (and the error is kept) when that can't be known now.
+    async fn ask(&mut self, ids: &[String]) -> Result<Option<Vec<Alive>>, SyncError> {
+        let mut answers = Vec::with_capacity(ids.len());
+        for some in ids.chunks(VERIFY_AT_ONCE) {
+            match self.workload.verify_removed(self.account, some).await {
+                Ok(all) if all.len() == some.len() => answers.extend(all),
+                Ok(_) => {
+                    let why = "the answer does not fit the question";
+                    self.feed_failed(GraphError::local(ErrorClass::Ours, "verify", why))?;
+                    return Ok(None);
+                }
+                Err(e) => {
+                    self.feed_failed(e)?;
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(answers))
+    }
+
+    /// Removes what left, now that all arrivals are known. False if that can't be known.
+    async fn settle(&mut self) -> Result<bool, SyncError> {
+        let added = std::mem::take(&mut self.session.added);
+        let left = std::mem::take(&mut self.session.removals);
+        // Added by another feed: it moved.
+        let left: Vec<Removal> = left
+            .into_values()
+            .filter(|r| added.get(&r.key).is_none_or(|feed| *feed == r.feed))
+            .collect();
+        let left = self.session.with(move |c| {
+            let mut still = Vec::new();
+            for removal in left {
+                // Known to lie elsewhere since an earlier cycle, or never known.
+                let held = c.held(&removal.key)?;
+                let elsewhere = |parent: ItemKey| {
+                    let from = removal.parent.as_deref();
+                    removal.verify && from.is_some_and(|id| c.key(id) != parent)
+                };
+                match held {
+                    Some(held) if !elsewhere(held.parent) => still.push(removal),
+                    Some(_) => {}
+                    None if c.failures().contains_key(&removal.id) => still.push(removal),
+                    None => {}
+                }
+            }
+            Ok(still)
+        });
+        let (doubtful, mut gone): (Vec<_>, Vec<_>) =
+            left.await?.into_iter().partition(|removal| removal.verify);
+        let ids: Vec<String> = doubtful.iter().map(|removal| removal.id.clone()).collect();
+        let Some(answers) = self.ask(&ids).await? else {
+            self.session
+                .removals
+                .extend(doubtful.into_iter().map(|r| (r.key, r)));
+            return Ok(false);
+        };
+        let (mut found, mut unknown) = (Vec::new(), Vec::new());
+        for (removal, answer) in doubtful.into_iter().zip(answers) {
+            let id = removal.id.clone();
+            match answer {
+                Alive::Gone => gone.push(removal),
+                Alive::Here { parent, record } => found.push(Change::Item { id, parent, record }),
+                Alive::Unknown(e) => unknown.push((removal, e)),
+            }
+        }
+        self.session.apply_alive(found).await?;
+        if self.must_stop() {
+            return Ok(false);
+        }
+        self.remove(gone, unknown).await?;
+        Ok(true)
+    }
+
+    async fn remove(
+        &mut self,
+        gone: Vec<Removal>,
+        unknown: Vec<(Removal, crate::workload::ItemError)>,
+    ) -> Result<(), SyncError> {
+        let now = self.cx.now();
+        let dead = std::mem::take(&mut self.gone);
+        let per_folder = self
+            .rounds
+            .iter()
+            .any(|round| round.stored.folder.is_some());
+        let unseen: Vec<_> = self
+            .rounds
+            .iter_mut()
+            .filter(|round| round.done)
+            .filter_map(|round| round.seen.take())
+            .collect();
+        let removed = self.session.with(move |c| {
+            for (removal, e) in unknown {
+                let name = c
+                    .held(&removal.key)?
+                    .map_or_else(String::new, |held| held.name);
+                fail(
+                    c,
+                    &removal.id,
+                    failure(name, removal.parent, e.class, e.reason, now),
+                );
+            }
+            for removal in gone {
+                c.set_failure(&removal.id, None);
+                c.remove(removal.key)?;
+            }
+            for (feed, state) in dead {
+                c.set_feed(&feed, None);
+                if let Some(folder) = &state.folder {
+                    c.remove_if_held(folder)?;
+                }
+            }
+            // What the feed of folders (or the only feed) did not tell in a full enumeration.
+            for seen in unseen {
+                let scope = if per_folder {
+                    Scope::Folders
+                } else {
+                    Scope::All
+                };
+                c.retain(scope, |key| seen.contains(key))?;
+            }
+            let round = c.finish_round()?;
+            if round.removed > 0 {
+                c.drop_dead_feeds()?;
+            }
+            Ok(round)
+        });
+        let round = removed.await?;
+        self.session.counts.removed += round.removed;
+        for item in round.named {
+            let reason = "its folder is not known yet, so it is in no folder of the snapshot";
+            self.session.note(item.key.to_string(), item.name, reason);
+        }
+        Ok(())
+    }
+
+    /// Feeds whose removals are not settled keep their old cursors.
+    fn may_advance(&self, number: usize) -> bool {
+        let round = &self.rounds[number];
+        let waits = |r: &Removal| r.feed == number as u32;
+        round.seen.is_none() && !self.session.removals.values().any(waits)
+    }
+
+    /// Cursors that belong to what is applied so far: to be stored, and only to be remembered.
+    fn cursors(&self) -> (Feeds, Feeds) {
+        let (mut stored, mut idle) = (Vec::new(), Vec::new());
+        for (number, round) in self.rounds.iter().enumerate() {
+            let Some(reached) = &round.reached else {
+                continue;
+            };
+            if !self.may_advance(number) || round.stored.cursor.as_ref() == Some(reached) {
+                continue;
+            }
+            let initial = !matches!(round.stored.cursor, Some(Cursor::Done(_)));
+            let state = FeedState {
+                folder: round.stored.folder.clone(),
+                cursor: Some(reached.clone()),
+            };
+            let list = match round.told || initial {
+                true => &mut stored,
+                false => &mut idle,
+            };
+            list.push((round.id.clone(), state));
+        }
+        (stored, idle)
+    }
+
+    /// Writes what there is, at page borders, so that neither a crash nor memory costs much.
+    async fn save_if_due(&mut self) -> Result<(), SyncError> {
+        let due = self.saved_at.elapsed() >= self.cx.options.checkpoint;
+        let full = self.session.with(|c| Ok(c.pending() > MAX_PENDING)).await?;
+        if due || full {
+            self.save(false).await?;
+        }
+        Ok(())
+    }
+
+    async fn save(&mut self, at_end: bool) -> Result<(), SyncError> {
+        let (cursors, idle) = self.cursors();
+        let (before, now, put) = (self.saved.clone(), self.cx.now(), self.put);
+        let state = self.session.with(move |c| {
+            let items = c.save_items()?;
+            let same = items == before.collection && !c.is_changed();
+            let initial = |(id, _): &(FeedId, FeedState)| {
+                !matches!(
+                    c.feed(id),
+                    Some(FeedState {
+                        cursor: Some(Cursor::Done(_)),
+                        ..
+                    })
+                )
+            };
+            // Nothing came of it: newer cursors are no reason for a snapshot.
+            if same && !put && !cursors.iter().any(initial) {
+                return Ok((None, cursors));
+            }
+            for (id, state) in &cursors {
+                if state.folder.is_none() || c.feed(id).is_some() {
+                    c.set_feed(id, Some(state.clone()));
+                }
+            }
+            Ok((Some(c.save(&before, now)?), Vec::new()))
+        });
+        let (state, unchanged) = state.await?;
+        self.saved_at = Instant::now();
+        if let Some(state) = state {
+            self.ledger
+                .put(self.account, self.workload.name(), state.clone());
+            self.saved = state;
+            self.put = true;
+        }
+        if at_end {
+            for (id, state) in idle.into_iter().chain(unchanged) {
+                let round = self.rounds.iter().find(|round| round.id == id);
+                if let (Some(round), Some(to)) = (round, &state.cursor) {
+                    let (owner, from) = (&self.session.owner, round.stored.cursor.as_ref());
+                    self.cx.local.set_cursor(owner, &id, from, to);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self, settled: bool) -> Result<Captured, SyncError> {
+        self.save(true).await?;
+        if !settled && self.error.is_none() {
+            self.error = self.session.abort.take();
+        }
+        let line = WorkloadLine {
+            status: match self.error {
+                Some(_) => Status::Failed,
+                None => Status::Captured,
+            },
+            counts: self.session.counts,
+            reason: self.error.as_ref().map(ToString::to_string),
+        };
+        Ok(Captured {
+            line,
+            error: self.error.take(),
+            notes: std::mem::take(&mut self.session.notes),
+        })
+    }
+}
+
+fn link(cursor: &Cursor) -> &str {
+    match cursor {
+        Cursor::More(link) | Cursor::Done(link) => link,
+    }
+}

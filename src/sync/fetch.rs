@@ -1,0 +1,149 @@
+//! Brings the content of items, several at a time, in the order they are asked for.
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::collection::{Held, Payload};
+use super::progress::Progress;
+use super::{Shared, SyncError};
+use crate::graph::{ErrorClass, GraphError};
+use crate::repo::RepoError;
+use crate::repo::content::{self, ContentId};
+use crate::tree::ItemKey;
+use crate::workload::{Account, Content, ItemError, Workload};
+
+/// Pieces of a download that may wait for the disk.
+const QUEUED_PIECES: usize = 4;
+
+/// An item whose content is needed.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub id: String,
+    pub key: ItemKey,
+    pub parent: ItemKey,
+    pub parent_id: Option<String>,
+    pub name: String,
+    pub record: Value,
+    pub held: Option<Held>,
+    /// It is on the list of failed items.
+    pub failing: bool,
+}
+
+pub(super) struct Fetched {
+    pub job: Job,
+    pub outcome: Outcome,
+}
+
+pub(super) enum Outcome {
+    Got(Payload),
+    /// It is gone meanwhile; its feed will tell.
+    Vanished,
+    Failed(ItemError),
+}
+
+/// Fetches one item. Files go straight to the repository, mails are handed on.
+///
+/// # Errors
+/// Only what ends the cycle.
+pub(super) async fn fetch(
+    cx: &Shared,
+    workload: &dyn Workload,
+    account: &Account,
+    mut job: Job,
+) -> Result<Fetched, SyncError> {
+    let mut again = true;
+    let outcome = loop {
+        let mut record = job.record.clone();
+        let failed = match workload.fetch(account, &mut record).await {
+            Ok(Content::Mail(bytes)) => {
+                job.record = record;
+                break Outcome::Got(Payload::Mail(bytes));
+            }
+            Ok(Content::None) => {
+                job.record = record;
+                break Outcome::Got(Payload::Stored(ContentId::EMPTY, 0));
+            }
+            Ok(Content::Stream(pieces)) => match store(cx, pieces).await? {
+                Ok((content, size)) => {
+                    job.record = record;
+                    break Outcome::Got(Payload::Stored(content, size));
+                }
+                Err(e) => ItemError::from(e),
+            },
+            Err(e) => e,
+        };
+        match failed.class {
+            ErrorClass::Auth => return Err(SyncError::SignIn(failed.reason)),
+            ErrorClass::NotFound | ErrorClass::Gone => break Outcome::Vanished,
+            // A download that does not match its hash may have met a change.
+            ErrorClass::Corrupt if again => again = false,
+            _ => break Outcome::Failed(failed),
+        }
+    };
+    if let Outcome::Got(payload) = &outcome {
+        Progress::add(&cx.progress.fetched, 1);
+        if let Payload::Mail(bytes) = payload {
+            Progress::add(&cx.progress.bytes, bytes.len() as u64);
+        }
+    }
+    Ok(Fetched { job, outcome })
+}
+
+/// Chunks and stores a file while it comes in. A download that breaks leaves no content behind,
+/// only chunks that the next attempt finds again.
+async fn store(
+    cx: &Shared,
+    mut pieces: BoxStream<'static, Result<Bytes, GraphError>>,
+) -> Result<Result<(ContentId, u64), GraphError>, SyncError> {
+    let _permit = cx.downloads.acquire().await;
+    let mut stream = cx.take_stream();
+    // `None` says that all of it came.
+    let (sender, mut receiver) = mpsc::channel::<Option<Bytes>>(QUEUED_PIECES);
+    let writing = super::blocking(move || {
+        let mut writer = content::Writer::new(&mut stream);
+        let mut done = None;
+        while let Some(piece) = receiver.blocking_recv() {
+            match piece {
+                Some(bytes) => writer.write(&bytes)?,
+                None => {
+                    done = Some(writer.finish()?);
+                    break;
+                }
+            }
+        }
+        Ok::<_, SyncError>((stream, done))
+    });
+    let writing = super::spawn(writing);
+    let mut broken = None;
+    while let Some(piece) = pieces.next().await {
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(e) => {
+                broken = Some(e);
+                break;
+            }
+        };
+        Progress::add(&cx.progress.bytes, piece.len() as u64);
+        // The writer ends early only with an error, which it returns below.
+        if sender.send(Some(piece)).await.is_err() {
+            break;
+        }
+    }
+    if broken.is_none() {
+        let _ = sender.send(None).await;
+    }
+    drop(sender);
+    let (stream, done) = writing.await.map_err(SyncError::Panicked)??;
+    cx.return_stream(stream);
+    Ok(match (broken, done) {
+        (Some(e), _) => Err(e),
+        (None, Some(done)) => Ok(done),
+        (None, None) => {
+            let lost = RepoError::Invalid("a file was not written to its end".into());
+            return Err(lost.into());
+        }
+    })
+}

@@ -1,0 +1,144 @@
+//! What a cycle keeps on this host to save requests: newer cursors of idle feeds, accounts that
+//! have nothing to capture, when a failing item was tried last.
+//!
+//! All of it may be lost at any time: the next cycle asks a little more. Nothing here is believed
+//! if it doesn't fit the snapshot: an idle cursor counts only while the snapshot's own is the one
+//! it was reached from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::local::{LocalState, Table};
+use crate::workload::{Account, Cursor, FeedId};
+
+/// The users of the tenant as of the last round.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Directory {
+    /// Where the next round of `/users/delta` begins.
+    pub link: Option<String>,
+    /// By id.
+    pub accounts: BTreeMap<String, Account>,
+}
+
+/// A cursor reached without any change since the snapshot's.
+#[derive(Serialize, Deserialize)]
+struct Idle {
+    /// Hash of the snapshot's.
+    from: String,
+    to: Cursor,
+}
+
+/// An account without this workload.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Absent {
+    pub reason: String,
+    /// Unix seconds.
+    pub asked: i64,
+}
+
+/// Local state of captures. Every failure is only logged: it costs requests, not data.
+#[derive(Clone, Default)]
+pub(super) struct Local {
+    state: Option<LocalState>,
+    /// Lives as long as the process: asking for everybody costs one request per page of users.
+    pub directory: Arc<Mutex<Directory>>,
+}
+
+impl Local {
+    pub fn new(state: Option<LocalState>) -> Local {
+        Local {
+            state,
+            ..Local::default()
+        }
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let state = self.state.as_ref()?;
+        state.get_json(Table::Cursors, key.as_bytes()).ok()?
+    }
+
+    fn put<T: Serialize>(&self, key: &str, value: &T) {
+        if let Some(state) = &self.state
+            && let Err(e) = state.put_json(Table::Cursors, key.as_bytes(), value)
+        {
+            tracing::warn!("what a capture learned is not kept: {e}");
+        }
+    }
+
+    /// Where to go on with a feed whose cursor in the snapshot is `stored`.
+    pub fn cursor(&self, owner: &str, feed: &FeedId, stored: Option<&Cursor>) -> Option<Cursor> {
+        let idle: Option<Idle> = self.get(&format!("idle/{owner}/{feed}"));
+        idle.filter(|idle| idle.from == digest(stored))
+            .map(|idle| idle.to)
+            .or_else(|| stored.cloned())
+    }
+
+    pub fn set_cursor(&self, owner: &str, feed: &FeedId, stored: Option<&Cursor>, to: &Cursor) {
+        let idle = Idle {
+            from: digest(stored),
+            to: to.clone(),
+        };
+        self.put(&format!("idle/{owner}/{feed}"), &idle);
+    }
+
+    pub fn absent(&self, owner: &str) -> Option<Absent> {
+        self.get(&format!("absent/{owner}"))
+    }
+
+    pub fn set_absent(&self, owner: &str, absent: &Absent) {
+        self.put(&format!("absent/{owner}"), absent);
+    }
+
+    /// Unix seconds of the last attempt at an item that fails.
+    pub fn tried(&self, owner: &str, id: &str) -> Option<i64> {
+        self.get(&format!("tried/{owner}/{id}"))
+    }
+
+    pub fn set_tried(&self, owner: &str, id: &str, at: i64) {
+        self.put(&format!("tried/{owner}/{id}"), &at);
+    }
+
+    /// Makes it durable. Worth one call a cycle.
+    pub fn flush(&self) {
+        if let Some(state) = &self.state
+            && let Err(e) = state.flush()
+        {
+            tracing::warn!("what a capture learned is not kept: {e}");
+        }
+    }
+}
+
+fn digest(cursor: Option<&Cursor>) -> String {
+    let text = match cursor {
+        None => String::new(),
+        Some(Cursor::More(link)) => format!("more {link}"),
+        Some(Cursor::Done(link)) => format!("done {link}"),
+    };
+    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_cursors_belong_to_the_snapshots_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = Local::new(Some(LocalState::open(dir.path()).unwrap()));
+        let feed = FeedId("messages/f".into());
+        let [a, b, c] = ["a", "b", "c"].map(|s| Cursor::Done(s.into()));
+        assert_eq!(local.cursor("u/mail", &feed, Some(&a)), Some(a.clone()));
+        local.set_cursor("u/mail", &feed, Some(&a), &b);
+        assert_eq!(local.cursor("u/mail", &feed, Some(&a)), Some(b));
+        assert_eq!(local.cursor("u/mail", &feed, Some(&c)), Some(c));
+        assert_eq!(local.cursor("u/mail", &feed, None), None);
+        assert_eq!(local.cursor("v/mail", &feed, Some(&a)), Some(a));
+        let none = Local::new(None);
+        none.set_tried("u/mail", "i", 3);
+        assert_eq!(none.tried("u/mail", "i"), None);
+    }
+}

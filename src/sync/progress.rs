@@ -1,0 +1,73 @@
+//! How far a cycle is, and how to end it early. Shared by the cycle and whoever watches it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// Counters of a running cycle. They only grow; reading them costs nothing.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Accounts in scope; 0 until they are known.
+    pub accounts_total: AtomicU64,
+    pub accounts_done: AtomicU64,
+    /// Items that were told about, whether or not they had changed.
+    pub items: AtomicU64,
+    /// Items whose content was fetched.
+    pub fetched: AtomicU64,
+    /// Bytes of content fetched.
+    pub bytes: AtomicU64,
+    /// Items that failed.
+    pub failed: AtomicU64,
+    current: Mutex<String>,
+    stop: CancellationToken,
+}
+
+/// The counters at one moment, for a status answer.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct ProgressNow {
+    pub accounts_total: u64,
+    pub accounts_done: u64,
+    pub items: u64,
+    pub fetched: u64,
+    pub bytes: u64,
+    pub failed: u64,
+    /// What is being worked on, for a person.
+    pub current: String,
+}
+
+impl Progress {
+    pub fn now(&self) -> ProgressNow {
+        ProgressNow {
+            accounts_total: self.accounts_total.load(Relaxed),
+            accounts_done: self.accounts_done.load(Relaxed),
+            items: self.items.load(Relaxed),
+            fetched: self.fetched.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            current: self.current.lock().clone(),
+        }
+    }
+
+    /// Asks the cycle to end soon: it stops at the next page, keeps what it has as a checkpoint,
+    /// and returns with [`CycleOutcome::cancelled`](super::CycleOutcome::cancelled).
+    pub fn cancel(&self) {
+        self.stop.cancel();
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    pub(super) fn token(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    pub(super) fn set_current(&self, text: String) {
+        *self.current.lock() = text;
+    }
+
+    pub(super) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Relaxed);
+    }
+}

@@ -1,0 +1,192 @@
+//! The report of a cycle: what was captured, what was not, and why. Stored with the snapshot; the
+//! mount shows it as `.tenantfs/report.json`.
+//!
+//! Accounts about which there is nothing to say are only counted, so that the report of a small
+//! cycle is small whatever the size of the tenant.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::ErrorClass;
+
+/// Lines of one kind that are kept; more are counted in `omitted`.
+const MAX_LINES: usize = 10_000;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub version: u32,
+    pub host: String,
+    /// RFC 3339, UTC.
+    pub started: String,
+    pub finished: String,
+    pub complete: bool,
+    pub totals: Counts,
+    pub accounts: AccountCounts,
+    /// Accounts whose state changed or that could not be captured.
+    pub changed: Vec<AccountLine>,
+    /// Items that are not in the snapshot, or only in an older version.
+    pub failed: Vec<ItemLine>,
+    /// Things left out on purpose, and what else is worth knowing.
+    pub notes: Vec<ItemLine>,
+    pub requests: Vec<RequestLine>,
+    /// Lines that did not fit.
+    #[serde(default)]
+    pub omitted: u64,
+}
+
+/// What happened to items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub added: u64,
+    pub updated: u64,
+    pub removed: u64,
+    /// Contents fetched.
+    pub fetched: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Items that failed in this cycle or still fail from an earlier one.
+    pub failed: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: &Counts) {
+        self.added += other.added;
+        self.updated += other.updated;
+        self.removed += other.removed;
+        self.fetched += other.fetched;
+        self.bytes += other.bytes;
+        self.failed += other.failed;
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        *self == Counts::default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountCounts {
+    /// In the snapshot.
+    pub captured: u64,
+    /// Have nothing of what is protected (no mailbox, no OneDrive).
+    pub absent: u64,
+    /// Left the tenant; kept as they were.
+    pub departed: u64,
+    /// Could not be captured in this cycle.
+    pub failed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountLine {
+    pub account: String,
+    pub id: String,
+    pub status: Status,
+    /// By workload.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workloads: BTreeMap<String, WorkloadLine>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    #[default]
+    Captured,
+    /// Something of it could not be captured; the state of the snapshot before stays.
+    Failed,
+    /// There is nothing to capture.
+    Absent,
+    /// The account left the tenant; its last state stays.
+    Departed,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadLine {
+    pub status: Status,
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Why it failed or is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemLine {
+    pub account: String,
+    pub workload: String,
+    /// Path below the workload's folder as far as known, else only the name.
+    pub path: String,
+    pub id: String,
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ErrorClass>,
+    /// RFC 3339: failing since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// An older version of it is in the snapshot.
+    #[serde(default)]
+    pub older_version: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestLine {
+    pub method: String,
+    pub route: String,
+    pub status: u16,
+    /// Sent inside a `$batch`, which is counted itself, too.
+    #[serde(default)]
+    pub batched: bool,
+    pub count: u64,
+}
+
+impl ItemLine {
+    pub(super) fn note(
+        account: &str,
+        workload: &str,
+        id: String,
+        path: String,
+        reason: String,
+    ) -> ItemLine {
+        ItemLine {
+            account: account.to_owned(),
+            workload: workload.to_owned(),
+            path,
+            id,
+            reason,
+            class: None,
+            since: None,
+            older_version: false,
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn add_failed(&mut self, line: ItemLine) {
+        push(&mut self.failed, line, &mut self.omitted);
+    }
+
+    pub(super) fn add_note(&mut self, line: ItemLine) {
+        push(&mut self.notes, line, &mut self.omitted);
+    }
+
+    pub(super) fn add_account(&mut self, line: AccountLine) {
+        push(&mut self.changed, line, &mut self.omitted);
+    }
+
+    /// Whether something that should be in the snapshot is not: exit status 3.
+    pub fn has_failures(&self) -> bool {
+        self.totals.failed > 0 || self.accounts.failed > 0
+    }
+}
+
+fn push<T>(lines: &mut Vec<T>, line: T, omitted: &mut u64) {
+    if lines.len() < MAX_LINES {
+        lines.push(line);
+    } else {
+        *omitted += 1;
+    }
+}
+
+/// Unix seconds as the report shows them.
+pub(super) fn rfc3339(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.to_string())
+}
