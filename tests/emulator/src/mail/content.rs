@@ -179,6 +179,10 @@ impl<'a> Content<'a> {
             Origin::Generated if !item.is_draft => seed::mail::transport(self.mailbox, self.no),
             _ => Vec::new(),
         };
+        let calendar = match self.origin() {
+            Origin::Generated => seed::mail::calendar(self.mailbox, self.no),
+            _ => None,
+        };
         Bytes::from(mime::compose(&mime::Composition {
             props: &props,
             text: self.text(),
@@ -187,6 +191,7 @@ impl<'a> Content<'a> {
             extra: self
                 .detail()
                 .and_then(|d| d.props.get("internetMessageHeaders")),
+            calendar: calendar.as_deref(),
             is_draft: item.is_draft,
             key: self.mailbox.seed ^ u64::from(self.no) ^ variant.rotate_left(32),
         }))

@@ -128,7 +128,7 @@ pub fn show(mailbox: &Mailbox, no: No, select: &Select, wanted: &Wanted, beta: b
         json!(mailbox.children(no).filter(|f| !f.hidden).count()),
     );
     out.insert("unreadItemCount".into(), json!(folder.unread));
-    out.insert("totalItemCount".into(), json!(folder.len()));
+    out.insert("totalItemCount".into(), json!(folder.count()));
     out.insert("isHidden".into(), json!(folder.hidden));
     if folder.kind == FolderKind::Search {
         out.insert("isSupported".into(), json!(true));

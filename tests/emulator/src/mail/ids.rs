@@ -46,10 +46,6 @@ impl Ids {
         }
     }
 
-    pub fn guid(&self) -> &str {
-        &self.guid_text
-    }
-
     pub fn folder(&self, no: No) -> String {
         URL_SAFE.encode(self.folder_bytes(no))
     }

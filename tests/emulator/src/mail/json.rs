@@ -133,7 +133,10 @@ pub fn message(mailbox: &Mailbox, no: No, view: &View) -> Object {
     let id = mailbox.message_id(no, view.immutable);
     let props = content.props();
     for (name, value) in props.iter() {
-        if name != "body" && name != "internetMessageHeaders" && select.wants(name) {
+        if name != "body"
+            && name != "internetMessageHeaders"
+            && (name.starts_with('@') || select.wants(name))
+        {
             out.insert(name.clone(), value.clone());
         }
     }

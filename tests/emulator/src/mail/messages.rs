@@ -27,7 +27,7 @@ pub fn route(
     rest: &[&str],
 ) -> Result<ApiResponse, ApiResponse> {
     match (rest, &request.method) {
-        ([], &Method::GET) => list(mailbox, request, scope),
+        ([], &Method::GET) => list(world, mailbox, request, scope),
         ([], &Method::POST) => write::create(world, mailbox, request, scope),
         ([], _) => Err(ApiResponse::method_not_allowed()),
         ([id, ..], &Method::GET) if folders::is_delta(id) => match scope {
@@ -279,6 +279,7 @@ fn members(mailbox: &mut Mailbox, scope: Option<No>) -> Arc<Vec<No>> {
 }
 
 fn list(
+    world: &World,
     mailbox: &mut Mailbox,
     request: &ApiRequest,
     scope: Option<No>,
@@ -292,6 +293,9 @@ fn list(
     }
     let view = View::of(request)?;
     let size = odata::page_size(request, 10, 1000)?;
+    if world.options.has(Quirk::HeavyPages) && size > 100 && view.select.wants("body") {
+        return Err(ApiResponse::error(504, "UnknownError", ""));
+    }
     let skip = odata::number(request, "skip")?.unwrap_or(0) as usize;
     let filter = request.option("filter").map(Expr::parse).transpose()?;
     let order = request

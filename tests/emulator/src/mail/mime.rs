@@ -21,13 +21,14 @@ pub struct Facts {
     pub props: Object,
     /// Seconds since 1970.
     pub received: i64,
-    pub sent: i64,
     /// What all messages of its thread have in common: the first Message-ID, or the subject.
     pub thread: String,
 }
 
+/// mail-parser panics on some malformed multiparts; their headers can still be read.
 fn parse(bytes: &[u8]) -> Option<Message<'_>> {
-    MessageParser::default().parse(bytes)
+    std::panic::catch_unwind(|| MessageParser::default().parse(bytes))
+        .unwrap_or_else(|_| MessageParser::default().parse_headers(bytes))
 }
 
 /// Takes off the mbox line that some archives leave before a message.
@@ -144,7 +145,6 @@ fn finish(
     Facts {
         props,
         received,
-        sent,
         thread: thread.to_owned(),
     }
 }
@@ -267,7 +267,7 @@ fn kind(message: &Message<'_>, part: &MessagePart<'_>) -> AttachmentKind {
 }
 
 /// An attached message as `item`.
-fn item_of(raw: &[u8]) -> Value {
+pub fn item_of(raw: &[u8]) -> Value {
     let mut props = facts(raw).props;
     let text = text(raw);
     let kind = if text.html { "html" } else { "text" };
@@ -277,6 +277,17 @@ fn item_of(raw: &[u8]) -> Value {
         json!({"contentType": kind, "content": text.content}),
     );
     Value::Object(props)
+}
+
+/// Subject of an attached message.
+pub fn subject(kind: &AttachmentKind) -> Option<String> {
+    match kind {
+        AttachmentKind::Item { item, .. } => item["subject"]
+            .as_str()
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned),
+        _ => None,
+    }
 }
 
 fn default_name(part: &MessagePart<'_>, no: usize) -> String {

@@ -84,12 +84,9 @@ pub struct Folder {
 }
 
 impl Folder {
-    pub fn len(&self) -> usize {
+    /// How many messages are in it.
+    pub fn count(&self) -> usize {
         self.members.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
     }
 
     /// Members whose last change is after `seq`, in the order of change.

@@ -13,7 +13,7 @@ use super::people::outsider;
 use super::words::{paragraph, sentence, subject};
 use super::{ANCHOR, words};
 use crate::clock::rfc3339;
-use crate::mail::content::{Attachment, AttachmentKind, Text};
+use crate::mail::content::{Attachment, AttachmentKind, Content, Text};
 use crate::mail::ids::No;
 use crate::mail::store::{Item, Mailbox};
 use crate::odata::Object;
@@ -131,6 +131,11 @@ struct Facts {
     html: bool,
     documents: Vec<u64>,
     logo: bool,
+    /// An earlier message is attached.
+    forwarded: Option<No>,
+    /// A link to a file elsewhere is attached.
+    link: bool,
+    meeting: bool,
 }
 
 fn facts(mailbox: &Mailbox, no: No) -> Facts {
@@ -162,7 +167,13 @@ fn facts(mailbox: &Mailbox, no: No) -> Facts {
         }
     }
     let logo = html && own.chance(15);
+    let forwarded = (no > 0 && own.chance(3)).then(|| own.below(u64::from(no)) as No);
+    let link = own.chance(1);
+    let meeting = role == Role::Received && reply == 0 && own.chance(2);
     Facts {
+        forwarded,
+        link,
+        meeting,
         role,
         subject,
         reply,
@@ -250,7 +261,7 @@ pub fn props(mailbox: &Mailbox, no: No) -> Object {
         "categories": categories,
         "receivedDateTime": received,
         "sentDateTime": sent,
-        "hasAttachments": !facts.documents.is_empty(),
+        "hasAttachments": !facts.documents.is_empty() || facts.forwarded.is_some() || facts.link,
         "internetMessageId": message_id(mailbox, no),
         "subject": facts.subject,
         "importance": importance,
@@ -267,10 +278,51 @@ pub fn props(mailbox: &Mailbox, no: No) -> Object {
         "replyTo": [],
         "flag": flag,
     });
-    match json {
+    let mut props = match json {
         Value::Object(props) => props,
         _ => Object::new(),
+    };
+    if facts.meeting {
+        let (start, end) = meeting_times(item);
+        let more = json!({
+            "@odata.type": "#microsoft.graph.eventMessageRequest", "meetingMessageType": "meetingRequest",
+            "meetingRequestType": "newMeetingRequest", "type": "singleInstance", "isOutOfDate": false, "isAllDay": false,
+            "isDelegated": false, "responseRequested": true, "allowNewTimeProposals": true, "recurrence": null,
+            "startDateTime": zoned(start), "endDateTime": zoned(end), "previousStartDateTime": null, "previousEndDateTime": null,
+            "previousLocation": null, "location": {"displayName": "Room 1", "locationType": "default", "uniqueIdType": "unknown"},
+        });
+        props.extend(more.as_object().cloned().unwrap_or_default());
     }
+    props
+}
+
+/// Start and end of the meeting a message asks to.
+fn meeting_times(item: &Item) -> (i64, i64) {
+    let start = (item.received / 3600 + 30) * 3600;
+    (start, start + 3600)
+}
+
+/// The iCalendar text of a meeting request.
+pub fn calendar(mailbox: &Mailbox, no: No) -> Option<String> {
+    let facts = facts(mailbox, no);
+    if !facts.meeting {
+        return None;
+    }
+    let (start, end) = meeting_times(mailbox.item(no));
+    let stamp = |seconds: i64| rfc3339(seconds).replace(['-', ':'], "");
+    let summary: String = facts
+        .subject
+        .chars()
+        .filter(|c| !matches!(c, ',' | ';' | '\\'))
+        .take(60)
+        .collect();
+    Some(format!(
+        "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nPRODID:Emulator\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nUID:{:016x}\r\nDTSTAMP:{}\r\nDTSTART:{}\r\nDTEND:{}\r\nSUMMARY:{summary}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
+        facts.thread,
+        stamp(mailbox.item(no).received),
+        stamp(start),
+        stamp(end)
+    ))
 }
 
 fn zoned(seconds: i64) -> Value {
@@ -348,10 +400,40 @@ pub fn attachments(mailbox: &Mailbox, no: No) -> Vec<Attachment> {
             modified,
         });
     }
+    if let Some(other) = facts.forwarded {
+        let mime = Content::of(mailbox, other).mime(0);
+        let kind = AttachmentKind::Item {
+            item: crate::mail::mime::item_of(&mime),
+            mime: Some(mime),
+        };
+        let name =
+            crate::mail::mime::subject(&kind).unwrap_or_else(|| "Attached message".to_owned());
+        out.push(Attachment {
+            kind,
+            ..plain_attachment(name, modified)
+        });
+    }
+    if facts.link {
+        out.push(plain_attachment("Shared plan.docx".to_owned(), modified));
+    }
     for (no, attachment) in out.iter_mut().enumerate() {
         attachment.no = no as u32;
     }
     out
+}
+
+/// A reference attachment; what it becomes otherwise is filled in.
+fn plain_attachment(name: String, modified: i64) -> Attachment {
+    Attachment {
+        no: 0,
+        kind: AttachmentKind::Reference,
+        name,
+        content_type: None,
+        is_inline: false,
+        content_id: None,
+        content_location: None,
+        modified,
+    }
 }
 
 /// Document `n` of the pool: text that compresses, or bytes that do not.

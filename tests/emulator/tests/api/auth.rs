@@ -199,11 +199,11 @@ async fn users_of_every_kind() {
         upns.contains(&"alice@contoso.com") && upns.contains(&"info@contoso.com"),
         "{upns:?}"
     );
-    let (status, guest) = g
+    let (status, print) = g
         .get("/v1.0/users/print@contoso.com/mailFolders/inbox")
         .await;
     assert_eq!(
-        (status, guest["error"]["code"].as_str()),
+        (status, print["error"]["code"].as_str()),
         (404, Some("MailboxNotEnabledForRESTAPI"))
     );
     assert_eq!(

@@ -38,7 +38,7 @@ async fn members_are_answered_each_for_itself() {
             answers["gone"]["status"].as_u64(),
             answers["after"]["status"].as_u64()
         ),
-        (Some(400), Some(424))
+        (Some(404), Some(424))
     );
     assert!(
         answers["list"]["body"]["value"][0]["id"]

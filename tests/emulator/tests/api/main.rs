@@ -2,6 +2,7 @@
 
 mod auth;
 mod batch;
+mod corpus;
 mod delta;
 mod faults;
 mod mail;
