@@ -292,19 +292,22 @@ fn id_at(key: &[u8], at: usize) -> Option<Uuid> {
 pub struct PushJournal {
     journal: Arc<Journal>,
     id: Uuid,
+    repeated: bool,
     progressed: Box<dyn Fn(u64, u64) + Send + Sync>,
 }
 
 impl PushJournal {
-    /// For the push `id`; `progressed` is told of every step and of bytes (sent, of how many).
+    /// For the push `id`, `repeated` if it was begun before; `progressed` is told of every step and of bytes (sent, of how many).
     pub fn new(
         journal: Arc<Journal>,
         id: Uuid,
+        repeated: bool,
         progressed: impl Fn(u64, u64) + Send + Sync + 'static,
     ) -> PushJournal {
         PushJournal {
             journal,
             id,
+            repeated,
             progressed: Box::new(progressed),
         }
     }
@@ -358,6 +361,10 @@ impl crate::workload::Journal for PushJournal {
         }
         (self.progressed)(0, 0);
         Ok(())
+    }
+
+    fn repeated(&self) -> bool {
+        self.repeated
     }
 
     fn progress(&self, sent: u64, total: u64) {
@@ -443,7 +450,7 @@ mod tests {
         let t = ticket("bob/Mail/a.eml");
         journal.write(&t).unwrap();
         let journal = Arc::new(journal);
-        let push = PushJournal::new(Arc::clone(&journal), t.id, |_, _| {});
+        let push = PushJournal::new(Arc::clone(&journal), t.id, false, |_, _| {});
         assert_eq!(push.load(), None);
         let long = "x".repeat(MAX_VALUE * 3 + 5);
         push.save(&long).unwrap();

@@ -12,6 +12,8 @@
 //!   ([`errno`]).
 //! - **No call waits for ever**: silence beyond the deadline is EIO.
 
+mod catalogue;
+pub mod command;
 pub mod errno;
 pub mod journal;
 pub mod listing;
@@ -23,16 +25,28 @@ mod queue;
 pub mod recognise;
 pub mod recover;
 pub mod service;
+pub mod sources;
 pub mod spool;
+mod table;
 pub mod target;
 
+pub use command::{command_folder, commands_folder, restore_sources};
 pub use errno::{Code, RestoreError};
 pub use journal::{QueueItem, QueueStatus};
 pub use place::Directory;
 pub use policy::{Conflict, Policy};
-pub use recognise::Recognise;
+pub use recognise::{Recognise, SnapshotRecogniser};
 pub use service::{Receipt, Service, ServiceConfig};
 pub use spool::SpoolFile;
 pub use target::TargetPath;
 
 pub use crate::workload::{LiveEntry, Pushed};
+
+#[cfg(test)]
+mod command_tests;
+#[cfg(test)]
+mod recognise_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

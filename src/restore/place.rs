@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::errno::{Code, RestoreError};
 use super::target::TargetPath;
-use crate::graph::GraphError;
+use crate::graph::{Client, GraphError};
 use crate::workload::{Account, Workload};
 
 /// A list of accounts is believed this long.
@@ -29,6 +29,18 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// When it can't be known now.
     async fn accounts(&self) -> Result<Vec<Account>, GraphError>;
+}
+
+#[async_trait]
+impl Directory for Client {
+    async fn accounts(&self) -> Result<Vec<Account>, GraphError> {
+        let round = self.users(None).await?;
+        Ok(round
+            .users
+            .iter()
+            .filter_map(Account::from_record)
+            .collect())
+    }
 }
 
 /// An account's workload, with the path below its folder.

@@ -351,7 +351,7 @@ impl Pusher {
                 .map_err(|e| spool_error(&target, &e))?;
         }
         let moving = Arc::clone(pending);
-        let journal = PushJournal::new(Arc::clone(&self.journal), push.id, move |_, _| {
+        let journal = PushJournal::new(Arc::clone(&self.journal), push.id, !first, move |_, _| {
             moving.moved()
         });
         let work = async {
@@ -408,20 +408,27 @@ impl Pusher {
         }
         self.log.add(Event::Restored, &ticket.target, &text);
         self.journal.count("restored");
-        let journal = Arc::clone(&self.journal);
-        let key = pending.key;
+        // Whoever was told of an error and repeats the write is answered with this item.
+        let key = (!ticket.queued).then_some(pending.key);
         let name = pushed.entry.name.clone();
-        let told = pending.end(Ok(pushed)) && !ticket.queued;
+        if let Some(key) = key.filter(|_| pending.is_unattended()) {
+            self.journal.settle(&key, &name);
+        }
+        let journal = Arc::clone(&self.journal);
         blocking(move || {
-            if told {
-                journal.settle(&key, &name);
-            }
             if let Err(e) = journal.remove(&ticket) {
                 tracing::warn!(reason = %e, "cannot remove a ticket that is done; the next start will ask about it");
             }
         })
         .await;
         self.queue.leave(pending, true);
+        let was_unattended = pending.is_unattended();
+        if pending.end(Ok(pushed))
+            && !was_unattended
+            && let Some(key) = key
+        {
+            self.journal.settle(&key, &name);
+        }
     }
 
     async fn refused(
@@ -464,8 +471,8 @@ impl Pusher {
             }
         })
         .await;
-        pending.end(Err(e));
         self.queue.leave(pending, false);
+        pending.end(Err(e));
     }
 
     /// One push at a time to one place: the second sees what the first made.

@@ -106,6 +106,11 @@ impl Pending {
         unattended
     }
 
+    /// Whether nobody waits.
+    pub fn is_unattended(&self) -> bool {
+        self.state.lock().unattended
+    }
+
     /// Somebody waits for it (again).
     pub fn attend(&self) {
         let mut state = self.state.lock();

@@ -1,11 +1,40 @@
 //! Which item of a snapshot some bytes are.
+//!
+//! The bytes are split and hashed as a capture would, without storing anything; if the repository has
+//! that content, an item that consists of it is looked for: by the suffix of the file's name (part of
+//! the item's key, so one look into each collection that changed), else in the [`Catalogue`]. What is
+//! found is checked: the item's content is exactly that of the file.
+//!
+//! Nothing found is no error: the file is restored from its own bytes.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::errno::RestoreError;
+use super::catalogue::{Catalogue, CatalogueError, Hit};
+use super::errno::{Code, RestoreError};
 use super::spool::Origin;
+use crate::format::mime;
+use crate::repo::content::{self, ContentId, Encoding, Eol, IdOnly, MailParts};
+use crate::repo::{Kind, ObjectId, RepoError, Repository, Snapshot};
+use crate::tree::key::{Tag, first_with};
+use crate::tree::map::{Map, Shape};
+use crate::tree::state::{AccountState, Accounts, WorkloadState};
+use crate::tree::{Editor, Entry, ItemKey, Nodes, TreeError, names};
+use crate::workload::mail::Marker;
+
+/// Larger files are never mails: Exchange holds 150 MB, base64 makes that 205.
+const MAX_MAIL: u64 = 256 << 20;
+/// Cache of directory nodes, bytes.
+const NODES: u64 = 16 << 20;
+/// Accounts that are remembered.
+const MAX_ACCOUNTS: usize = 64;
+/// Keys that may share a tag: 50 bits, so more than one is rare.
+const MAX_TWINS: usize = 8;
 
 /// Knows what the snapshots know about bytes. Blocking.
 pub trait Recognise: Send + Sync {
@@ -21,4 +50,428 @@ pub trait Recognise: Send + Sync {
     /// # Errors
     /// When it can't be read.
     fn record(&self, origin: &Origin) -> Result<Value, RestoreError>;
+}
+
+/// Recognises what is in a repository.
+pub struct SnapshotRecogniser {
+    repo: Repository,
+    nodes: Nodes,
+    dir: PathBuf,
+    catalogue: Mutex<Option<Catalogue>>,
+    /// Where the last item was found: people restore many of one account at a time.
+    last: Mutex<Option<(Snapshot, AccountState)>>,
+    /// Accounts by the state they are in and their folder.
+    accounts: Mutex<HashMap<(Option<ObjectId>, String), Option<AccountState>>>,
+}
+
+impl SnapshotRecogniser {
+    /// For the items of `repo`; `local` is a folder for the table of contents, made when needed.
+    pub fn new(repo: Repository, local: PathBuf) -> SnapshotRecogniser {
+        SnapshotRecogniser {
+            nodes: Nodes::with_cache(&repo, NODES),
+            dir: local.join(repo.id()),
+            repo,
+            catalogue: Mutex::new(None),
+            last: Mutex::new(None),
+            accounts: Mutex::default(),
+        }
+    }
+
+    /// The account whose folder in the snapshot has that name.
+    pub(super) fn account(
+        &self,
+        snapshot: &Snapshot,
+        folder: &str,
+    ) -> Result<Option<AccountState>, RestoreError> {
+        let key = (snapshot.manifest.state, folder.to_owned());
+        if let Some(known) = self.accounts.lock().get(&key) {
+            return Ok(known.clone());
+        }
+        let mut found = None;
+        for account in Accounts::new(&self.nodes, snapshot.manifest.state)
+            .iter()
+            .map_err(failed)?
+        {
+            let (_, account) = account.map_err(failed)?;
+            if account.folder == folder {
+                found = Some(account);
+                break;
+            }
+        }
+        let mut accounts = self.accounts.lock();
+        if accounts.len() >= MAX_ACCOUNTS {
+            accounts.clear();
+        }
+        accounts.insert(key, found.clone());
+        Ok(found)
+    }
+
+    /// The item at `path` (`alice@contoso.com/Mail/Inbox/x.eml`) of a snapshot, for who knows where it is.
+    pub(super) fn origin_at(
+        &self,
+        snapshot: &Snapshot,
+        path: &str,
+        entry: &Entry,
+    ) -> Result<Option<Origin>, RestoreError> {
+        let (Some(record), mut parts) = (entry.record, path.split('/')) else {
+            return Ok(None);
+        };
+        let (Some(account), Some(folder)) = (parts.next(), parts.next()) else {
+            return Ok(None);
+        };
+        let Some(state) = self.account(snapshot, account)? else {
+            return Ok(None);
+        };
+        match state.workloads.iter().find(|(_, w)| w.folder == folder) {
+            Some((workload, _)) => {
+                self.origin(record, workload, format!("{}/{path}", snapshot.name))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn origin(
+        &self,
+        record: ObjectId,
+        workload: &str,
+        path: String,
+    ) -> Result<Option<Origin>, RestoreError> {
+        let json = self.read(&record)?;
+        let Some(id) = json["id"].as_str() else {
+            return Ok(None);
+        };
+        // What was restored before goes by the name of what it restored.
+        let restored = Marker::of(&json).and_then(|marker| marker.origin);
+        let key = restored.unwrap_or_else(|| ItemKey::of(&self.repo, id));
+        Ok(Some(Origin {
+            record: record.to_string(),
+            key: key.to_string(),
+            workload: workload.to_owned(),
+            path,
+        }))
+    }
+
+    fn read(&self, record: &ObjectId) -> Result<Value, RestoreError> {
+        let bytes = self
+            .repo
+            .get(Kind::Record, record)
+            .map_err(TreeError::from)
+            .map_err(failed)?;
+        crate::graph::json::parse(&bytes).map_err(|e| {
+            RestoreError::new(
+                Code::Io,
+                format!("the record {record} of an item cannot be read: {e}"),
+            )
+        })
+    }
+
+    /// The contents that these bytes can have in the repository; nothing is stored.
+    fn contents(&self, file: &Path, name: &str) -> Result<Vec<ContentId>, RestoreError> {
+        let local = |e: io::Error| RestoreError::local("the spooled file", &e);
+        let size = file.metadata().map_err(local)?.len();
+        if size == 0 {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        let named_mail = name.to_ascii_lowercase().ends_with(".eml");
+        let mail = || -> Result<Option<ContentId>, RestoreError> {
+            if size > MAX_MAIL {
+                return Ok(None);
+            }
+            let bytes = std::fs::read(file).map_err(local)?;
+            self.known(
+                mail_id(&self.repo, &bytes)
+                    .map_err(TreeError::from)
+                    .map_err(failed)?,
+            )
+        };
+        if named_mail {
+            found.extend(mail()?);
+        }
+        if found.is_empty() {
+            found.extend(self.known(self.file_id(file).map_err(local)?)?);
+        }
+        if !named_mail && found.is_empty() && looks_like_mail(file).map_err(local)? {
+            found.extend(mail()?);
+        }
+        Ok(found)
+    }
+
+    fn known(&self, content: ContentId) -> Result<Option<ContentId>, RestoreError> {
+        Ok(self.repo.contains(&content.object).then_some(content))
+    }
+
+    fn file_id(&self, path: &Path) -> io::Result<ContentId> {
+        let mut sink = IdOnly(&self.repo);
+        let mut writer = content::Writer::new(&mut sink);
+        let mut file = File::open(path)?;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => writer.write(&buffer[..n]).map_err(io::Error::other)?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        writer
+            .finish()
+            .map(|(content, _)| content)
+            .map_err(io::Error::other)
+    }
+
+    /// The newest item with this suffix and content, also one that was deleted since.
+    fn by_tag(
+        &self,
+        snapshots: &[Snapshot],
+        tag: Tag,
+        content: ContentId,
+    ) -> Result<Option<Origin>, RestoreError> {
+        let last = self.last.lock().clone();
+        if let Some((snapshot, account)) = last
+            && snapshots.contains(&snapshot)
+            && let Some(origin) = self.in_account(&snapshot, &account, tag, content)?
+        {
+            return Ok(Some(origin));
+        }
+        let mut newer: Option<&Snapshot> = None;
+        for snapshot in snapshots.iter().rev() {
+            let accounts = Accounts::new(&self.nodes, snapshot.manifest.state);
+            let map = |s: &Snapshot| Map::new(&self.nodes, s.manifest.state, Shape::Hashed);
+            let Some(newer) = newer.replace(snapshot) else {
+                for account in accounts.iter().map_err(failed)? {
+                    let (_, account) = account.map_err(failed)?;
+                    if let Some(origin) = self.in_account(snapshot, &account, tag, content)? {
+                        return Ok(Some(origin));
+                    }
+                }
+                continue;
+            };
+            // Of an older one only the accounts that changed since: the others were looked at.
+            for change in map(newer).diff(&map(snapshot)).map_err(failed)? {
+                let change = change.map_err(failed)?;
+                let Ok(id) = std::str::from_utf8(&change.key) else {
+                    continue;
+                };
+                let Some(account) = accounts.get(id).map_err(failed)? else {
+                    continue;
+                };
+                if let Some(origin) = self.in_account(snapshot, &account, tag, content)? {
+                    return Ok(Some(origin));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn in_account(
+        &self,
+        snapshot: &Snapshot,
+        account: &AccountState,
+        tag: Tag,
+        content: ContentId,
+    ) -> Result<Option<Origin>, RestoreError> {
+        for (name, workload) in &account.workloads {
+            let found = self.in_collection(workload, tag, content).map_err(failed)?;
+            if let Some((path, entry)) = found
+                && let Some(record) = entry.record
+            {
+                *self.last.lock() = Some((snapshot.clone(), account.clone()));
+                let path = full_path(snapshot, account, workload, &path);
+                return self.origin(record, name, path);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The item with this tag and content in one collection.
+    fn in_collection(
+        &self,
+        workload: &WorkloadState,
+        tag: Tag,
+        content: ContentId,
+    ) -> Result<Option<(String, Entry)>, TreeError> {
+        let ids = Map::new(&self.nodes, workload.collection.ids, Shape::Hashed);
+        for entry in ids.iter_from(&first_with(tag).0)?.take(MAX_TWINS) {
+            let (key, _) = entry?;
+            let Ok(key) = key.as_slice().try_into().map(ItemKey) else {
+                break;
+            };
+            if key.tag() != tag {
+                break;
+            }
+            let Some(item) = Editor::new(&self.nodes, workload.collection).get(&key)? else {
+                continue;
+            };
+            if let (Some(path), Some((found, _))) = (item.path, item.entry.content())
+                && found == content
+            {
+                return Ok(Some((path, item.entry)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest item with this content; one called `name` if there is one.
+    fn by_content(
+        &self,
+        snapshots: &[Snapshot],
+        name: &str,
+        content: ContentId,
+    ) -> Result<Option<Origin>, RestoreError> {
+        let hits = {
+            let mut guard = self.catalogue.lock();
+            // Half of what a failed refresh took in may be in memory only: it is opened anew then.
+            let mut catalogue = match guard.take() {
+                Some(catalogue) => catalogue,
+                None => Catalogue::open(&self.dir)?,
+            };
+            catalogue.refresh(&self.nodes, snapshots)?;
+            let catalogue = guard.insert(catalogue);
+            catalogue.find(&content.object)?
+        };
+        let mut other = None;
+        for hit in hits {
+            let Some((path, entry, snapshot, account, workload)) =
+                self.check(snapshots, &hit, content)?
+            else {
+                continue;
+            };
+            let found = (
+                entry,
+                full_path(snapshot, &account, &workload, &path),
+                hit.workload,
+            );
+            if path.rsplit('/').next() == Some(name) {
+                other = Some(found);
+                break;
+            }
+            other.get_or_insert(found);
+        }
+        match other {
+            Some((entry, path, workload)) => match entry.record {
+                Some(record) => self.origin(record, &workload, path),
+                None => Ok(None),
+            },
+            None => Ok(None),
+        }
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn check<'a>(
+        &self,
+        snapshots: &'a [Snapshot],
+        hit: &Hit,
+        content: ContentId,
+    ) -> Result<Option<(String, Entry, &'a Snapshot, AccountState, WorkloadState)>, RestoreError>
+    {
+        let Some(snapshot) = snapshots.iter().find(|s| s.name == hit.snapshot) else {
+            return Ok(None);
+        };
+        let accounts = Accounts::new(&self.nodes, snapshot.manifest.state);
+        let Some(account) = accounts.get(&hit.account).map_err(failed)? else {
+            return Ok(None);
+        };
+        let Some(workload) = account.workloads.get(&hit.workload).cloned() else {
+            return Ok(None);
+        };
+        let found = self
+            .in_collection(&workload, hit.tag, content)
+            .map_err(failed)?;
+        Ok(found.map(|(path, entry)| (path, entry, snapshot, account, workload)))
+    }
+}
+
+impl Recognise for SnapshotRecogniser {
+    fn recognise(&self, file: &Path, name: &str) -> Result<Option<Origin>, RestoreError> {
+        let contents = self.contents(file, name)?;
+        if contents.is_empty() {
+            return Ok(None);
+        }
+        let snapshots = self
+            .repo
+            .snapshots()
+            .map_err(TreeError::from)
+            .map_err(failed)?;
+        for content in contents {
+            if let Some(tag) = names::tag_in(name)
+                && let Some(origin) = self.by_tag(&snapshots, tag, content)?
+            {
+                return Ok(Some(origin));
+            }
+            if let Some(origin) = self.by_content(&snapshots, name, content)? {
+                return Ok(Some(origin));
+            }
+        }
+        Ok(None)
+    }
+
+    fn record(&self, origin: &Origin) -> Result<Value, RestoreError> {
+        let Some(id) = ObjectId::from_hex(&origin.record) else {
+            return Err(RestoreError::new(
+                Code::Io,
+                format!("{:?} is no record", origin.record),
+            ));
+        };
+        self.read(&id).map_err(|e| e.about(&origin.path))
+    }
+}
+
+fn full_path(
+    snapshot: &Snapshot,
+    account: &AccountState,
+    workload: &WorkloadState,
+    path: &str,
+) -> String {
+    format!(
+        "{}/{}/{}/{path}",
+        snapshot.name, account.folder, workload.folder
+    )
+}
+
+/// The content a mail has in the repository.
+fn mail_id(repo: &Repository, bytes: &[u8]) -> Result<ContentId, RepoError> {
+    let split = mime::split(bytes);
+    let pieces = split.pieces.into_iter().map(|piece| match piece {
+        mime::Piece::Skeleton { len } => content::Piece::Skeleton { len },
+        mime::Piece::Part { decoded, encoding } => content::Piece::Part {
+            decoded: decoded.into(),
+            encoding: Encoding::Base64 {
+                line: encoding.line as _,
+                eol: match encoding.eol {
+                    mime::Eol::Lf => Eol::Lf,
+                    mime::Eol::CrLf => Eol::CrLf,
+                },
+            },
+        },
+    });
+    let parts = MailParts {
+        pieces: pieces.collect(),
+        skeleton: split.skeleton.into(),
+    };
+    content::mail_id(repo, &parts)
+}
+
+/// Whether the file begins with a header field (RFC 5322): a word and a colon.
+fn looks_like_mail(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(80).read_to_end(&mut head)?;
+    let name = head.iter().position(|b| *b == b':').unwrap_or(0);
+    Ok(name > 0 && head[..name].iter().all(|b| b.is_ascii_graphic()))
+}
+
+fn failed(e: TreeError) -> RestoreError {
+    RestoreError::new(Code::Io, e.to_string())
+}
+
+impl From<CatalogueError> for RestoreError {
+    fn from(e: CatalogueError) -> RestoreError {
+        match e {
+            CatalogueError::Tree(e) => failed(e),
+            CatalogueError::Local { dir, source } => RestoreError::local(
+                format!("the table of contents in {}", dir.display()),
+                &source,
+            ),
+        }
+    }
 }

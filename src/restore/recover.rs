@@ -13,13 +13,17 @@
 //! the writer saw an error (the mount was gone), and a repetition of the same write meets the push that
 //! was taken up here. Asking first, and one push at a time to one place, is what makes it one item.
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::errno::{Code, RestoreError};
 use super::journal::QueueStatus;
 use super::log::Event;
 use super::push::{Pusher, key_of};
-use super::spool::{State, Ticket};
+use super::spool::{Spool, State, Ticket};
+use crate::local::LocalState;
 
 impl Pusher {
     /// Takes up pushes that are not over.
@@ -97,4 +101,39 @@ impl Pusher {
             State::Waiting | State::Pushing => None,
         }
     }
+}
+
+/// Moves what killed commands left in their spools (`<commands>/<n>/spool`) into `spool`, before that is
+/// opened. Those of commands that still run are left alone.
+///
+/// A crash in here loses nothing: data is linked before its ticket moves, and what has no ticket goes.
+pub(super) fn adopt(spool: &Path, commands: &Path) -> io::Result<()> {
+    let folders = match fs::read_dir(commands) {
+        Ok(folders) => folders,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    for folder in folders {
+        let folder = folder?.path();
+        // Holds the folder while we look: a new command takes another one.
+        let Ok(_state) = LocalState::open(&folder.join("state")) else {
+            continue;
+        };
+        let (theirs, tickets) = Spool::open(&folder.join("spool"))?;
+        for ticket in tickets {
+            let data = theirs.data_path(ticket.id);
+            let Some(name) = data.file_name() else {
+                continue;
+            };
+            let ours = spool.join(name);
+            match fs::hard_link(&data, &ours) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+                _ => {}
+            }
+            let ticket = data.with_extension("json");
+            fs::rename(&ticket, ours.with_extension("json"))?;
+            fs::remove_file(&data)?;
+        }
+    }
+    fs::File::open(spool)?.sync_all()
 }

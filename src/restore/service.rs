@@ -3,11 +3,13 @@
 //! Work runs on the runtime that was handed in; the caller's thread only waits for it. So any thread
 //! may call that is not itself a worker of a runtime, and none waits for longer than it said.
 
+use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -19,6 +21,7 @@ use super::place::{Directory, Place, Places};
 use super::policy::Conflict;
 use super::push::Pusher;
 use super::recognise::Recognise;
+use super::recover::adopt;
 use super::spool::{Spool, SpoolFile};
 use super::target::TargetPath;
 use crate::local::{LocalState, now};
@@ -41,6 +44,9 @@ pub struct ServiceConfig {
     pub recogniser: Option<Arc<dyn Recognise>>,
     /// Folder for the spool and the log; this service's alone.
     pub local: PathBuf,
+    /// Folder where killed commands may have left something to be taken up
+    /// ([`super::command::commands_folder`]): for the daemon.
+    pub adopt: Option<PathBuf>,
     /// The local state.
     pub state: LocalState,
     /// Where the work runs: multithreaded.
@@ -71,6 +77,8 @@ struct Inner {
     spool: Arc<Spool>,
     read_only: Option<String>,
     runtime: Handle,
+    /// Held while the service lives; the kernel frees it when the process dies.
+    _lock: File,
 }
 
 impl Service {
@@ -84,6 +92,12 @@ impl Service {
             RestoreError::local(format!("the restore folder {}", config.local.display()), e)
         };
         std::fs::create_dir_all(&config.local).map_err(|e| local(&e))?;
+        let lock = lock(&config.local)?;
+        if let Some(commands) = &config.adopt {
+            let spool = config.local.join("spool");
+            let adopted = std::fs::create_dir_all(&spool).and_then(|()| adopt(&spool, commands));
+            adopted.map_err(|e| local(&e))?;
+        }
         let (spool, tickets) = Spool::open(&config.local.join("spool")).map_err(|e| local(&e))?;
         let log = RestoreLog::open(&config.local);
         let (journal, open) = Journal::open(Arc::clone(&spool), config.state.clone(), tickets)
@@ -108,6 +122,7 @@ impl Service {
                 spool,
                 read_only: config.read_only,
                 runtime: config.runtime,
+                _lock: lock,
             }),
         })
     }
@@ -260,7 +275,10 @@ impl Service {
 
     /// Adds a refusal that never came to a push to the log, such as one of the mount's own.
     pub fn note(&self, target: &TargetPath, reason: &str) {
-        self.inner.pusher.log.add(Event::Failed, &target.to_string(), reason);
+        self.inner
+            .pusher
+            .log
+            .add(Event::Failed, &target.to_string(), reason);
     }
 
     /// Why the last restore to this place failed: `user.tenantfs.error`.
@@ -453,6 +471,30 @@ fn queue_line(item: &QueueItem) -> String {
         "{}\t{status}\t{}\t{}\t{}\t{reason}\n",
         item.id, item.attempts, item.size, item.target
     )
+}
+
+/// One service at a time works on a spool.
+fn lock(dir: &Path) -> Result<File, RestoreError> {
+    let error = |e: &std::io::Error| {
+        RestoreError::local(format!("the restore folder {}", dir.display()), e)
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("lock"))
+        .map_err(|e| error(&e))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(RestoreError::new(
+            Code::Io,
+            format!(
+                "the restore folder {} is in use by another tenantfs process",
+                dir.display()
+            ),
+        )),
+        Err(e) => Err(error(&e.into())),
+    }
 }
 
 /// Opens the local state of a service that has a folder of its own.

@@ -276,6 +276,11 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The local disk's.
     fn save(&self, state: &str) -> std::io::Result<()>;
+    /// Whether a request of this push may have gone out before, even if nothing was saved: then what it
+    /// made is looked for before anything is made.
+    fn repeated(&self) -> bool {
+        self.load().is_some()
+    }
     /// Bytes sent so far, of how many.
     fn progress(&self, _sent: u64, _total: u64) {}
 }

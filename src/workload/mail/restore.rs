@@ -58,13 +58,20 @@ impl Mail {
             .and_then(|s| serde_json::from_str(&s).ok())
             .unwrap_or_default();
 
-        // Half of it may be there from before.
-        let made = match &progress.message {
-            Some(_) => self.by_marker(account, &folder, &composed.marker).await?,
-            None => None,
+        // Half of it may be there from before, also when nothing was saved: the request that makes a
+        // message may be the last thing a process did.
+        let made = if journal.repeated() {
+            self.by_marker(account, &folder, &composed.marker).await?
+        } else {
+            None
         };
         let made = match made {
-            Some(message) => message,
+            Some(message) => {
+                if progress.message.is_none() && push.policy == Policy::Overwrite {
+                    progress.replaces = self.existing(account, &folder, push, &composed).await?;
+                }
+                message
+            }
             None => {
                 progress = Progress::default();
                 if push.policy != Policy::KeepBoth
@@ -90,9 +97,17 @@ impl Mail {
             .iter()
             .map(|a| a.bytes().len() as u64)
             .sum();
-        let notes = self
+        let attached = self
             .attach(account, &id, &composed.attachments, journal, total)
-            .await?;
+            .await;
+        let notes = match attached {
+            Err(PushError::Graph(e)) if !e.class.is_temporary() => {
+                // Refused for good: half a message is not what anyone asked for.
+                self.delete(account, &id).await?;
+                return Err(e.into());
+            }
+            other => other?,
+        };
         progress.complete = true;
         save(journal, &progress)?;
         if let Some(old) = &progress.replaces {
@@ -271,8 +286,7 @@ impl Mail {
         if attachments.is_empty() {
             return Ok(notes);
         }
-        let resumed = journal.load().is_some_and(|s| s.contains("\"message\":\""));
-        let mut have = if resumed {
+        let mut have = if journal.repeated() {
             self.attached(account, message).await?
         } else {
             0

@@ -1,0 +1,169 @@
+//! Makes the parts of the library from the configuration.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use secrecy::SecretString;
+use tenantfs::graph::{Client, ClientConfig, Credential, Endpoints};
+use tenantfs::repo::{Location, Repository, S3Location};
+use tenantfs::tree::ItemKey;
+use tenantfs::workload::drive::{Drive, DriveOptions};
+use tenantfs::workload::mail::{Mail, MailOptions};
+use tenantfs::workload::{Keyer, Workload};
+
+use crate::config::{self, Config, Identity, Proof, read_secret};
+
+/// The workloads there are, by the names the configuration uses.
+pub const WORKLOADS: [&str; 2] = ["mail", "drive"];
+
+/// Where the repository is, with what it takes to get in.
+pub fn location(config: &config::Repository) -> Result<Location> {
+    let Some(place) = config.location.strip_prefix("s3://") else {
+        if config.location.contains("://") {
+            bail!(
+                "repository.location {:?} is neither a directory nor s3://bucket/prefix",
+                config.location
+            );
+        }
+        return Ok(Location::Local(PathBuf::from(&config.location)));
+    };
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let (access_key_id, secret_access_key) = match &config.credentials_file {
+        Some(file) => s3_credentials(file)?,
+        None => (None, None),
+    };
+    Ok(Location::S3(S3Location {
+        bucket: bucket.to_owned(),
+        prefix: prefix.trim_matches('/').to_owned(),
+        endpoint: config.endpoint.clone(),
+        region: config.region.clone(),
+        access_key_id,
+        secret_access_key,
+        allow_http: config
+            .endpoint
+            .as_deref()
+            .is_some_and(|endpoint| endpoint.starts_with("http://")),
+    }))
+}
+
+fn s3_credentials(file: &std::path::Path) -> Result<(Option<String>, Option<SecretString>)> {
+    use secrecy::ExposeSecret;
+    let text = read_secret(file, "S3 credentials")?;
+    let mut lines = text.expose_secret().lines();
+    match (lines.next(), lines.next()) {
+        (Some(id), Some(secret)) => Ok((
+            Some(id.trim().to_owned()),
+            Some(SecretString::from(secret.trim().to_owned())),
+        )),
+        _ => bail!(
+            "{} must hold two lines: access key id, secret access key",
+            file.display()
+        ),
+    }
+}
+
+/// The repository's password.
+pub fn password(config: &Config) -> Result<SecretString> {
+    read_secret(&config.repository.password_file, "repository password")
+}
+
+/// Opens the repository.
+pub fn open_repository(config: &Config) -> Result<Repository> {
+    let location = location(&config.repository)?;
+    Ok(Repository::open(
+        &location,
+        &password(config)?,
+        &config.state_dir.join("index"),
+    )?)
+}
+
+/// A Graph client with the identity that reads.
+pub fn backup_client(config: &Config) -> Result<Client> {
+    client(config, &config.tenant.backup, "tenant.backup")
+}
+
+/// A Graph client with the identity that writes; `None` when there is none.
+pub fn restore_client(config: &Config) -> Result<Option<Client>> {
+    config
+        .tenant
+        .restore
+        .as_ref()
+        .map(|identity| client(config, identity, "tenant.restore"))
+        .transpose()
+}
+
+fn client(config: &Config, identity: &Identity, section: &str) -> Result<Client> {
+    let credential = credential(identity, section)?;
+    let mut client = ClientConfig::new(endpoints(config)?, config.tenant.id.clone(), credential);
+    client.ca = config.tenant.ca_file.clone();
+    Ok(Client::new(client)?)
+}
+
+fn endpoints(config: &Config) -> Result<Endpoints> {
+    if let Some(endpoints) = &config.tenant.endpoints {
+        let url = |name: &str, text: &str| {
+            text.parse()
+                .with_context(|| format!("tenant.endpoints.{name} {text:?} is not a URL"))
+        };
+        return Ok(Endpoints::custom(
+            url("login", &endpoints.login)?,
+            url("graph", &endpoints.graph)?,
+        ));
+    }
+    Ok(config.tenant.cloud.endpoints())
+}
+
+fn credential(identity: &Identity, section: &str) -> Result<Credential> {
+    let client_id = identity.client_id.clone();
+    Ok(match identity.proof(section)? {
+        Proof::ClientSecret(file) => Credential::Secret {
+            client_id,
+            secret: read_secret(&file, "client secret")?,
+        },
+        Proof::Certificate(file) => Credential::Certificate {
+            client_id,
+            pem: read_secret(&file, "certificate")?,
+        },
+        Proof::FederatedToken(file) => Credential::FederatedToken { client_id, file },
+        Proof::ManagedIdentity => Credential::ManagedIdentity {
+            client_id: Some(client_id).filter(|id| !id.is_empty()),
+            endpoint: None,
+        },
+    })
+}
+
+/// A runtime for the commands that need one. Made after any fork.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// The workloads that the configuration protects, speaking through `client`.
+pub fn workloads(
+    config: &Config,
+    client: &Client,
+    repository: &Repository,
+) -> Vec<Arc<dyn Workload>> {
+    let keys = repository.clone();
+    let keyer: Keyer = Arc::new(move |graph_id: &str| ItemKey::of(&keys, graph_id));
+    let protected = |name: &str| config.protect.workloads.iter().any(|chosen| chosen == name);
+    let mut workloads: Vec<Arc<dyn Workload>> = Vec::new();
+    if protected("mail") {
+        let options = MailOptions {
+            recoverable_items: config.protect.recoverable_items,
+            ..MailOptions::default()
+        };
+        workloads.push(Arc::new(Mail::new(client.clone(), keyer.clone(), options)));
+    }
+    if protected("drive") {
+        workloads.push(Arc::new(Drive::new(
+            client.clone(),
+            keyer,
+            DriveOptions::default(),
+        )));
+    }
+    workloads
+}

@@ -1,0 +1,107 @@
+//! `tenantfs backup`: one cycle now, by the running daemon if there is one.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+use tenantfs::sync::{CycleOutcome, Progress};
+
+use super::Context;
+use crate::cli::Backup;
+use crate::control::{self, Request};
+use crate::cycle::Capture;
+use crate::exit::Outcome;
+use crate::output::{Style, bytes, count};
+use crate::{app, progress, signals};
+
+pub fn run(context: &Context, args: &Backup) -> Result<Outcome> {
+    let request = Request::Backup {
+        accounts: args.account.clone(),
+        workloads: args.workload.clone(),
+    };
+    if let Some(answer) = control::ask(&context.config.state_dir, &request)? {
+        if let Some(error) = answer["error"].as_str() {
+            bail!("the daemon says: {error}");
+        }
+        report(context.style, &answer)?;
+        return Ok(outcome_of(&answer));
+    }
+    let repository = app::open_repository(&context.config)?;
+    let capture = Capture::new(&context.config, &repository)?;
+    let summary = app::runtime()?.block_on(async {
+        let watched = Arc::new(Progress::default());
+        let stop = signals::stop_token()?;
+        let cancel = Arc::clone(&watched);
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            cancel.cancel();
+        });
+        let showing = progress::watch(Arc::clone(&watched));
+        let outcome = capture.run(&args.account, &args.workload, watched).await?;
+        drop(showing);
+        anyhow::Ok(summary(&outcome))
+    })?;
+    report(context.style, &summary)?;
+    Ok(outcome_of(&summary))
+}
+
+/// What is told about a cycle, by this command and by the daemon.
+pub fn summary(outcome: &CycleOutcome) -> Value {
+    json!({
+        "snapshot": outcome.snapshot,
+        "cancelled": outcome.cancelled,
+        "counts": outcome.report.totals,
+        "accounts": outcome.report.accounts,
+        "failed": outcome.report.failed,
+        "requests": outcome.report.requests.iter().map(|line| line.count).sum::<u64>(),
+        "bytes_written": outcome.written,
+    })
+}
+
+fn outcome_of(summary: &Value) -> Outcome {
+    let failed = summary["counts"]["failed"].as_u64().unwrap_or(0)
+        + summary["accounts"]["failed"].as_u64().unwrap_or(0);
+    if summary["cancelled"].as_bool().unwrap_or(false) {
+        Outcome::Failed
+    } else if failed > 0 {
+        Outcome::SomeFailed
+    } else {
+        Outcome::Done
+    }
+}
+
+fn report(style: Style, summary: &Value) -> Result<()> {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    style.report(summary, |out| {
+        let counts = &summary["counts"];
+        match summary["snapshot"].as_str() {
+            Some(name) => writeln!(out, "snapshot {name}")?,
+            None if summary["cancelled"] == true => {
+                writeln!(out, "stopped; the next cycle goes on from here")?;
+            }
+            None => writeln!(out, "nothing has changed; no new snapshot")?,
+        }
+        writeln!(
+            out,
+            "  {} new, {} changed, {} gone; fetched {} ({}) with {}; wrote {}",
+            number(&counts["added"]),
+            number(&counts["updated"]),
+            number(&counts["removed"]),
+            count(number(&counts["fetched"]), "item"),
+            bytes(number(&counts["bytes"])),
+            count(number(&summary["requests"]), "request"),
+            bytes(number(&summary["bytes_written"])),
+        )?;
+        for item in summary["failed"].as_array().into_iter().flatten() {
+            let text = |key: &str| item[key].as_str().unwrap_or("?").to_owned();
+            writeln!(
+                out,
+                "  failed: {} {}: {}",
+                text("account"),
+                text("path"),
+                text("reason")
+            )?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,282 @@
+//! `tenantfs daemon`: captures by schedule, keeps the mount up, answers on the control socket.
+//!
+//! One loop decides everything, so that there is never more than one cycle at a time: it waits for
+//! whichever comes first of the schedule, a call on the control socket, a changed configuration
+//! and a signal to stop. A cycle runs as a task beside it; a stop asks the cycle to finish at its
+//! next page and waits for its checkpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use jiff::Timestamp;
+use sd_notify::NotifyState;
+use serde_json::{Value, json};
+use tenantfs::local::LocalState;
+use tenantfs::repo::Repository;
+use tenantfs::sync::Progress;
+use tenantfs_mount::MountHandle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Context;
+use super::backup::summary;
+use crate::background::Starter;
+use crate::cli::Daemon;
+use crate::config::Config;
+use crate::control::{self, Call, Request};
+use crate::cycle::Capture;
+use crate::exit::Outcome;
+use crate::reload::Watch;
+use crate::{app, cycle, mounting, signals};
+
+/// How long the watchdog's question to the mount may take.
+const PROBE: Duration = Duration::from_secs(20);
+
+pub fn run(context: &Context, args: &Daemon, starter: &mut Starter) -> Result<Outcome> {
+    let config = &context.config;
+    std::fs::create_dir_all(&config.state_dir)
+        .map_err(|e| anyhow!("cannot make the folder {}: {e}", config.state_dir.display()))?;
+    let repository = app::open_repository(config)?;
+    let local = cycle::open_local(config)?;
+    let capture = Capture::with_local(config, &repository, local.clone())?;
+    let runtime = app::runtime()?;
+    let mount = match args.mount.as_ref().or(config.mount.path.as_ref()) {
+        Some(dir) => {
+            let dir = std::path::absolute(dir)?;
+            let service = mounting::restore_service(
+                config,
+                &repository,
+                runtime.handle(),
+                mounting::Owner::Daemon,
+            )?;
+            Some(mounting::start(config, &repository, service, &dir)?)
+        }
+        None => None,
+    };
+    let (sender, calls) = mpsc::channel(16);
+    let result = runtime.block_on(async {
+        control::listen(&config.state_dir, sender)?;
+        let mut daemon = Loop {
+            context,
+            config: config.clone(),
+            repository,
+            capture: Arc::new(capture),
+            local,
+            mount,
+            last_start: None,
+            last: Value::Null,
+            running: None,
+        };
+        starter.ready();
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        let result = daemon.run(calls).await;
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        let mount = daemon.mount.take();
+        result.map(|()| mount)
+    });
+    let _ = std::fs::remove_file(control::socket_path(&config.state_dir));
+    if let Some(mount) = result? {
+        mount.stop()?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// A cycle that is going on.
+struct Running {
+    progress: Arc<Progress>,
+    done: oneshot::Receiver<Result<Value>>,
+    /// Who wants to know how it went.
+    waiting: Vec<oneshot::Sender<Value>>,
+}
+
+struct Loop<'a> {
+    context: &'a Context,
+    config: Config,
+    repository: Repository,
+    capture: Arc<Capture>,
+    local: Option<LocalState>,
+    mount: Option<MountHandle>,
+    last_start: Option<Timestamp>,
+    /// How the last cycle went.
+    last: Value,
+    running: Option<Running>,
+}
+
+impl Loop<'_> {
+    async fn run(&mut self, mut calls: mpsc::Receiver<Call>) -> Result<()> {
+        let stop = signals::stop_token()?;
+        let mut hangup = signals::hangup()?;
+        let mut changes = Watch::new(&self.context.config_file)?;
+        let mut watchdog = tokio::time::interval(Duration::from_secs(30));
+        loop {
+            let due = self.until_due();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                result = finished(&mut self.running) => self.end_cycle(result),
+                () = tokio::time::sleep(due), if self.running.is_none() => self.start_cycle(&[], &[]),
+                Some(call) = calls.recv() => if self.answer(call) { break },
+                () = changes.changed() => self.reload(),
+                _ = hangup.recv() => self.reload(),
+                _ = watchdog.tick() => self.feed_watchdog().await,
+            }
+        }
+        if let Some(running) = &self.running {
+            tracing::info!("finishing the running cycle");
+            running.progress.cancel();
+            let result = finished(&mut self.running).await;
+            self.end_cycle(result);
+        }
+        Ok(())
+    }
+
+    fn until_due(&self) -> Duration {
+        let now = Timestamp::now();
+        let due = self.config.protect.schedule.next(self.last_start, now);
+        Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO)
+    }
+
+    fn start_cycle(&mut self, accounts: &[String], workloads: &[String]) {
+        self.last_start = Some(Timestamp::now());
+        let progress = Arc::new(Progress::default());
+        let (sender, done) = oneshot::channel();
+        let capture = Arc::clone(&self.capture);
+        let (accounts, workloads) = (accounts.to_vec(), workloads.to_vec());
+        let watched = Arc::clone(&progress);
+        tokio::spawn(async move {
+            let outcome = capture.run(&accounts, &workloads, watched).await;
+            // The loop is gone only when the process ends.
+            let _ = sender.send(outcome.map(|outcome| summary(&outcome)));
+        });
+        tracing::info!("a cycle starts");
+        self.running = Some(Running {
+            progress,
+            done,
+            waiting: Vec::new(),
+        });
+    }
+
+    fn end_cycle(&mut self, result: Result<Value>) {
+        let waiting = self.running.take().map(|r| r.waiting).unwrap_or_default();
+        self.last = match result {
+            Ok(summary) => {
+                tracing::info!(
+                    snapshot = %summary["snapshot"],
+                    counts = %summary["counts"],
+                    "the cycle is done"
+                );
+                summary
+            }
+            Err(error) => {
+                tracing::error!("the cycle failed: {error:#}");
+                control::error(&format!("{error:#}"))
+            }
+        };
+        if let Some(mount) = &self.mount {
+            if let Err(error) = mount.refresh() {
+                tracing::warn!("the mount cannot show the new snapshot yet: {error}");
+            }
+        }
+        for sender in waiting {
+            let _ = sender.send(self.last.clone());
+        }
+    }
+
+    /// Answers a call. True when the daemon is to stop.
+    fn answer(&mut self, call: Call) -> bool {
+        let reply = match call.request {
+            Request::Status => self.status(),
+            Request::Reload => {
+                self.reload();
+                json!({ "reloaded": true })
+            }
+            Request::Stop => {
+                let _ = call.answer.send(json!({ "stopping": true }));
+                return true;
+            }
+            Request::Backup {
+                accounts,
+                workloads,
+            } => {
+                if self.running.is_some() && !(accounts.is_empty() && workloads.is_empty()) {
+                    control::error("a cycle is running; try again when it is done")
+                } else {
+                    if self.running.is_none() {
+                        self.start_cycle(&accounts, &workloads);
+                    }
+                    if let Some(running) = &mut self.running {
+                        running.waiting.push(call.answer);
+                    }
+                    return false;
+                }
+            }
+        };
+        let _ = call.answer.send(reply);
+        false
+    }
+
+    fn status(&self) -> Value {
+        let next = self
+            .config
+            .protect
+            .schedule
+            .next(self.last_start, Timestamp::now());
+        json!({
+            "state": if self.running.is_some() { "capturing" } else { "waiting" },
+            "progress": self.running.as_ref().map(|running| running.progress.now()),
+            "next_cycle": self.running.is_none().then(|| next.to_string()),
+            "last_cycle": self.last,
+            "mount": self.mount.as_ref().map(|mount| mount.path().display().to_string()),
+            "repository": self.repository.location().to_string(),
+            "pid": std::process::id(),
+        })
+    }
+
+    /// Takes up what may change while it runs. A configuration that is not usable changes nothing.
+    fn reload(&mut self) {
+        let loaded = Config::load(Some(&self.context.config_file)).and_then(|(config, _)| {
+            let capture = Capture::with_local(&config, &self.repository, self.local.clone())?;
+            Ok((config, capture))
+        });
+        match loaded {
+            Ok((config, capture)) => {
+                let fixed = |c: &Config| (c.repository.location.clone(), c.state_dir.clone());
+                if fixed(&config) != fixed(&self.config) {
+                    tracing::warn!("repository.location and state_dir take effect at a restart");
+                }
+                self.config = config;
+                self.capture = Arc::new(capture);
+                tracing::info!("took up the changed configuration");
+            }
+            Err(error) => tracing::error!("the configuration stays as it was: {error:#}"),
+        }
+    }
+
+    /// Tells systemd that all is well, if the mount answers.
+    async fn feed_watchdog(&self) {
+        if let Some(mount) = &self.mount {
+            let path = mount.path().join("snapshots");
+            let probe = tokio::task::spawn_blocking(move || std::fs::read_dir(path).map(drop));
+            match tokio::time::timeout(PROBE, probe).await {
+                Ok(Ok(Ok(()))) => {}
+                _ => {
+                    tracing::error!("the mount does not answer");
+                    return;
+                }
+            }
+        }
+        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+    }
+}
+
+/// Waits for the running cycle; for ever when there is none.
+async fn finished(running: &mut Option<Running>) -> Result<Value> {
+    match running {
+        Some(running) => match (&mut running.done).await {
+            Ok(result) => result,
+            Err(_) => Err(anyhow!(
+                "the cycle was aborted by a fault of tenantfs; its log says more"
+            )),
+        },
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,211 @@
+//! `tenantfs doctor`: is everything as it has to be, and what does each thing that is not disable?
+
+use anyhow::Result;
+use serde::Serialize;
+use tenantfs::graph::Client;
+
+use super::Context;
+use crate::app;
+use crate::exit::Outcome;
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Health {
+    Ok,
+    /// Works, but something is disabled.
+    Limited,
+    Broken,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    what: String,
+    health: Health,
+    detail: String,
+}
+
+impl Check {
+    fn new(what: &str, health: Health, detail: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            health,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// An application permission: any of these names will do.
+struct Permission {
+    any_of: &'static [&'static str],
+    without: &'static str,
+    health: Health,
+}
+
+/// What the identity that reads needs (Graph permissions reference).
+const BACKUP: &[Permission] = &[
+    Permission {
+        any_of: &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All"],
+        without: "no account can be found: nothing is captured",
+        health: Health::Broken,
+    },
+    Permission {
+        any_of: &["Mail.Read", "Mail.ReadWrite"],
+        without: "no mail is captured",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &[
+            "Files.Read.All",
+            "Files.ReadWrite.All",
+            "Sites.Read.All",
+            "Sites.ReadWrite.All",
+            "Sites.FullControl.All",
+        ],
+        without: "no OneDrive is captured",
+        health: Health::Limited,
+    },
+];
+
+/// What the identity that writes needs.
+const RESTORE: &[Permission] = &[
+    Permission {
+        any_of: &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All"],
+        without: "restore/ cannot list accounts",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["Mail.ReadWrite"],
+        without: "mail cannot be put back",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &[
+            "Files.ReadWrite.All",
+            "Sites.ReadWrite.All",
+            "Sites.FullControl.All",
+        ],
+        without: "files cannot be put back",
+        health: Health::Limited,
+    },
+];
+
+pub fn run(context: &Context) -> Result<Outcome> {
+    let config = &context.config;
+    let mut checks = vec![Check::new(
+        "configuration",
+        Health::Ok,
+        context.config_file.display().to_string(),
+    )];
+    checks.push(match app::open_repository(config) {
+        Ok(repository) => Check::new(
+            "repository",
+            Health::Ok,
+            format!("{} opens ({})", repository.location(), repository.id()),
+        ),
+        Err(error) => Check::new("repository", Health::Broken, format!("{error:#}")),
+    });
+    checks.push(fuse());
+    let runtime = app::runtime()?;
+    match app::backup_client(config) {
+        Ok(client) => runtime.block_on(identity("tenant.backup", &client, BACKUP, &mut checks)),
+        Err(error) => checks.push(Check::new(
+            "tenant.backup",
+            Health::Broken,
+            format!("{error:#}"),
+        )),
+    }
+    match app::restore_client(config) {
+        Ok(Some(client)) => {
+            runtime.block_on(identity("tenant.restore", &client, RESTORE, &mut checks));
+        }
+        Ok(None) => checks.push(Check::new(
+            "tenant.restore",
+            Health::Limited,
+            "not configured: restore/ is read-only",
+        )),
+        Err(error) => checks.push(Check::new(
+            "tenant.restore",
+            Health::Broken,
+            format!("{error:#}"),
+        )),
+    }
+    context.style.report(&checks, |out| {
+        for check in &checks {
+            let mark = match check.health {
+                Health::Ok => "ok",
+                Health::Limited => "limited",
+                Health::Broken => "BROKEN",
+            };
+            writeln!(out, "{mark:<8} {:<16} {}", check.what, check.detail)?;
+        }
+        Ok(())
+    })?;
+    let broken = checks.iter().any(|check| check.health == Health::Broken);
+    Ok(if broken {
+        Outcome::Failed
+    } else {
+        Outcome::Done
+    })
+}
+
+async fn identity(section: &str, client: &Client, needs: &[Permission], checks: &mut Vec<Check>) {
+    let roles = match client.granted_roles().await {
+        Ok(roles) => roles,
+        Err(error) => {
+            checks.push(Check::new(section, Health::Broken, error.to_string()));
+            return;
+        }
+    };
+    checks.push(Check::new(section, Health::Ok, "signs in"));
+    for need in needs {
+        if need
+            .any_of
+            .iter()
+            .any(|name| roles.iter().any(|role| role == name))
+        {
+            checks.push(Check::new(
+                section,
+                Health::Ok,
+                format!("has {}", need.any_of[0]),
+            ));
+        } else {
+            checks.push(Check::new(
+                section,
+                need.health,
+                format!(
+                    "{} is not granted: {}. Grant it as an application permission with admin \
+                     consent; a new grant shows within the hour",
+                    need.any_of[0], need.without
+                ),
+            ));
+        }
+    }
+}
+
+fn fuse() -> Check {
+    if let Err(error) = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+    {
+        return Check::new(
+            "FUSE",
+            Health::Broken,
+            format!(
+                "/dev/fuse cannot be opened ({error}): nothing can be mounted; load the module `fuse`"
+            ),
+        );
+    }
+    let helper = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|dir| dir.join("fusermount3").exists())
+    });
+    if !rustix::process::geteuid().is_root() && !helper {
+        return Check::new(
+            "FUSE",
+            Health::Broken,
+            "fusermount3 is not installed: only root can mount; install the package fuse3",
+        );
+    }
+    Check::new("FUSE", Health::Ok, "can mount")
+}

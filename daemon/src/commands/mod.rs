@@ -1,0 +1,93 @@
+//! One module a command; this one finds the configuration and calls it.
+
+mod backup;
+mod daemon;
+mod demo;
+mod diff;
+mod doctor;
+mod init;
+mod key;
+mod ls;
+mod manual;
+mod mount;
+mod rebuild_index;
+mod restore;
+mod snapshots;
+mod stats;
+mod status;
+mod verify;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::background::Starter;
+use crate::cli::{Cli, Command};
+use crate::config::Config;
+use crate::exit::Outcome;
+use crate::output::Style;
+
+/// What every command is given.
+pub struct Context {
+    pub config: Config,
+    /// The file the configuration came from.
+    pub config_file: std::path::PathBuf,
+    pub style: Style,
+}
+
+/// Runs the command that was typed.
+pub fn run(cli: &Cli) -> Result<ExitCode> {
+    match &cli.command {
+        Command::Completions { shell } => return Ok(manual::completions(*shell).into()),
+        Command::Man => return Ok(manual::page()?.into()),
+        Command::Demo(args) => return Ok(demo::run(args)?.into()),
+        _ => {}
+    }
+    let (config, config_file) = Config::load(cli.config.as_deref())?;
+    let style = if cli.json { Style::Json } else { Style::Text };
+    let context = Context {
+        config,
+        config_file,
+        style,
+    };
+    if cli.command.wants_background() {
+        return in_background(&context, &cli.command);
+    }
+    Ok(dispatch(&context, &cli.command, &mut Starter::foreground())?.into())
+}
+
+fn in_background(context: &Context, command: &Command) -> Result<ExitCode> {
+    let log = context.config.state_dir.join("tenantfs.log");
+    match crate::background::detach(&log)? {
+        crate::background::Side::Parent(status) => Ok(status),
+        crate::background::Side::Detached(mut starter) => {
+            let result = dispatch(context, command, &mut starter);
+            if let Err(error) = &result {
+                starter.failed(error);
+            }
+            Ok(result?.into())
+        }
+    }
+}
+
+fn dispatch(context: &Context, command: &Command, starter: &mut Starter) -> Result<Outcome> {
+    match command {
+        Command::Init => init::run(context),
+        Command::Doctor => doctor::run(context),
+        Command::Daemon(args) => daemon::run(context, args, starter),
+        Command::Backup(args) => backup::run(context, args),
+        Command::Mount(args) => mount::run(context, args, starter),
+        Command::Snapshots => snapshots::run(context),
+        Command::Ls(args) => ls::run(context, args),
+        Command::Diff(args) => diff::run(context, args),
+        Command::Stats => stats::run(context),
+        Command::Status => status::run(context),
+        Command::Restore(args) => restore::run(context, args),
+        Command::Verify(args) => verify::run(context, args),
+        Command::RebuildIndex => rebuild_index::run(context),
+        Command::Key(args) => key::run(context, args),
+        Command::Demo(_) | Command::Completions { .. } | Command::Man => {
+            unreachable!("needs no configuration and ran already")
+        }
+    }
+}

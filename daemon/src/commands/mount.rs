@@ -1,0 +1,35 @@
+//! `tenantfs mount`: the mount alone, without a scheduler.
+
+use anyhow::Result;
+
+use super::Context;
+use crate::background::Starter;
+use crate::cli::Mount;
+use crate::exit::Outcome;
+use crate::{app, mounting, signals};
+
+pub fn run(context: &Context, args: &Mount, starter: &mut Starter) -> Result<Outcome> {
+    let mut config = context.config.clone();
+    config.mount.allow_other |= args.allow_other;
+    config.mount.xattr |= args.xattr;
+    let dir = std::path::absolute(&args.dir)?;
+    let repository = app::open_repository(&config)?;
+    let runtime = app::runtime()?;
+    let service = mounting::restore_service(
+        &config,
+        &repository,
+        runtime.handle(),
+        mounting::Owner::Command,
+    )?;
+    let mount = mounting::start(&config, &repository, service, &dir)?;
+    starter.ready();
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!("mounted at {}", dir.display());
+    runtime.block_on(async {
+        signals::stop_token()?.cancelled().await;
+        anyhow::Ok(())
+    })?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    mount.stop()?;
+    Ok(Outcome::Done)
+}

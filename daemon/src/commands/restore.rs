@@ -1,0 +1,165 @@
+//! `tenantfs restore`: puts items back without a mount.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+use tenantfs::restore::command::{Observer, Options, Outcome as ItemOutcome};
+use tenantfs::restore::restore_sources;
+use tenantfs::tree::Nodes;
+
+use super::Context;
+use crate::app;
+use crate::cli::Restore;
+use crate::exit::Outcome;
+use crate::mounting::{self, Owner};
+use crate::output::{Style, bytes, count};
+
+/// Items told in the JSON report; the counts tell of all.
+const MAX_ITEMS: usize = 100_000;
+
+#[derive(Serialize)]
+struct Item {
+    source: String,
+    target: String,
+    size: u64,
+    outcome: String,
+}
+
+/// Tells on the terminal what happens, and collects it for the JSON report.
+struct Teller {
+    style: Style,
+    dry_run: bool,
+    bar: ProgressBar,
+    found: AtomicU64,
+    items: Mutex<Vec<Item>>,
+}
+
+impl Observer for Teller {
+    fn found(&self, _size: u64) {
+        self.bar
+            .set_length(self.found.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+
+    fn item(&self, source: &str, target: &str, size: u64, outcome: &ItemOutcome) {
+        self.bar.inc(1);
+        let told = describe(outcome);
+        let worth_a_line = self.dry_run || matches!(outcome, ItemOutcome::Failed(_));
+        if self.style == Style::Text && worth_a_line {
+            self.bar
+                .suspend(|| println!("{told}: {source} -> {target}"));
+        }
+        if self.style == Style::Json {
+            let mut items = self
+                .items
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            if items.len() < MAX_ITEMS {
+                items.push(Item {
+                    source: source.to_owned(),
+                    target: target.to_owned(),
+                    size,
+                    outcome: told,
+                });
+            }
+        }
+    }
+}
+
+fn describe(outcome: &ItemOutcome) -> String {
+    match outcome {
+        ItemOutcome::Restored { notes, .. } if notes.is_empty() => "restored".into(),
+        ItemOutcome::Restored { notes, .. } => format!("restored, but {}", notes.join("; ")),
+        ItemOutcome::MadeFolder => "made the folder".into(),
+        ItemOutcome::Exists => "is there already".into(),
+        ItemOutcome::Live => "is not deleted".into(),
+        ItemOutcome::WouldRestore(false) => "would restore".into(),
+        ItemOutcome::WouldRestore(true) => "would restore although one is there".into(),
+        ItemOutcome::WouldMakeFolder => "would make the folder".into(),
+        ItemOutcome::Failed(error) => format!("failed ({error})"),
+    }
+}
+
+pub fn run(context: &Context, args: &Restore) -> Result<Outcome> {
+    let Some((target, sources)) = args.paths.split_last() else {
+        bail!("say what to restore, and where to");
+    };
+    let repository = app::open_repository(&context.config)?;
+    let nodes = Nodes::new(&repository);
+    let runtime = app::runtime()?;
+    let service = mounting::restore_service(
+        &context.config,
+        &repository,
+        runtime.handle(),
+        Owner::Command,
+    )?;
+    let Some((service, recogniser)) = service else {
+        bail!(
+            "there is no identity to restore with; add [tenant.restore] to {}",
+            context.config_file.display()
+        );
+    };
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} items {elapsed}") {
+        bar.set_style(style);
+    }
+    let teller = Teller {
+        style: context.style,
+        dry_run: args.dry_run,
+        bar,
+        found: AtomicU64::new(0),
+        items: Mutex::default(),
+    };
+    let options = Options {
+        conflict: args.conflict.map(mounting::conflict),
+        deleted_only: args.deleted_only,
+        dry_run: args.dry_run,
+        ..Options::default()
+    };
+    let summary = restore_sources(
+        &service,
+        &repository,
+        &nodes,
+        &recogniser,
+        sources,
+        target,
+        &options,
+        &teller,
+    )?;
+    teller.bar.finish_and_clear();
+    let report = json!({
+        "dry_run": args.dry_run,
+        "restored": summary.restored,
+        "bytes": summary.bytes,
+        "folders": summary.folders,
+        "existing": summary.existing,
+        "failed": summary.failed,
+        "stopped": summary.stopped,
+        "items": &*teller.items.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
+    });
+    context.style.report(&report, |out| {
+        let would = if args.dry_run { "would be " } else { "" };
+        writeln!(
+            out,
+            "{} ({}) {would}restored, {} {would}made, {} left alone, {} failed",
+            count(summary.restored, "item"),
+            bytes(summary.bytes),
+            count(summary.folders, "folder"),
+            summary.existing,
+            summary.failed,
+        )?;
+        match &summary.stopped {
+            Some(why) => writeln!(out, "stopped: {why}"),
+            None => Ok(()),
+        }
+    })?;
+    let clean = summary.failed == 0 && summary.stopped.is_none();
+    Ok(if clean {
+        Outcome::Done
+    } else {
+        Outcome::SomeFailed
+    })
+}

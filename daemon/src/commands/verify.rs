@@ -1,0 +1,132 @@
+//! `tenantfs verify`: is everything there, and is every byte what was written?
+
+use std::collections::HashSet;
+
+use anyhow::Result;
+use serde::Serialize;
+use tenantfs::repo::{ObjectId, Repository, VerifyReport};
+use tenantfs::tree::Nodes;
+use tenantfs::tree::damage::{Hit, find_hits};
+
+use super::Context;
+use crate::cli::Verify;
+use crate::exit::Outcome;
+use crate::output::{bytes, count};
+use crate::{app, progress};
+
+/// Hits that are told one by one; the rest is counted.
+const MAX_HITS: usize = 1000;
+
+#[derive(Serialize)]
+struct Verified {
+    clean: bool,
+    files: u64,
+    bytes: u64,
+    packs: u64,
+    objects: u64,
+    damaged: Vec<Damaged>,
+    lost_objects: usize,
+    /// Packs that no index names; the next writer takes them in.
+    unindexed: Vec<String>,
+    hits: Vec<String>,
+    more_hits: usize,
+}
+
+#[derive(Serialize)]
+struct Damaged {
+    file: String,
+    reason: String,
+}
+
+pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
+    let repository = app::open_repository(&context.config)?;
+    let bar = progress::counter("bytes");
+    let report = repository.verify(args.read_data, &|done, total| bar.set(done, total))?;
+    bar.finish();
+    let verified = describe(&repository, report)?;
+    context.style.report(&verified, |out| {
+        for damaged in &verified.damaged {
+            writeln!(out, "damaged: {}: {}", damaged.file, damaged.reason)?;
+        }
+        for hit in &verified.hits {
+            writeln!(out, "hits {hit}")?;
+        }
+        if verified.more_hits > 0 {
+            writeln!(out, "and {} more", count(verified.more_hits as u64, "path"))?;
+        }
+        writeln!(
+            out,
+            "{} in {} of {}, {}{}",
+            count(verified.objects, "object"),
+            count(verified.packs, "pack"),
+            bytes(verified.bytes),
+            if verified.clean {
+                "no damage"
+            } else {
+                "DAMAGED"
+            },
+            if args.read_data {
+                ", every byte read"
+            } else {
+                " (--read-data reads every byte)"
+            },
+        )
+    })?;
+    Ok(if verified.clean {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    })
+}
+
+/// Puts names to what was found.
+fn describe(repository: &Repository, report: VerifyReport) -> Result<Verified> {
+    let clean = report.is_clean();
+    let lost: HashSet<ObjectId> = report.lost.iter().map(|(_, id)| *id).collect();
+    let mut hits = Vec::new();
+    let mut more_hits = 0;
+    if !clean {
+        let snapshots = repository.snapshots()?;
+        let roots = snapshots
+            .iter()
+            .rev()
+            .map(|s| (s.name.as_str(), s.manifest.tree, s.manifest.state));
+        find_hits(repository, &Nodes::new(repository), &lost, roots, |hit| {
+            if hits.len() < MAX_HITS {
+                hits.push(name(&hit));
+            } else {
+                more_hits += 1;
+            }
+        });
+    }
+    Ok(Verified {
+        clean,
+        files: report.files,
+        bytes: report.bytes,
+        packs: report.packs,
+        objects: report.objects,
+        damaged: report
+            .damaged
+            .into_iter()
+            .map(|d| Damaged {
+                file: d.file,
+                reason: d.reason,
+            })
+            .collect(),
+        lost_objects: lost.len(),
+        unindexed: report.unindexed,
+        hits,
+        more_hits,
+    })
+}
+
+fn name(hit: &Hit) -> String {
+    use tenantfs::tree::damage::Part;
+    let part = match hit.part {
+        Part::Content => "content",
+        Part::Record => "Graph record",
+        Part::Listing => "listing",
+        Part::State => "state",
+    };
+    format!("{}/{} ({part})", hit.snapshot, hit.path)
+}

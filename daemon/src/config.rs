@@ -1,0 +1,435 @@
+//! The configuration file: what it may say, what it means, and what is wrong with it.
+//!
+//! A key that is not known is an error, so that a misspelled setting never silently does nothing.
+//! A secret is never in the file itself: the file names the file (or the service) that holds it.
+//! Paths are made absolute when the file is read, because a daemon leaves its directory.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use secrecy::SecretString;
+use serde::Deserialize;
+use tenantfs::graph::Cloud;
+
+use crate::schedule::Schedule;
+
+/// Where the configuration is looked for when `--config` is not given.
+pub const SYSTEM_PATH: &str = "/etc/tenantfs/tenantfs.toml";
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The tenant and the two identities that read it and write to it.
+    pub tenant: Tenant,
+    /// Where snapshots are kept.
+    pub repository: Repository,
+    /// What is captured, and when.
+    #[serde(default)]
+    pub protect: Protect,
+    /// How the mount behaves.
+    #[serde(default)]
+    pub mount: Mount,
+    /// How restores behave.
+    #[serde(default)]
+    pub restore: Restore,
+    /// Where this host keeps what can be rebuilt: index copies, the restore spool, counters.
+    #[serde(default = "default_state_dir")]
+    pub state_dir: PathBuf,
+}
+
+/// `[tenant]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Tenant GUID or a verified domain.
+    pub id: String,
+    /// National cloud; `endpoints` overrides it.
+    #[serde(default)]
+    pub cloud: Cloud,
+    /// Login and Graph base URLs of something else than a national cloud.
+    pub endpoints: Option<Endpoints>,
+    /// A PEM file of certificate authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The identity that reads. Needs read permissions only.
+    pub backup: Identity,
+    /// The identity that writes. Without it `restore/` is read-only.
+    pub restore: Option<Identity>,
+}
+
+/// `endpoints = { login = "URL", graph = "URL" }`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoints {
+    pub login: String,
+    pub graph: String,
+}
+
+/// `[tenant.backup]` and `[tenant.restore]`: an application and how it proves who it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Application (client) id of the app registration.
+    pub client_id: String,
+    /// File with the client secret, readable by its owner only.
+    pub client_secret_file: Option<PathBuf>,
+    /// PEM file with certificate and private key, readable by its owner only.
+    pub certificate_file: Option<PathBuf>,
+    /// File with a token of a federated identity provider.
+    pub federated_token_file: Option<PathBuf>,
+    /// Use the managed identity of the machine.
+    #[serde(default)]
+    pub managed_identity: bool,
+}
+
+/// The one way in which an [`Identity`] proves itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    ClientSecret(PathBuf),
+    Certificate(PathBuf),
+    FederatedToken(PathBuf),
+    ManagedIdentity,
+}
+
+impl Identity {
+    /// The proof that is configured; an error unless there is exactly one.
+    pub fn proof(&self, section: &str) -> Result<Proof> {
+        let mut proofs = Vec::new();
+        proofs.extend(self.client_secret_file.clone().map(Proof::ClientSecret));
+        proofs.extend(self.certificate_file.clone().map(Proof::Certificate));
+        proofs.extend(self.federated_token_file.clone().map(Proof::FederatedToken));
+        if self.managed_identity {
+            proofs.push(Proof::ManagedIdentity);
+        }
+        match proofs.len() {
+            1 => Ok(proofs.remove(0)),
+            n => bail!(
+                "[{section}] has {n} ways to sign in; give exactly one of client_secret_file, \
+                 certificate_file, federated_token_file, managed_identity = true"
+            ),
+        }
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        for path in [
+            &mut self.client_secret_file,
+            &mut self.certificate_file,
+            &mut self.federated_token_file,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            *path = base.join(&*path);
+        }
+    }
+}
+
+/// `[repository]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repository {
+    /// A directory, or `s3://bucket/prefix`.
+    pub location: String,
+    /// File with the repository's password.
+    pub password_file: PathBuf,
+    /// S3: endpoint URL of the service, when it is not Amazon's.
+    pub endpoint: Option<String>,
+    /// S3: region.
+    pub region: Option<String>,
+    /// S3: file with two lines, access key id and secret access key.
+    pub credentials_file: Option<PathBuf>,
+}
+
+/// `[protect]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Protect {
+    /// Which accounts, by UPN.
+    pub accounts: Globs,
+    /// Which workloads, by name.
+    pub workloads: Vec<String>,
+    /// When the daemon captures: `"1h"`, or times of day in UTC, `["02:00", "14:00"]`.
+    pub schedule: Schedule,
+    /// Capture Recoverable Items (what people deleted from Deleted Items) as well.
+    pub recoverable_items: bool,
+    /// How many mailboxes and drives are captured at once.
+    pub parallel_accounts: usize,
+    /// A first sync that takes long makes what it has durable this often.
+    #[serde(with = "seconds")]
+    pub checkpoint_seconds: Duration,
+}
+
+impl Default for Protect {
+    fn default() -> Self {
+        Self {
+            accounts: Globs::default(),
+            workloads: vec!["mail".into(), "drive".into()],
+            schedule: Schedule::default(),
+            recoverable_items: false,
+            parallel_accounts: 8,
+            checkpoint_seconds: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Include and exclude patterns; exclude wins.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Globs {
+    /// Nothing here means everything.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+}
+
+impl Globs {
+    /// Whether a name is chosen. Patterns are matched without regard to case, as UPNs are.
+    pub fn matcher(&self) -> Result<impl Fn(&str) -> bool + Send + Sync + Clone + 'static> {
+        let include = glob_set(&self.include)?;
+        let exclude = glob_set(&self.exclude)?;
+        let everything = self.include.is_empty();
+        Ok(move |name: &str| (everything || include.is_match(name)) && !exclude.is_match(name))
+    }
+}
+
+fn glob_set(patterns: &[String]) -> Result<globset::GlobSet> {
+    let mut set = globset::GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = globset::GlobBuilder::new(pattern)
+            .case_insensitive(true)
+            .build()
+            .with_context(|| format!("[protect] pattern {pattern:?} is not a glob"))?;
+        set.add(glob);
+    }
+    Ok(set.build()?)
+}
+
+/// `[mount]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mount {
+    /// Where the daemon mounts.
+    pub path: Option<PathBuf>,
+    /// Let other users in; the kernel checks modes and owners.
+    pub allow_other: bool,
+    /// Account (UPN) to local user name: who owns its folder.
+    pub owners: std::collections::BTreeMap<String, String>,
+    /// Answer extended attributes. Makes `ls -l` several times slower.
+    pub xattr: bool,
+}
+
+/// `[restore]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Restore {
+    /// What happens when the item is already there.
+    pub conflict: Conflict,
+}
+
+/// What a restore does with an item that is already there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conflict {
+    /// Leave it, and say so.
+    #[default]
+    Skip,
+    /// Replace it.
+    Overwrite,
+    /// Make another beside it.
+    KeepBoth,
+}
+
+impl Config {
+    /// Reads the file at `path`, or the first that exists of the usual places. Also tells which.
+    pub fn load(path: Option<&Path>) -> Result<(Self, PathBuf)> {
+        let path = match path {
+            Some(path) => path.to_path_buf(),
+            None => usual_path()?,
+        };
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let path = std::path::absolute(&path)?;
+        let base = path.parent().unwrap_or(Path::new("/"));
+        let config = Self::parse(&text, base)
+            .with_context(|| format!("the configuration {} is not usable", path.display()))?;
+        Ok((config, path))
+    }
+
+    /// Parses the text of a configuration whose relative paths start at `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<Self> {
+        let mut config: Self = toml::from_str(text)?;
+        config.tenant.backup.resolve(base);
+        config.tenant.backup.proof("tenant.backup")?;
+        if let Some(restore) = &mut config.tenant.restore {
+            restore.resolve(base);
+            restore.proof("tenant.restore")?;
+        }
+        if let Some(ca) = &mut config.tenant.ca_file {
+            *ca = base.join(&*ca);
+        }
+        if !config.repository.location.contains("://") {
+            let location = base.join(&config.repository.location);
+            config.repository.location = location
+                .into_os_string()
+                .into_string()
+                .map_err(|path| anyhow::anyhow!("repository.location {path:?} is not UTF-8"))?;
+        }
+        config.repository.password_file = base.join(&config.repository.password_file);
+        if let Some(file) = &mut config.repository.credentials_file {
+            *file = base.join(&*file);
+        }
+        config.state_dir = base.join(&config.state_dir);
+        if let Some(path) = &mut config.mount.path {
+            *path = base.join(&*path);
+        }
+        drop(config.protect.accounts.matcher()?);
+        for name in &config.protect.workloads {
+            if !crate::app::WORKLOADS.contains(&name.as_str()) {
+                bail!(
+                    "[protect] workloads: {name:?} is not one of {}",
+                    crate::app::WORKLOADS.join(", ")
+                );
+            }
+        }
+        if config.protect.parallel_accounts == 0 {
+            bail!("[protect] parallel_accounts must be at least 1");
+        }
+        Ok(config)
+    }
+}
+
+fn usual_path() -> Result<PathBuf> {
+    let mut places = vec![PathBuf::from(SYSTEM_PATH)];
+    let user = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
+    places.extend(user.map(|dir| dir.join("tenantfs/tenantfs.toml")));
+    if let Some(found) = places.iter().find(|place| place.exists()) {
+        return Ok(found.clone());
+    }
+    let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
+    bail!(
+        "there is no configuration at {}; write one (the README shows how), or name it with --config",
+        places.join(" or ")
+    )
+}
+
+/// Reads a file that holds one secret. Its last line end is not part of it.
+pub fn read_secret(path: &Path, what: &str) -> Result<SecretString> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the {what} from {}", path.display()))?;
+    warn_if_world_readable(path, what);
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        bail!("the {what} file {} is empty", path.display());
+    }
+    Ok(SecretString::from(secret.to_owned()))
+}
+
+fn warn_if_world_readable(path: &Path, what: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            "the {what} file {} can be read by others (mode {:o}); chmod 600 it",
+            path.display(),
+            mode & 0o777
+        );
+    }
+}
+
+fn default_state_dir() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/tenantfs");
+    }
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    base.unwrap_or_else(|| PathBuf::from("/var/tmp"))
+        .join("tenantfs")
+}
+
+mod seconds {
+    use serde::{Deserialize, Deserializer};
+    use std::time::Duration;
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+        let seconds = u64::deserialize(input)?;
+        if seconds == 0 {
+            return Err(serde::de::Error::custom("must be at least 1 second"));
+        }
+        Ok(Duration::from_secs(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+        [tenant]
+        id = "contoso.onmicrosoft.com"
+        [tenant.backup]
+        client_id = "6b3c"
+        client_secret_file = "backup.secret"
+        [repository]
+        location = "repo"
+        password_file = "password"
+    "#;
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(text, Path::new("/etc/tenantfs"))
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = parse(MINIMAL).unwrap();
+        assert_eq!(config.repository.location, "/etc/tenantfs/repo");
+        assert_eq!(
+            config.repository.password_file,
+            Path::new("/etc/tenantfs/password")
+        );
+        assert_eq!(
+            config.tenant.backup.proof("tenant.backup").unwrap(),
+            Proof::ClientSecret("/etc/tenantfs/backup.secret".into())
+        );
+    }
+
+    #[test]
+    fn an_object_store_is_left_alone() {
+        let config = parse(&MINIMAL.replace("\"repo\"", "\"s3://bucket/prefix\"")).unwrap();
+        assert_eq!(config.repository.location, "s3://bucket/prefix");
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let error = parse(&format!("{MINIMAL}\n[protect]\nacounts = {{}}")).unwrap_err();
+        assert!(format!("{error:#}").contains("acounts"), "{error:#}");
+    }
+
+    #[test]
+    fn exactly_one_way_to_sign_in() {
+        let none = MINIMAL.replace("client_secret_file = \"backup.secret\"", "");
+        assert!(format!("{:#}", parse(&none).unwrap_err()).contains("exactly one"));
+        let two = MINIMAL.replace("client_id", "managed_identity = true\nclient_id");
+        assert!(parse(&two).is_err());
+    }
+
+    #[test]
+    fn an_unknown_workload_names_the_known_ones() {
+        let error = parse(&format!("{MINIMAL}\n[protect]\nworkloads = [\"mial\"]")).unwrap_err();
+        assert!(format!("{error:#}").contains("mail, drive"), "{error:#}");
+    }
+
+    #[test]
+    fn globs_choose_accounts_without_regard_to_case() {
+        let globs = Globs {
+            include: vec!["*@contoso.com".into()],
+            exclude: vec!["test-*".into()],
+        };
+        let chosen = globs.matcher().unwrap();
+        assert!(chosen("Alice@Contoso.com"));
+        assert!(!chosen("test-1@contoso.com"));
+        assert!(!chosen("bob@fabrikam.com"));
+    }
+}

@@ -1,0 +1,81 @@
+//! What captures: the identity that reads, the workloads, and one cycle after another.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use tenantfs::local::{LocalError, LocalState};
+use tenantfs::repo::Repository;
+use tenantfs::sync::{self, AccountFilter, CycleOutcome, Progress, Scope, SyncContext};
+
+use crate::app;
+use crate::config::Config;
+
+/// Runs cycles of one configuration.
+pub struct Capture {
+    config: Config,
+    context: SyncContext,
+}
+
+impl Capture {
+    /// Makes what a cycle needs. Nothing is sent yet.
+    pub fn new(config: &Config, repository: &Repository) -> Result<Self> {
+        Self::with_local(config, repository, open_local(config)?)
+    }
+
+    /// The same for a changed configuration, with the local state that is open already.
+    pub fn with_local(
+        config: &Config,
+        repository: &Repository,
+        local: Option<LocalState>,
+    ) -> Result<Self> {
+        let client = app::backup_client(config)?;
+        let workloads = app::workloads(config, &client, repository);
+        let options = sync::Options {
+            accounts: config.protect.parallel_accounts,
+            checkpoint: config.protect.checkpoint_seconds,
+            ..sync::Options::default()
+        };
+        let directory = Arc::new(client);
+        let context = SyncContext::new(repository.clone(), directory, workloads, local, options);
+        Ok(Self {
+            config: config.clone(),
+            context,
+        })
+    }
+
+    /// One cycle over `accounts` and `workloads`; empty means all that the configuration protects.
+    pub async fn run(
+        &self,
+        accounts: &[String],
+        workloads: &[String],
+        progress: Arc<Progress>,
+    ) -> Result<CycleOutcome> {
+        let protected = &self.config.protect.workloads;
+        if let Some(unknown) = workloads.iter().find(|name| !protected.contains(name)) {
+            bail!(
+                "{unknown:?} is not among the protected workloads: {}",
+                protected.join(", ")
+            );
+        }
+        let chosen = self.config.protect.accounts.matcher()?;
+        let only: Vec<String> = accounts.iter().map(|name| name.to_lowercase()).collect();
+        let filter: AccountFilter = Arc::new(move |account| {
+            chosen(&account.upn) && (only.is_empty() || only.contains(&account.upn.to_lowercase()))
+        });
+        let scope = Scope {
+            accounts: Some(filter),
+            workloads: (!workloads.is_empty()).then(|| workloads.to_vec()),
+        };
+        Ok(sync::run(&self.context, &scope, &progress).await?)
+    }
+}
+
+/// What captures keep on this host to save requests. Another process may have it: then this one
+/// asks a little more.
+pub fn open_local(config: &Config) -> Result<Option<LocalState>> {
+    match LocalState::open(&config.state_dir.join("sync")) {
+        Ok(local) => Ok(Some(local)),
+        Err(LocalError::Busy { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,185 @@
+//! A tenant and a tenantfs that protects it: an emulator, a configuration, a repository.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use graph_emulator::{Emulator, Options, Running};
+use serde_json::Value;
+
+use crate::graph::Graph;
+use crate::program;
+
+/// An emulated tenant with a configured, initialised tenantfs.
+pub struct Tenant {
+    pub emulator: Running,
+    pub dir: tempfile::TempDir,
+    /// Talks to the tenant as an application would.
+    pub graph: Graph,
+}
+
+impl Tenant {
+    /// Starts an emulator with `options`, writes a configuration, and runs `init`.
+    pub fn start(options: Options) -> Result<Self> {
+        Self::with_config(options, "")
+    }
+
+    /// The same with `extra` at the end of the configuration.
+    pub fn with_config(options: Options, extra: &str) -> Result<Self> {
+        let emulator = Emulator::start(options)?;
+        let dir = tempfile::tempdir()?;
+        let graph = Graph::sign_in(&emulator)?;
+        let tenant = Self {
+            emulator,
+            dir,
+            graph,
+        };
+        tenant.write_config(extra)?;
+        let init = tenant.run(&["init"])?;
+        ensure!(init.status.success(), "init failed: {}", text(&init.stderr));
+        Ok(tenant)
+    }
+
+    /// Writes the configuration anew, with `extra` at its end.
+    pub fn write_config(&self, extra: &str) -> Result<()> {
+        let e = &self.emulator;
+        program::write_private(&self.path("secret"), &e.client_secret)?;
+        program::write_private(&self.path("password"), "correct horse battery staple")?;
+        let identity = format!(
+            "client_id = \"{}\"\nclient_secret_file = \"secret\"\n",
+            e.client_id
+        );
+        std::fs::write(
+            self.config(),
+            format!(
+                "state_dir = \"state\"\n[tenant]\nid = \"{}\"\nendpoints = {{ login = \"{url}\", graph = \
+                 \"{url}\" }}\n[tenant.backup]\n{identity}[tenant.restore]\n{identity}[repository]\n\
+                 location = \"repository\"\npassword_file = \"password\"\n{extra}",
+                e.tenant,
+                url = e.url,
+            ),
+        )?;
+        Ok(())
+    }
+
+    /// A path in the tenant's own folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.path("tenantfs.toml")
+    }
+
+    /// `tenantfs --config ... ARGS`, not yet started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program::tenantfs());
+        command.arg("--config").arg(self.config()).args(args);
+        command
+    }
+
+    /// Runs `tenantfs ARGS` to its end.
+    pub fn run(&self, args: &[&str]) -> Result<Output> {
+        self.command(args)
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run tenantfs")
+    }
+
+    /// Runs `tenantfs --json ARGS`, which must succeed (or end with `3`, some items failed).
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        let mut all = vec!["--json"];
+        all.extend(args);
+        let output = self.run(&all)?;
+        ensure!(
+            matches!(output.status.code(), Some(0 | 3)),
+            "tenantfs {args:?} failed: {}",
+            text(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).context("that is no JSON")
+    }
+
+    /// One cycle; its summary.
+    pub fn backup(&self) -> Result<Value> {
+        self.json(&["backup"])
+    }
+
+    /// Mounts at `mnt` in the tenant's folder.
+    pub fn mount(&self) -> Result<Mounted> {
+        Mounted::start(self.command(&["mount"]), &self.path("mnt"))
+    }
+}
+
+/// What a program printed, for messages.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A `tenantfs` process with a mount; unmounted when dropped.
+pub struct Mounted {
+    pub dir: PathBuf,
+    pub process: Child,
+}
+
+impl Mounted {
+    /// Starts `command DIR`, and waits until it is mounted.
+    pub fn start(mut command: Command, dir: &Path) -> Result<Self> {
+        let process = command.arg(dir).stdin(Stdio::null()).spawn()?;
+        let mut mounted = Self {
+            dir: dir.to_owned(),
+            process,
+        };
+        mounted.wait()?;
+        Ok(mounted)
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            if is_mounted(&self.dir.join("snapshots")) {
+                return Ok(());
+            }
+            if let Some(status) = self.process.try_wait()? {
+                bail!("tenantfs ended before it was mounted: {status}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bail!("nothing was mounted at {}", self.dir.display())
+    }
+
+    /// A path below the mount.
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.dir.join(below)
+    }
+
+    /// Kills the process, and leaves the dead mountpoint.
+    pub fn kill(mut self) -> Result<PathBuf> {
+        self.process.kill()?;
+        self.process.wait()?;
+        let dir = self.dir.clone();
+        std::mem::forget(self);
+        Ok(dir)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        program::terminate(&mut self.process);
+        // In case it did not get to it.
+        for dir in [self.dir.join("snapshots"), self.dir.clone()] {
+            let _ = rustix::mount::unmount(&dir, rustix::mount::UnmountFlags::DETACH);
+        }
+    }
+}
+
+fn is_mounted(dir: &Path) -> bool {
+    let Ok(table) = std::fs::read_to_string("/proc/self/mountinfo") else {
+        return false;
+    };
+    let dir = dir.to_string_lossy();
+    table
+        .lines()
+        .any(|line| line.split(' ').nth(4) == Some(&*dir))
+}
