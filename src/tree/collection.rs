@@ -52,10 +52,11 @@ impl Place {
     pub(crate) fn encode(&self, key: &ItemKey) -> Vec<u8> {
         let below_root = self.parent == ItemKey::ROOT;
         let mut out = Vec::with_capacity(17 + self.name.len());
+        let flag = |set, bit| if set { bit } else { 0 };
         out.push(
-            u8::from(self.is_dir) * IS_DIR
-                | u8::from(self.detached) * IS_DETACHED
-                | u8::from(below_root) * BELOW_ROOT,
+            flag(self.is_dir, IS_DIR)
+                | flag(self.detached, IS_DETACHED)
+                | flag(below_root, BELOW_ROOT),
         );
         if !below_root {
             out.extend_from_slice(&self.parent.0);
@@ -89,7 +90,8 @@ impl Place {
             None => name.to_owned(),
         };
         let detached = form & IS_DETACHED != 0;
-        if !names::is_good(&name) && !(detached && name.is_empty()) {
+        let unnamed = detached && name.is_empty();
+        if !unnamed && !names::is_good(&name) {
             return Err(r.corrupt("a name is not one that a file can have"));
         }
         Ok(Place {

@@ -177,12 +177,10 @@ impl Search<'_> {
             return *known;
         }
         let recipe = self.repo.get(Kind::Recipe, &content.object).ok();
-        let hit = recipe
-            .and_then(|bytes| Recipe::decode(&bytes).ok())
-            .is_none_or(|recipe| {
-                let hit = recipe.objects().any(|(_, id)| self.damaged.contains(&id));
-                hit
-            });
+        let hit = match recipe.and_then(|bytes| Recipe::decode(&bytes).ok()) {
+            Some(recipe) => recipe.objects().any(|(_, id)| self.damaged.contains(&id)),
+            None => true,
+        };
         self.recipes.insert(content.object, hit);
         hit
     }

@@ -193,6 +193,15 @@ impl Editor {
         };
         entry.tag = key.tag();
         if let Some(old) = self.items.place(&key)? {
+            if !old.detached && old.parent == parent && old.name == name {
+                let there = self.items.child(parent, &name)?;
+                let kept = there.filter(|there| there.is_dir() && entry.is_dir());
+                let kind = kept.map_or(entry.kind, |there| there.kind);
+                if there == Some(Entry { kind, ..entry }) {
+                    // A full enumeration tells mostly what is known: it must not fill the memory.
+                    return Ok(());
+                }
+            }
             let taken = self.items.take(&key, &old)?;
             if let Some(taken) = taken.filter(Entry::is_dir) {
                 match &mut entry.kind {
