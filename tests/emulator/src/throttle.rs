@@ -12,6 +12,7 @@ use http::Method;
 use parking_lot::Mutex;
 
 use crate::api::{ApiRequest, ApiResponse};
+use crate::drive;
 use crate::options::Throttle;
 use crate::world::World;
 
@@ -120,44 +121,6 @@ pub fn key(world: &World, request: &ApiRequest) -> Option<Key> {
     }
 }
 
-/// Resource units of a drive or site request.
-fn units(request: &ApiRequest) -> u64 {
-    let last = request
-        .path
-        .last()
-        .map(|s| s.to_ascii_lowercase())
-        .unwrap_or_default();
-    let any = |name: &str| request.path.iter().any(|s| s.eq_ignore_ascii_case(name));
-    let permissions = request
-        .option("expand")
-        .is_some_and(|e| e.to_ascii_lowercase().contains("permissions"));
-    if permissions || any("permissions") || any("createLink") || any("invite") {
-        return 5;
-    }
-    if request.method != Method::GET {
-        return 2;
-    }
-    if last.starts_with("delta") {
-        let token = request.option("token").is_some()
-            || last.contains("token")
-            || request.option("skiptoken").is_some()
-            || request.option("deltatoken").is_some();
-        return if token { 1 } else { 2 };
-    }
-    let many = [
-        "children",
-        "drives",
-        "versions",
-        "items",
-        "lists",
-        "sites",
-        "thumbnails",
-    ]
-    .contains(&last.as_str())
-        || last.starts_with("search");
-    if many { 2 } else { 1 }
-}
-
 impl Limits {
     /// A place among the mailbox's requests at once; `None` when all are taken.
     pub fn enter(&self, key: &Key) -> Option<Place> {
@@ -208,7 +171,7 @@ impl Limits {
                 Ok(Admitted::default())
             }
             Key::SharePoint { .. } => {
-                let cost = units(request);
+                let cost = drive::resource_units(request).max(1);
                 let minute = budget.short.at(now, 60);
                 let day = budget.long.at(now, 86_400);
                 budget.short.add(now, cost);

@@ -95,10 +95,15 @@ impl<'a> Content<'a> {
 
     /// Properties that do not depend on where the message is: no ids, no `body`.
     pub fn props(&self) -> Cow<'a, Object> {
+        self.props_of(&|_| true)
+    }
+
+    /// At least the properties that `wants` names.
+    pub fn props_of(&self, wants: &dyn Fn(&str) -> bool) -> Cow<'a, Object> {
         let detail = self.detail();
         match self.origin() {
             Origin::Generated => {
-                let mut props = seed::mail::props(self.mailbox, self.no);
+                let mut props = seed::mail::props(self.mailbox, self.no, wants);
                 if let Some(detail) = detail {
                     for (key, value) in &detail.props {
                         if key != "body" {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::ids::No;
 use super::properties::{self, PropertyValue, Wanted};
 use super::store::{Folder, FolderKind, Mailbox, NOWHERE};
-use super::{delta, item_not_found, messages, write};
+use super::{delta, item_not_found, messages, validate, write};
 use crate::api::{ApiRequest, ApiResponse, Version};
 use crate::filter::Expr;
 use crate::odata::{self, Object, Select};
@@ -380,7 +380,10 @@ fn create(
     for key in object.keys().filter(|k| !k.contains('@')) {
         let known = KNOWN.contains(&key.as_str()) || key.ends_with("ExtendedProperties");
         if !known {
-            return Err(write::unknown_property(key, "microsoft.graph.mailFolder"));
+            return Err(validate::unknown_property(
+                key,
+                "microsoft.graph.mailFolder",
+            ));
         }
     }
     let name = name_of(&body["displayName"])?;

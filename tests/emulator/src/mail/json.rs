@@ -131,7 +131,9 @@ pub fn message(mailbox: &Mailbox, no: No, view: &View) -> Object {
     let key = mailbox.ids.change_key(item.seq);
     out.insert("@odata.etag".into(), json!(format!("W/\"{key}\"")));
     let id = mailbox.message_id(no, view.immutable);
-    let props = content.props();
+    // Extended properties may be derived from any.
+    let all = !view.wanted.is_empty();
+    let props = content.props_of(&|name| all || select.wants(name));
     for (name, value) in props.iter() {
         if name != "body"
             && name != "internetMessageHeaders"

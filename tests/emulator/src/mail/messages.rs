@@ -11,7 +11,7 @@ use super::ids::{No, Parsed};
 use super::json::{View, message, property};
 use super::properties::{self, PropertyValue};
 use super::store::{FolderKind, Mailbox, NOWHERE};
-use super::{attachments, delta, folders, item_not_found, write};
+use super::{attachments, delta, folders, item_not_found, send, write};
 use crate::api::{ApiRequest, ApiResponse};
 use crate::filter::{self, Expr, Literal, Op, Subject};
 use crate::odata;
@@ -99,7 +99,7 @@ fn at(
             mailbox.move_to(no, purges);
             Ok(ApiResponse::no_content())
         }
-        ("send", []) => write::send_draft(world, mailbox, request, no),
+        ("send", []) => send::send_draft(world, mailbox, request, no),
         _ => Err(ApiResponse::no_such_segment(what)),
     }
 }

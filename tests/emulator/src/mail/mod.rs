@@ -10,9 +10,11 @@ pub mod json;
 mod messages;
 pub mod mime;
 pub mod properties;
+mod send;
 pub mod sessions;
 pub mod store;
 mod system;
+mod validate;
 mod write;
 
 pub use write::deliver;
@@ -158,7 +160,7 @@ fn route(
         .filter(|_| user.mailbox.is_some())
         .ok_or_else(no_mailbox)?;
     if what == "sendmail" {
-        return write::send_mail(world, request, &user);
+        return send::send_mail(world, request, &user);
     }
     let mut mailbox = mailbox.lock();
     let rest = &path[3..];

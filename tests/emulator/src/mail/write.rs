@@ -4,8 +4,6 @@
 //! (0x0E07) without the 'unsent' bit make it a sent one, 0x0E06 and 0x0039 give its times. Created as
 //! MIME it is a draft of now, always.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -16,174 +14,16 @@ use super::ids::No;
 use super::messages::one;
 use super::properties::{self, Extended, PropertyValue};
 use super::store::{Detail, Item, Mailbox};
+use super::validate::{
+    ALWAYS, DRAFT, SERVICE, check, invalid, lower_body, lower_enum, object_of, unknown_property,
+};
 use super::{attachments, mime};
 use crate::api::{ApiRequest, ApiResponse};
 use crate::clock::{parse_rfc3339, rfc3339};
 use crate::odata::Object;
 use crate::options::Quirk;
 use crate::seed::mail::conversation_index;
-use crate::users::User;
 use crate::world::World;
-
-/// Changeable at any time; the others of a message only while it is a draft, or never.
-const ALWAYS: &[&str] = &[
-    "categories",
-    "flag",
-    "importance",
-    "inferenceClassification",
-    "isRead",
-    "isReadReceiptRequested",
-    "isDeliveryReceiptRequested",
-    "toRecipients",
-    "ccRecipients",
-    "bccRecipients",
-];
-const DRAFT: &[&str] = &[
-    "subject",
-    "body",
-    "internetMessageId",
-    "replyTo",
-    "from",
-    "sender",
-];
-/// Set by the service; told at creation, they are passed over.
-const SERVICE: &[&str] = &[
-    "id",
-    "createdDateTime",
-    "lastModifiedDateTime",
-    "changeKey",
-    "receivedDateTime",
-    "sentDateTime",
-    "hasAttachments",
-    "bodyPreview",
-    "parentFolderId",
-    "conversationId",
-    "conversationIndex",
-    "isDraft",
-    "webLink",
-    "uniqueBody",
-];
-
-pub fn unknown_property(name: &str, kind: &str) -> ApiResponse {
-    ApiResponse::error(
-        400,
-        "RequestBodyRead",
-        &format!(
-            "The property '{name}' does not exist on type '{kind}'. Make sure to only use property names that are defined by the type."
-        ),
-    )
-}
-
-fn invalid(message: &str) -> ApiResponse {
-    ApiResponse::error(400, "ErrorInvalidRequest", message)
-}
-
-/// Refuses values a message cannot have.
-fn check(object: &Object) -> Result<(), ApiResponse> {
-    for (name, value) in object {
-        let fits = match name.as_str() {
-            "subject" | "internetMessageId" | "conversationIndex" => {
-                value.is_string() || value.is_null()
-            }
-            "isRead" | "isReadReceiptRequested" => value.is_boolean(),
-            "isDeliveryReceiptRequested" => value.is_boolean() || value.is_null(),
-            "toRecipients" | "ccRecipients" | "bccRecipients" | "replyTo" => {
-                value.as_array().is_some_and(|list| {
-                    list.len() <= 500 && list.iter().all(|r| r["emailAddress"].is_object())
-                })
-            }
-            "from" | "sender" => value.is_null() || value["emailAddress"].is_object(),
-            "body" => {
-                value["content"].is_string()
-                    && ["text", "html"].iter().any(|t| {
-                        value["contentType"]
-                            .as_str()
-                            .is_some_and(|v| v.eq_ignore_ascii_case(t))
-                    })
-            }
-            "categories" => value
-                .as_array()
-                .is_some_and(|list| list.iter().all(Value::is_string)),
-            "importance" => value.as_str().is_some_and(|v| {
-                ["low", "normal", "high"]
-                    .iter()
-                    .any(|k| k.eq_ignore_ascii_case(v))
-            }),
-            "inferenceClassification" => value.as_str().is_some_and(|v| {
-                ["focused", "other"]
-                    .iter()
-                    .any(|k| k.eq_ignore_ascii_case(v))
-            }),
-            "flag" => value["flagStatus"].as_str().is_none_or(|v| {
-                ["notFlagged", "complete", "flagged"]
-                    .iter()
-                    .any(|k| k.eq_ignore_ascii_case(v))
-            }),
-            _ => true,
-        };
-        if !fits {
-            return Err(ApiResponse::error(
-                400,
-                "RequestBodyRead",
-                &format!("The value of property '{name}' is not valid."),
-            ));
-        }
-    }
-    if let Some(list) = object.get("replyTo").and_then(Value::as_array) {
-        let good = |a: &str| a.contains('@') || a.starts_with("/o=");
-        if list
-            .iter()
-            .any(|r| !r["emailAddress"]["address"].as_str().is_some_and(good))
-        {
-            return Err(ApiResponse::error(
-                400,
-                "ErrorInvalidReplyTo",
-                "The ReplyTo address is not valid.",
-            ));
-        }
-    }
-    if let Some(headers) = object
-        .get("internetMessageHeaders")
-        .filter(|h| !h.is_null())
-    {
-        let list = headers
-            .as_array()
-            .filter(|l| (1..=5).contains(&l.len()))
-            .ok_or_else(|| {
-                ApiResponse::error(
-                    400,
-                    "InvalidInternetMessageHeaderCollection",
-                    "Maximum number of headers in one message should be less than or equal to 5.",
-                )
-            })?;
-        if let Some(bad) = list.iter().find(|h| {
-            !h["name"]
-                .as_str()
-                .is_some_and(|n| n.to_ascii_lowercase().starts_with("x-"))
-        }) {
-            return Err(ApiResponse::error(
-                400,
-                "InvalidInternetMessageHeader",
-                &format!(
-                    "The internet message header name '{}' should start with 'x-' or 'X-'.",
-                    bad["name"].as_str().unwrap_or_default()
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn object_of(request: &ApiRequest) -> Result<Object, ApiResponse> {
-    match request.json()? {
-        Value::Object(object) => Ok(object),
-        _ => Err(ApiResponse::error(
-            400,
-            "UnableToDeserializePostBody",
-            "were unable to deserialize",
-        )),
-    }
-}
 
 /// `POST .../messages`.
 pub fn create(
@@ -345,7 +185,7 @@ fn time(extended: &Extended, id: &str) -> Result<Option<i64>, ApiResponse> {
     }
 }
 
-fn from_json(
+pub fn from_json(
     world: &World,
     mailbox: &mut Mailbox,
     folder: No,
@@ -455,23 +295,6 @@ fn from_json(
             modified: 0,
         },
     ))
-}
-
-fn lower_body(mut body: Value) -> Value {
-    let kind = body["contentType"]
-        .as_str()
-        .unwrap_or("text")
-        .to_ascii_lowercase();
-    body["contentType"] = json!(kind);
-    body
-}
-
-/// Enum values are read in any letter case and shown in the model's own.
-fn lower_enum(name: &str, value: Value) -> Value {
-    match (name, value.as_str()) {
-        ("importance" | "inferenceClassification", Some(text)) => json!(text.to_ascii_lowercase()),
-        _ => value,
-    }
 }
 
 fn conflict(mailbox: &Mailbox, request: &ApiRequest, no: No) -> Result<(), ApiResponse> {
@@ -604,95 +427,4 @@ pub fn copy_item(mailbox: &mut Mailbox, no: No, folder: No) -> No {
         ..mailbox.item(no).clone()
     };
     mailbox.add(item, detail)
-}
-
-/// `POST .../messages/{id}/send`.
-pub fn send_draft(
-    world: &World,
-    mailbox: &mut Mailbox,
-    request: &ApiRequest,
-    no: No,
-) -> Result<ApiResponse, ApiResponse> {
-    if !request.caller.has_any(&["Mail.Send"]) {
-        return Err(super::denied());
-    }
-    if !mailbox.item(no).is_draft {
-        return Err(invalid("Only a draft can be sent."));
-    }
-    let view = super::json::View::for_filter(true);
-    let shown = super::json::message(mailbox, no, &view);
-    world
-        .outbox
-        .lock()
-        .push(json!({"kind": "message", "from": mailbox.user.upn, "message": shown}));
-    let sent = mailbox.well_known("sentitems");
-    mailbox.items[no as usize].is_draft = false;
-    mailbox.move_to(no, sent);
-    Ok(ApiResponse::empty(202))
-}
-
-/// `POST /users/{id}/sendMail`: into the outbox, Sent Items, and the mailboxes of the tenant it is for.
-pub fn send_mail(
-    world: &World,
-    request: &ApiRequest,
-    user: &Arc<User>,
-) -> Result<ApiResponse, ApiResponse> {
-    let body = object_of(request)?;
-    let field = |name: &str| {
-        body.iter()
-            .find(|(k, _)| k.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.clone())
-    };
-    let Some(Value::Object(mut message)) = field("message") else {
-        return Err(ApiResponse::error(
-            400,
-            "ErrorInvalidRequest",
-            "The message is missing.",
-        ));
-    };
-    world
-        .outbox
-        .lock()
-        .push(json!({"kind": "message", "from": user.upn, "message": message}));
-    message.entry("from").or_insert_with(
-        || json!({"emailAddress": {"name": user.display_name, "address": user.upn}}),
-    );
-    let now = rfc3339(world.clock.now());
-    message.insert("singleValueExtendedProperties".into(), json!([
-        {"id": "Integer 0x0E07", "value": "4"}, {"id": "SystemTime 0x0E06", "value": now}, {"id": "SystemTime 0x0039", "value": now}]));
-    let mut targets = Vec::new();
-    for list in ["toRecipients", "ccRecipients", "bccRecipients"] {
-        for recipient in message
-            .get(list)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
-            targets.extend(
-                recipient["emailAddress"]["address"]
-                    .as_str()
-                    .and_then(|a| world.user(a)),
-            );
-        }
-    }
-    if field("saveToSentItems").is_none_or(|v| v != json!(false))
-        && let Some(mailbox) = world.mail.get(&user.id)
-    {
-        let mut mailbox = mailbox.lock();
-        let folder = mailbox.well_known("sentitems");
-        let mut copy = message.clone();
-        copy.insert("isRead".into(), json!(true));
-        from_json(world, &mut mailbox, folder, copy)?;
-    }
-    message.remove("bccRecipients");
-    for target in targets {
-        if let Some(mailbox) = world.mail.get(&target.id) {
-            let mut mailbox = mailbox.lock();
-            let folder = mailbox.well_known("inbox");
-            let mut copy = message.clone();
-            copy.insert("isRead".into(), json!(false));
-            from_json(world, &mut mailbox, folder, copy)?;
-        }
-    }
-    Ok(ApiResponse::empty(202))
 }

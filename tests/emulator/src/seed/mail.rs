@@ -221,79 +221,122 @@ fn somebody(mailbox: &Mailbox, rng: &mut Rng) -> (String, String) {
     }
 }
 
-pub fn props(mailbox: &Mailbox, no: No) -> Object {
+/// The properties of a generated message that `wants` names: a page of a thousand messages should not
+/// cost what nobody asked for.
+pub fn props(mailbox: &Mailbox, no: No, wants: &dyn Fn(&str) -> bool) -> Object {
     let facts = facts(mailbox, no);
     let item = mailbox.item(no);
-    let mut rng = rng(mailbox, no, 5);
-    let owner = (mailbox.user.display_name.clone(), mailbox.user.upn.clone());
-    let other = somebody(mailbox, &mut rng);
-    let (from, to) = if facts.role == Role::Received {
-        (other, owner)
-    } else {
-        (owner, other)
+    let mut out = Object::new();
+    let mut set = |name: &str, value: &dyn Fn() -> Value| {
+        if wants(name) {
+            out.insert(name.to_owned(), value());
+        }
     };
-    let cc: Vec<Value> = (0..rng.below(4).saturating_sub(1))
-        .map(|_| person(&somebody(mailbox, &mut rng)))
-        .collect();
-    let received = rfc3339(item.received);
-    let sent = rfc3339(item.received - rng.range(1, 40) as i64);
-    let flag = match rng.below(100) {
+    let stored = || json!(rfc3339(item.received + 1));
+    set("createdDateTime", &stored);
+    set("lastModifiedDateTime", &stored);
+    set("receivedDateTime", &|| json!(rfc3339(item.received)));
+    set("subject", &|| json!(facts.subject));
+    set("hasAttachments", &|| {
+        json!(!facts.documents.is_empty() || facts.forwarded.is_some() || facts.link)
+    });
+    set("internetMessageId", &|| json!(message_id(mailbox, no)));
+    set("conversationId", &|| {
+        json!(mailbox.ids.conversation(facts.thread))
+    });
+    set("conversationIndex", &|| {
+        json!(conversation_index(facts.thread, facts.reply, item.received))
+    });
+    set("isDeliveryReceiptRequested", &|| Value::Null);
+    set("isReadReceiptRequested", &|| json!(false));
+
+    let mut state = rng(mailbox, no, 5);
+    let delay = state.range(1, 40) as i64;
+    set("sentDateTime", &|| json!(rfc3339(item.received - delay)));
+    let draw = state.below(100);
+    let later = || zoned(item.received + 86_400);
+    set("flag", &|| match draw {
         0..3 => json!({"flagStatus": "flagged"}),
-        3 => json!({"flagStatus": "complete", "completedDateTime": zoned(item.received + 86_400)}),
+        3 => json!({"flagStatus": "complete", "completedDateTime": later()}),
         4 => {
-            json!({"flagStatus": "flagged", "startDateTime": zoned(item.received), "dueDateTime": zoned(item.received + 86_400)})
+            json!({"flagStatus": "flagged", "startDateTime": zoned(item.received), "dueDateTime": later()})
         }
         _ => json!({"flagStatus": "notFlagged"}),
-    };
-    let categories: &[&str] = match rng.below(40) {
-        0 => &["Red category"],
-        1 => &["Blue category", "Kunden – wichtig"],
-        _ => &[],
-    };
-    let importance = match rng.below(30) {
-        0 => "high",
-        1 => "low",
-        _ => "normal",
-    };
-    let json = json!({
-        "createdDateTime": rfc3339(item.received + 1),
-        "lastModifiedDateTime": rfc3339(item.received + 1),
-        "categories": categories,
-        "receivedDateTime": received,
-        "sentDateTime": sent,
-        "hasAttachments": !facts.documents.is_empty() || facts.forwarded.is_some() || facts.link,
-        "internetMessageId": message_id(mailbox, no),
-        "subject": facts.subject,
-        "importance": importance,
-        "conversationId": mailbox.ids.conversation(facts.thread),
-        "conversationIndex": conversation_index(facts.thread, facts.reply, item.received),
-        "isDeliveryReceiptRequested": null,
-        "isReadReceiptRequested": false,
-        "inferenceClassification": if rng.chance(70) { "focused" } else { "other" },
-        "sender": person(&from),
-        "from": person(&from),
-        "toRecipients": [person(&to)],
-        "ccRecipients": cc,
-        "bccRecipients": [],
-        "replyTo": [],
-        "flag": flag,
     });
-    let mut props = match json {
-        Value::Object(props) => props,
-        _ => Object::new(),
-    };
-    if facts.meeting {
-        let (start, end) = meeting_times(item);
-        let more = json!({
-            "@odata.type": "#microsoft.graph.eventMessageRequest", "meetingMessageType": "meetingRequest",
-            "meetingRequestType": "newMeetingRequest", "type": "singleInstance", "isOutOfDate": false, "isAllDay": false,
-            "isDelegated": false, "responseRequested": true, "allowNewTimeProposals": true, "recurrence": null,
-            "startDateTime": zoned(start), "endDateTime": zoned(end), "previousStartDateTime": null, "previousEndDateTime": null,
-            "previousLocation": null, "location": {"displayName": "Room 1", "locationType": "default", "uniqueIdType": "unknown"},
-        });
-        props.extend(more.as_object().cloned().unwrap_or_default());
+    let draw = state.below(40);
+    set("categories", &|| match draw {
+        0 => json!(["Red category"]),
+        1 => json!(["Blue category", "Kunden – wichtig"]),
+        _ => json!([]),
+    });
+    let draw = state.below(30);
+    set("importance", &|| {
+        json!(["high", "low"].get(draw as usize).unwrap_or(&"normal"))
+    });
+    let focused = state.chance(70);
+    set("inferenceClassification", &|| {
+        json!(if focused { "focused" } else { "other" })
+    });
+
+    if ["sender", "from", "toRecipients", "ccRecipients"]
+        .iter()
+        .any(|name| wants(name))
+    {
+        let mut rng = rng(mailbox, no, 8);
+        let owner = (mailbox.user.display_name.clone(), mailbox.user.upn.clone());
+        let other = somebody(mailbox, &mut rng);
+        let copies = rng.below(4).saturating_sub(1);
+        let cc: Vec<Value> = (0..copies)
+            .map(|_| person(&somebody(mailbox, &mut rng)))
+            .collect();
+        let (from, to) = if facts.role == Role::Received {
+            (other, owner)
+        } else {
+            (owner, other)
+        };
+        set("sender", &|| person(&from));
+        set("from", &|| person(&from));
+        set("toRecipients", &|| json!([person(&to)]));
+        set("ccRecipients", &|| json!(cc));
     }
-    props
+    set("bccRecipients", &|| json!([]));
+    set("replyTo", &|| json!([]));
+    if facts.meeting {
+        meeting(item, &mut set);
+        out.insert(
+            "@odata.type".into(),
+            json!("#microsoft.graph.eventMessageRequest"),
+        );
+    }
+    out
+}
+
+/// What a meeting request has besides.
+fn meeting(item: &Item, set: &mut dyn FnMut(&str, &dyn Fn() -> Value)) {
+    let (start, end) = meeting_times(item);
+    set("meetingMessageType", &|| json!("meetingRequest"));
+    set("meetingRequestType", &|| json!("newMeetingRequest"));
+    set("type", &|| json!("singleInstance"));
+    set("startDateTime", &|| zoned(start));
+    set("endDateTime", &|| zoned(end));
+    set(
+        "location",
+        &|| json!({"displayName": "Room 1", "locationType": "default", "uniqueIdType": "unknown"}),
+    );
+    for name in ["isOutOfDate", "isAllDay", "isDelegated"] {
+        set(name, &|| json!(false));
+    }
+    for name in ["responseRequested", "allowNewTimeProposals"] {
+        set(name, &|| json!(true));
+    }
+    for name in [
+        "recurrence",
+        "previousStartDateTime",
+        "previousEndDateTime",
+        "previousLocation",
+    ] {
+        set(name, &|| Value::Null);
+    }
 }
 
 /// Start and end of the meeting a message asks to.

@@ -147,3 +147,62 @@ async fn ten_thousand_requests_in_ten_minutes() {
         .await;
     assert_eq!(g.get(&format!("{ALICE}/mailFolders")).await.0, 200);
 }
+
+#[tokio::test]
+async fn drives_draw_on_resource_units() {
+    let g = Graph::start(&[
+        "--messages",
+        "0",
+        "--files",
+        "20",
+        "--accounts",
+        "1",
+        "--throttle",
+        "real",
+    ])
+    .await;
+    let drive = g.ok(&format!("{ALICE}/drive")).await;
+    let path = format!(
+        "/v1.0/drives/{}/root/children",
+        drive["id"].as_str().unwrap()
+    );
+    let mut told = None;
+    let mut refused = None;
+    for n in 0..700 {
+        let response = g.send(Method::GET, &path, &[], None).await;
+        if response.headers().contains_key("ratelimit-remaining") && told.is_none() {
+            told = Some(n);
+        }
+        if response.status() == 429 {
+            refused = Some((
+                n,
+                response.headers()["retry-after"]
+                    .to_str()
+                    .unwrap()
+                    .to_owned(),
+                response.json::<Value>().await.unwrap(),
+            ));
+            break;
+        }
+    }
+    // 2 units each of 1,250 a minute: told from 1,000 on, refused beyond. A slow machine sees the
+    // window slide.
+    let (Some(told), Some((at, wait, body))) = (told, refused) else {
+        return;
+    };
+    assert!(told >= 490 && at > told, "{told} {at}");
+    assert_eq!(
+        (
+            body["error"]["code"].as_str(),
+            body["error"]["innerError"]["code"].as_str()
+        ),
+        (Some("activityLimitReached"), Some("throttledRequest"))
+    );
+    g.control(
+        Method::POST,
+        "clock",
+        json!({"advance_seconds": wait.parse::<i64>().unwrap() + 60}),
+    )
+    .await;
+    assert_eq!(g.get(&path).await.0, 200);
+}

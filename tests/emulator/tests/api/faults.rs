@@ -172,3 +172,34 @@ async fn every_exchange_is_logged_without_secrets() {
     assert!(lines[2]["response_body"]["$binary"].is_number());
     assert!(!text.contains("hush-hush") && !text.contains(&g.token));
 }
+
+#[tokio::test]
+async fn opaque_smime_has_no_mime_but_its_attachment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mail = "From: a@b.c\r\nSubject: sealed\r\nMIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\r\n\
+Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=smime.p7m\r\n\r\nMIAGCSqGSIb3DQEHA6CAMIACAQAx\r\n";
+    std::fs::write(dir.path().join("1.eml"), mail).unwrap();
+    let import = [
+        "--messages",
+        "0",
+        "--accounts",
+        "1",
+        "--import-mail",
+        dir.path().to_str().unwrap(),
+    ];
+    for (quirk, status) in [(&[][..], 200), (&["--quirk", "smime-fails"][..], 500)] {
+        let g = Graph::start(&[&import[..], quirk].concat()).await;
+        let page = g.ok(&format!("{ALICE}/messages?$expand=attachments")).await;
+        let message = &page["value"][0];
+        assert_eq!(message["attachments"][0]["name"], "smime.p7m", "{message}");
+        let url = format!(
+            "{ALICE}/messages/{}/$value",
+            message["id"].as_str().unwrap()
+        );
+        let (got, body) = g.get(&url).await;
+        assert_eq!(got, status);
+        if status == 500 {
+            assert_eq!(body["error"]["code"], "ErrorMimeContentConversionFailed");
+        }
+    }
+}

@@ -7,3 +7,4 @@ mod delta;
 mod faults;
 mod mail;
 mod support;
+mod tls;

@@ -1,130 +1,18 @@
-//! The directory: users, and the routes below `/users` and `/me` that are about the user itself.
+//! `/users`, `/users/{id}`, `/users/delta`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::settings::{mailbox_settings, organization, settings};
+use super::{Entry, Purpose, User, no_mailbox, not_found};
 use crate::api::{ApiRequest, ApiResponse, Version};
 use crate::delta::TokenError;
 use crate::filter::Expr;
 use crate::odata::{self, Object, Select};
 use crate::world::World;
-
-/// What kind of mailbox a user has (`mailboxSettings/userPurpose`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    User,
-    Shared,
-}
-
-impl Purpose {
-    fn as_str(self) -> &'static str {
-        match self {
-            Purpose::User => "user",
-            Purpose::Shared => "shared",
-        }
-    }
-}
-
-/// One user object. Immutable; a change puts a new one in its place.
-#[derive(Debug, Clone)]
-pub struct User {
-    /// GUID, lower case.
-    pub id: String,
-    pub upn: String,
-    pub display_name: String,
-    pub given_name: Option<String>,
-    pub surname: Option<String>,
-    pub mail: Option<String>,
-    pub job_title: Option<String>,
-    pub account_enabled: bool,
-    pub guest: bool,
-    /// Mailbox kind; `None` for users without a mailbox.
-    pub mailbox: Option<Purpose>,
-    /// The user has a OneDrive.
-    pub has_drive: bool,
-    /// Place in the order of creation, from 0.
-    pub index: usize,
-}
-
-struct Entry {
-    user: Arc<User>,
-    /// Number of the last change of the directory that touched this user.
-    seq: u64,
-    deleted: bool,
-}
-
-/// All users, and those that were.
-#[derive(Default)]
-pub struct Directory {
-    entries: Vec<Entry>,
-    /// Index by id and by user principal name, lower case; living users only.
-    by_name: HashMap<String, usize>,
-    seq: u64,
-}
-
-impl Directory {
-    pub fn new(users: Vec<User>) -> Directory {
-        let mut out = Directory::default();
-        for user in users {
-            out.insert(user);
-        }
-        out
-    }
-
-    pub fn find(&self, id_or_upn: &str) -> Option<Arc<User>> {
-        let index = self.by_name.get(&id_or_upn.to_lowercase())?;
-        self.entries.get(*index).map(|e| e.user.clone())
-    }
-
-    pub fn all(&self) -> Vec<Arc<User>> {
-        self.entries
-            .iter()
-            .filter(|e| !e.deleted)
-            .map(|e| e.user.clone())
-            .collect()
-    }
-
-    fn insert(&mut self, mut user: User) -> Arc<User> {
-        self.seq += 1;
-        user.index = self.entries.len();
-        let user = Arc::new(user);
-        self.by_name.insert(user.id.clone(), user.index);
-        self.by_name.insert(user.upn.to_lowercase(), user.index);
-        self.entries.push(Entry {
-            user: user.clone(),
-            seq: self.seq,
-            deleted: false,
-        });
-        user
-    }
-
-    fn replace(&mut self, user: User) {
-        self.seq += 1;
-        let seq = self.seq;
-        let index = user.index;
-        let Some(entry) = self.entries.get_mut(index) else {
-            return;
-        };
-        self.by_name.remove(&entry.user.upn.to_lowercase());
-        self.by_name.insert(user.upn.to_lowercase(), index);
-        entry.user = Arc::new(user);
-        entry.seq = seq;
-    }
-
-    fn remove(&mut self, user: &User) {
-        self.seq += 1;
-        self.by_name.remove(&user.id);
-        self.by_name.remove(&user.upn.to_lowercase());
-        if let Some(entry) = self.entries.get_mut(user.index) {
-            entry.deleted = true;
-            entry.seq = self.seq;
-        }
-    }
-}
 
 const DEFAULT: &str = "businessPhones,displayName,givenName,id,jobTitle,mail,mobilePhone,officeLocation,preferredLanguage,surname,userPrincipalName";
 const KNOWN: &[&str] = &[
@@ -213,7 +101,7 @@ fn shown(user: &User, select: &Select) -> Value {
     Value::Object(object)
 }
 
-fn denied() -> ApiResponse {
+pub fn denied() -> ApiResponse {
     ApiResponse::error(
         403,
         "Authorization_RequestDenied",
@@ -223,16 +111,6 @@ fn denied() -> ApiResponse {
 
 const READ: &[&str] = &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All"];
 const WRITE: &[&str] = &["User.ReadWrite.All"];
-
-pub fn not_found(id: &str) -> ApiResponse {
-    ApiResponse::error(
-        404,
-        "Request_ResourceNotFound",
-        &format!(
-            "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
-        ),
-    )
-}
 
 /// Answers `/users`, `/users/{id}` and `/me` themselves, their settings, and `/organization`.
 pub fn handle(world: &World, request: &ApiRequest) -> Option<ApiResponse> {
@@ -518,30 +396,6 @@ fn delta(world: &World, request: &ApiRequest) -> Result<ApiResponse, ApiResponse
     Ok(ApiResponse::ok(page))
 }
 
-fn settings(user: &User) -> Result<Value, ApiResponse> {
-    let Some(purpose) = user.mailbox else {
-        return Err(no_mailbox());
-    };
-    Ok(json!({
-        "archiveFolder": null, "timeZone": "UTC", "dateFormat": "yyyy-MM-dd", "timeFormat": "HH:mm",
-        "delegateMeetingMessageDeliveryOptions": "sendToDelegateOnly", "userPurpose": purpose.as_str(),
-        "automaticRepliesSetting": {"status": "disabled", "externalAudience": "none", "internalReplyMessage": "", "externalReplyMessage": "",
-            "scheduledStartDateTime": {"dateTime": "2026-11-02T00:00:00.0000000", "timeZone": "UTC"},
-            "scheduledEndDateTime": {"dateTime": "2026-11-03T00:00:00.0000000", "timeZone": "UTC"}},
-        "language": {"locale": "en-US", "displayName": "English (United States)"},
-        "workingHours": {"daysOfWeek": ["monday", "tuesday", "wednesday", "thursday", "friday"], "startTime": "08:00:00.0000000",
-            "endTime": "17:00:00.0000000", "timeZone": {"name": "UTC"}},
-    }))
-}
-
-pub fn no_mailbox() -> ApiResponse {
-    ApiResponse::error(
-        404,
-        "MailboxNotEnabledForRESTAPI",
-        "The mailbox is either inactive, soft-deleted, or is hosted on-premise.",
-    )
-}
-
 /// What is below one user and neither mail nor drive.
 fn below(world: &World, request: &ApiRequest, user: &User, rest: &[&str]) -> Option<ApiResponse> {
     let name = rest.first()?.to_ascii_lowercase();
@@ -570,66 +424,4 @@ fn below(world: &World, request: &ApiRequest, user: &User, rest: &[&str]) -> Opt
         }
         _ => None,
     }
-}
-
-fn mailbox_settings(
-    request: &ApiRequest,
-    user: &User,
-    rest: &[&str],
-) -> Result<ApiResponse, ApiResponse> {
-    if !request
-        .caller
-        .has_any(&["MailboxSettings.Read", "MailboxSettings.ReadWrite"])
-    {
-        return Err(crate::mail::denied());
-    }
-    if request.method != Method::GET {
-        return Err(ApiResponse::method_not_allowed());
-    }
-    let all = settings(user)?;
-    let context =
-        |what: &str| request.context(&format!("users('{}')/mailboxSettings{what}", user.id));
-    if let Some(name) = rest.first() {
-        let value = all
-            .as_object()
-            .and_then(|o| o.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)))
-            .map(|(_, v)| v.clone())
-            .ok_or_else(|| ApiResponse::no_such_segment(name))?;
-        let mut body = match value {
-            Value::Object(object) => Value::Object(object),
-            value => json!({"value": value}),
-        };
-        body["@odata.context"] = json!(context(&format!("/{name}")));
-        return Ok(ApiResponse::ok(body));
-    }
-    let known: Vec<&str> = all
-        .as_object()
-        .map(|o| o.keys().map(String::as_str).collect())
-        .unwrap_or_default();
-    let select = Select::of(request, "microsoft.graph.mailboxSettings", &known)?;
-    let mut object = all.as_object().cloned().unwrap_or_default();
-    select.apply(&mut object);
-    object.insert("@odata.context".into(), json!(context("")));
-    Ok(ApiResponse::ok(Value::Object(object)))
-}
-
-fn organization(world: &World, request: &ApiRequest) -> Result<ApiResponse, ApiResponse> {
-    if !request.caller.has_any(&[
-        "Organization.Read.All",
-        "Directory.Read.All",
-        "User.Read.All",
-    ]) {
-        return Err(denied());
-    }
-    let domain = &world.options.domain;
-    let value = vec![json!({
-        "id": world.options.tenant, "displayName": "Contoso", "countryLetterCode": "DK", "createdDateTime": "2024-01-02T03:04:05Z",
-        "verifiedDomains": [{"capabilities": "Email, OfficeCommunicationsOnline", "isDefault": true, "isInitial": false, "name": domain, "type": "Managed"}],
-    })];
-    Ok(ApiResponse::ok(odata::page(
-        request.context("organization"),
-        None,
-        value,
-        None,
-    )))
 }
