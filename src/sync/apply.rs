@@ -47,8 +47,9 @@ pub(super) struct Session {
     pub feed: u32,
     pub counts: Counts,
     pub notes: Vec<ItemLine>,
-    /// Removals that wait for the end of all rounds, by item.
-    pub removals: HashMap<ItemKey, Removal>,
+    /// Removals that wait for the end of all rounds, by item and feed: an item that moved and was
+    /// deleted then is removed by several.
+    pub removals: HashMap<(ItemKey, u32), Removal>,
     /// Items that a feed added in this cycle, and which one was the last.
     pub added: HashMap<ItemKey, u32>,
     /// Failed items that had their attempt in this cycle.
@@ -137,15 +138,13 @@ impl Session {
         self.tried.extend(plan.skipped);
         for key in plan.added {
             // Told again where it was told to be removed: the last word counts.
-            if self.removals.get(&key).is_some_and(|r| r.feed == feed) {
-                self.removals.remove(&key);
-            }
+            self.removals.remove(&(key, feed));
             if self.added.len() < MAX_ADDED {
                 self.added.insert(key, feed);
             }
         }
         for removal in plan.removals {
-            self.removals.insert(removal.key, removal);
+            self.removals.insert((removal.key, feed), removal);
         }
         self.fetch_all(plan.jobs).await?;
         Ok(plan.told)

@@ -213,8 +213,9 @@ impl Capture<'_> {
         });
         let at_once = self.cx.options.fetches.max(1);
         let mut first_pages = stream::iter(first_pages).buffered(at_once);
+        let progress = self.cx.progress.clone();
         while !self.must_stop()
-            && let Some(first) = first_pages.next().await
+            && let Some(Some(first)) = progress.unless_cancelled(first_pages.next()).await
         {
             let (id, stored, start, page) = first.map_err(SyncError::Panicked)?;
             self.feed(id, stored, start, page).await?;
@@ -257,7 +258,10 @@ impl Capture<'_> {
                     self.rounds[number].seen = (!initial).then(HashSet::new);
                     self.rounds[number].reached = None;
                     at = start;
-                    next = self.page(&id, at.as_deref()).await;
+                    let Some(page) = self.page(&id, at.as_deref()).await else {
+                        return Ok(());
+                    };
+                    next = page;
                     continue;
                 }
                 Err(FeedError::Reset { .. }) => {
@@ -313,12 +317,17 @@ impl Capture<'_> {
                 }
             }
             self.save_if_due().await?;
-            next = self.page(&id, at.as_deref()).await;
+            let Some(page) = self.page(&id, at.as_deref()).await else {
+                return Ok(());
+            };
+            next = page;
         }
     }
 
-    async fn page(&self, feed: &FeedId, at: Option<&str>) -> Result<Page, FeedError> {
-        self.workload.page(self.account, feed, at).await
+    /// `None` when the cycle was cancelled.
+    async fn page(&self, feed: &FeedId, at: Option<&str>) -> Option<Result<Page, FeedError>> {
+        let page = self.workload.page(self.account, feed, at);
+        self.cx.progress.unless_cancelled(page).await
     }
 
     fn feed_failed(&mut self, e: GraphError) -> Result<(), SyncError> {
@@ -363,7 +372,7 @@ impl Capture<'_> {
         let left = left
             .await?
             .into_iter()
-            .map(|removal| (removal.key, removal));
+            .map(|removal| ((removal.key, removal.feed), removal));
         self.session.removals.extend(left);
         Ok(())
     }
@@ -454,13 +463,15 @@ impl Capture<'_> {
             }
             Ok(still)
         });
+        let mut left = left.await?;
+        // Until they are settled, the feeds that told them must not go on.
+        self.session.removals = left.iter().map(|r| ((r.key, r.feed), r.clone())).collect();
+        let mut known = HashSet::new();
+        left.retain(|removal| known.insert(removal.key));
         let (doubtful, mut gone): (Vec<_>, Vec<_>) =
-            left.await?.into_iter().partition(|removal| removal.verify);
+            left.into_iter().partition(|removal| removal.verify);
         let ids: Vec<String> = doubtful.iter().map(|removal| removal.id.clone()).collect();
         let Some(answers) = self.ask(&ids).await? else {
-            self.session
-                .removals
-                .extend(doubtful.into_iter().map(|r| (r.key, r)));
             return Ok(false);
         };
         let (mut found, mut unknown) = (Vec::new(), Vec::new());
@@ -477,6 +488,7 @@ impl Capture<'_> {
             return Ok(false);
         }
         self.remove(gone, unknown).await?;
+        self.session.removals.clear();
         Ok(true)
     }
 

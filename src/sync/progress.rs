@@ -59,6 +59,14 @@ impl Progress {
         self.stop.is_cancelled()
     }
 
+    /// Waits for the future, or for the cancellation: a request may wait long for its turn.
+    pub(super) async fn unless_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
+        tokio::select! {
+            output = future => Some(output),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
     pub(super) fn token(&self) -> &CancellationToken {
         &self.stop
     }

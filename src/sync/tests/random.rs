@@ -176,9 +176,13 @@ async fn quiet(rig: &Rig, seed: u64) {
     assert_eq!(files, expected, "seed {seed}");
 }
 
+/// `SEED=n` runs that one, `SEEDS=n` the first n.
 fn seeds() -> std::ops::Range<u64> {
-    let from = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
-    from.map_or(0..12, |seed| seed..seed + 1)
+    let number = |name| std::env::var(name).ok().and_then(|s| s.parse().ok());
+    match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SEEDS").unwrap_or(12),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
