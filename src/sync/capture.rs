@@ -474,15 +474,16 @@ impl Capture<'_> {
         let Some(answers) = self.ask(&ids).await? else {
             return Ok(false);
         };
-        let (mut found, mut unknown) = (Vec::new(), Vec::new());
+        let (mut alive, mut unknown) = (Vec::new(), Vec::new());
         for (removal, answer) in doubtful.into_iter().zip(answers) {
-            let id = removal.id.clone();
             match answer {
                 Alive::Gone => gone.push(removal),
-                Alive::Here { parent, record } => found.push(Change::Item { id, parent, record }),
+                Alive::Here { parent, record } => alive.push((removal, parent, record)),
                 Alive::Unknown(e) => unknown.push((removal, e)),
             }
         }
+        let (found, outside) = self.inside(alive).await?;
+        gone.extend(outside);
         self.session.apply_alive(found).await?;
         if self.must_stop() {
             return Ok(false);
@@ -490,6 +491,28 @@ impl Capture<'_> {
         self.remove(gone, unknown).await?;
         self.session.removals.clear();
         Ok(true)
+    }
+
+    /// Parts what lives in a folder that is captured from what lives in one that is not (Recoverable
+    /// Items, unless they are captured too): that has left the collection.
+    async fn inside(
+        &mut self,
+        alive: Vec<(Removal, Option<String>, serde_json::Value)>,
+    ) -> Result<(Vec<Change>, Vec<Removal>), SyncError> {
+        let parted = self.session.with(move |c| {
+            let (mut inside, mut outside) = (Vec::new(), Vec::new());
+            for (removal, parent, record) in alive {
+                let folder = c.parent_key(parent.as_deref());
+                if parent.is_none() || c.held(&folder)?.is_some() {
+                    let id = removal.id;
+                    inside.push(Change::Item { id, parent, record });
+                } else {
+                    outside.push(removal);
+                }
+            }
+            Ok((inside, outside))
+        });
+        parted.await
     }
 
     async fn remove(

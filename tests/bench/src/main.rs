@@ -1,1 +1,104 @@
-fn main() {}
+//! Prints the bars of tenantfs, each as a ratio to a peer taken in one run on this machine.
+//!
+//!     cargo run --release -p bench -- mount        against ext4 and `restic mount`
+//!     cargo run --release -p bench -- ingest       against restic, borg and rustic
+//!     cargo run --release -p bench -- requests     against the least that Graph allows
+//!     cargo run --release -p bench -- incremental  bytes and time of ten changes, by size of the mailbox
+//!     cargo run --release -p bench -- all
+//!
+//! How to read it: a line is what was measured, the measured values, the ratio, the bar, and whether
+//! the ratio holds it. Cold means that the kernel's caches were dropped before (needs root). Peers
+//! that are not installed are named and left out. Times on a busy machine say little; the ratios
+//! compare things measured one after the other.
+
+mod incremental;
+mod ingest;
+mod mount;
+mod peers;
+mod requests;
+mod store;
+mod table;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "bench", about = "The bars of tenantfs as ratios")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reading a mounted snapshot
+    Mount(MountArgs),
+    /// Storing mail and files
+    Ingest(IngestArgs),
+    /// Requests to Graph
+    Requests(RequestsArgs),
+    /// What a few changes in a large mailbox cost
+    Incremental,
+    /// All of them
+    All {
+        #[command(flatten)]
+        mount: MountArgs,
+        #[command(flatten)]
+        ingest: IngestArgs,
+        #[command(flatten)]
+        requests: RequestsArgs,
+    },
+}
+
+#[derive(Args, Clone)]
+pub struct MountArgs {
+    /// Mails in the snapshot
+    #[arg(long, default_value_t = 100_000)]
+    mails: usize,
+    /// Files walked for the memory of the mount
+    #[arg(long, default_value_t = 1_000_000)]
+    walk: usize,
+    /// Leave `restic mount` out (it takes many minutes)
+    #[arg(long)]
+    no_restic: bool,
+    /// Folder of .eml files the mails are made from; generated ones when not given
+    #[arg(long, value_name = "DIR")]
+    mail: Option<PathBuf>,
+}
+
+#[derive(Args, Clone)]
+pub struct IngestArgs {
+    /// Folder with `mail` and `files`
+    #[arg(long, value_name = "DIR")]
+    corpus: Option<PathBuf>,
+}
+
+#[derive(Args, Clone)]
+pub struct RequestsArgs {
+    /// Messages in the tenant
+    #[arg(long, default_value_t = 20_000)]
+    messages: u64,
+    /// Files in the tenant
+    #[arg(long, default_value_t = 1_000)]
+    files: u64,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Mount(args) => mount::run(&args),
+        Command::Ingest(args) => ingest::run(&args),
+        Command::Requests(args) => requests::run(&args),
+        Command::Incremental => incremental::run(),
+        Command::All {
+            mount,
+            ingest,
+            requests,
+        } => {
+            ingest::run(&ingest)?;
+            requests::run(&requests)?;
+            incremental::run()?;
+            mount::run(&mount)
+        }
+    }
+}

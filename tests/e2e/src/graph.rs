@@ -100,9 +100,13 @@ impl Graph {
         Ok(answer.json()?)
     }
 
-    /// The bytes behind a path, through redirects.
+    /// The bytes behind a path, or behind the pre-authenticated URL that it redirects to.
     pub fn bytes(&self, path: &str) -> Result<Vec<u8>> {
-        let answer = self.send(Method::GET, path, None)?;
+        let mut answer = self.send(Method::GET, path, None)?;
+        if answer.status().is_redirection() {
+            let location = answer.headers()["location"].to_str()?.to_owned();
+            answer = self.http.get(location).send()?;
+        }
         ensure!(answer.status().is_success(), "{path}: {}", answer.status());
         Ok(answer.bytes()?.to_vec())
     }

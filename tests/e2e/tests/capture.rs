@@ -30,11 +30,18 @@ fn without_mbox_line(mail: &[u8]) -> &[u8] {
     if !mail.starts_with(b"From ") {
         return mail;
     }
-    let end = mail
+    // Some of the corpus ends its lines with a lone CR.
+    let line = mail
         .iter()
-        .position(|&b| b == b'\n')
-        .map_or(mail.len(), |at| at + 1);
-    &mail[end..]
+        .position(|b| matches!(b, b'\r' | b'\n'))
+        .unwrap_or(mail.len());
+    let end = line
+        + if mail[line..].starts_with(b"\r\n") {
+            2
+        } else {
+            1
+        };
+    &mail[end.min(mail.len())..]
 }
 
 /// How often each content is there.
