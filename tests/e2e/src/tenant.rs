@@ -138,7 +138,9 @@ impl Mounted {
     fn wait(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
-            if is_mounted(&self.dir.join("snapshots")) {
+            let snapshots = self.dir.join("snapshots");
+            // A mount that a killed process left is in the table, but does not answer.
+            if is_mounted(&snapshots) && std::fs::read_dir(&snapshots).is_ok() {
                 return Ok(());
             }
             if let Some(status) = self.process.try_wait()? {
