@@ -8,7 +8,11 @@ fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
-    let running = Emulator::start(Options::parse())?;
+    let options = Options::parse();
+    for what in options.not_emulated() {
+        eprintln!("graph-emulator: {what} are not emulated; the tenant has none");
+    }
+    let running = Emulator::start(options)?;
     println!(
         "{}",
         serde_json::json!({

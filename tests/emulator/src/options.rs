@@ -32,13 +32,13 @@ pub struct Options {
     /// Generated drive files in the whole tenant
     #[arg(long, default_value_t = 100)]
     pub files: u64,
-    /// Generated calendar events in the whole tenant
+    /// Generated calendar events in the whole tenant (not emulated: accepted with a warning)
     #[arg(long, default_value_t = 0)]
     pub events: u64,
-    /// Generated contacts in the whole tenant
+    /// Generated contacts in the whole tenant (not emulated: accepted with a warning)
     #[arg(long, default_value_t = 0)]
     pub contacts: u64,
-    /// Generated sites
+    /// Generated sites (not emulated: accepted with a warning)
     #[arg(long, default_value_t = 0)]
     pub sites: u64,
     /// Folder of .eml files; each of its folders becomes a mail folder, the mailboxes take turns
@@ -47,10 +47,10 @@ pub struct Options {
     /// Folder of files; goes into the drives with its paths
     #[arg(long, value_name = "DIR")]
     pub import_files: Vec<PathBuf>,
-    /// Folder of .ics files
+    /// Folder of .ics files (not emulated: accepted with a warning)
     #[arg(long, value_name = "DIR")]
     pub import_ics: Vec<PathBuf>,
-    /// Folder of .vcf files
+    /// Folder of .vcf files (not emulated: accepted with a warning)
     #[arg(long, value_name = "DIR")]
     pub import_vcf: Vec<PathBuf>,
 
@@ -146,6 +146,19 @@ impl Default for Options {
 }
 
 impl Options {
+    /// What was asked for and is accepted, but is not there.
+    pub fn not_emulated(&self) -> Vec<&'static str> {
+        let asked = [
+            (self.events > 0 || !self.import_ics.is_empty(), "calendars"),
+            (self.contacts > 0 || !self.import_vcf.is_empty(), "contacts"),
+            (self.sites > 0, "sites"),
+        ];
+        asked
+            .into_iter()
+            .filter_map(|(asked, what)| asked.then_some(what))
+            .collect()
+    }
+
     pub fn has(&self, quirk: Quirk) -> bool {
         self.quirk.contains(&quirk)
     }

@@ -6,7 +6,12 @@ use tenantfs::workload::{NoJournal, Source, Workload};
 use crate::support::{Mirror, Tenant, status};
 
 fn small() -> Options {
-    Options { accounts: 1, messages: 40, files: 30, ..Options::default() }
+    Options {
+        accounts: 1,
+        messages: 40,
+        files: 30,
+        ..Options::default()
+    }
 }
 
 async fn whole(t: &Tenant) -> (Mirror, Mirror) {
@@ -21,13 +26,20 @@ async fn passing_trouble_is_survived() {
     let t = Tenant::start(small()).await;
     let (mail, drive) = whole(&t).await;
     let faults = [
-        status(500), status(503), status(504), status(502),
-        json!({ "status": 503, "retry_after": 1 }), json!({ "status": 429, "retry_after": "0.5" }),
+        status(500),
+        status(503),
+        status(504),
+        status(502),
+        json!({ "status": 503, "retry_after": 1 }),
+        json!({ "status": 429, "retry_after": "0.5" }),
         json!({ "status": 503, "empty": true }),
-        json!("reset"), json!({ "truncate": 20 }), json!("expired_token"),
+        json!("reset"),
+        json!({ "truncate": 20 }),
+        json!("expired_token"),
     ];
     for fault in faults {
-        t.faults(json!([{ "method": "GET", "every": 4, "count": 6, "fault": fault }])).await;
+        t.faults(json!([{ "method": "GET", "every": 4, "count": 6, "fault": fault }]))
+            .await;
         let (mail2, drive2) = whole(&t).await;
         assert_eq!(mail2.skipped, mail.skipped, "{fault}");
         assert_eq!(mail2.items.len(), mail.items.len(), "{fault}");
@@ -41,14 +53,32 @@ async fn downloads_go_on_where_they_were_cut() {
     let account = t.account();
     let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i / 7) as u8).collect();
     let push = t.push(&[], "long.bin", Source::File, &bytes);
-    let id = t.drive.push(&account, &push, &NoJournal).await.unwrap().entry.id;
-    for fault in [json!({ "truncate": 1_000_000 }), json!("expired_url"), json!("reset")] {
-        t.faults(json!([{ "method": "GET", "count": 2, "fault": fault, "route": "/_*" },
+    let id = t
+        .drive
+        .push(&account, &push, &NoJournal)
+        .await
+        .unwrap()
+        .entry
+        .id;
+    for fault in [
+        json!({ "truncate": 1_000_000 }),
+        json!("expired_url"),
+        json!("reset"),
+    ] {
+        t.faults(
+            json!([{ "method": "GET", "count": 2, "fault": fault, "route": "/_*" },
                         { "method": "GET", "count": 2, "fault": fault, "route": "*download*" },
-                        { "method": "GET", "count": 1, "fault": fault, "route": "*/content" }])).await;
+                        { "method": "GET", "count": 1, "fault": fault, "route": "*/content" }]),
+        )
+        .await;
         let mut mirror = Mirror::default();
         mirror.cycle(&t.drive, &account).await;
-        assert_eq!(mirror.contents.get(&id), Some(&bytes), "{fault}: {:?}", mirror.skipped);
+        assert_eq!(
+            mirror.contents.get(&id),
+            Some(&bytes),
+            "{fault}: {:?}",
+            mirror.skipped
+        );
     }
 }
 
@@ -60,8 +90,12 @@ async fn one_mail_that_spoils_its_page_is_reported_and_the_others_are_captured()
     mirror.cycle(&t.mail, &account).await;
     let all = mirror.items.len();
     let inbox = mirror.folder("Inbox");
-    let bad = mirror.in_folder(&inbox)[0]["internetMessageId"].as_str().unwrap().to_owned();
-    t.faults(json!([{ "count": 0, "fault": { "poison": bad } }])).await;
+    let bad = mirror.in_folder(&inbox)[0]["internetMessageId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    t.faults(json!([{ "count": 0, "fault": { "poison": bad } }]))
+        .await;
     let mut mirror = Mirror::default();
     mirror.cycle(&t.mail, &account).await;
     assert_eq!(mirror.items.len(), all - 1);
@@ -100,43 +134,95 @@ async fn what_was_created_although_the_answer_said_otherwise_is_not_created_twic
     let push = t.push(&["Inbox"], "once.eml", Source::File, mime);
     t.mail.push(&account, &push, &NoJournal).await.unwrap();
     let listed = t.mail.list(&account, &["Inbox".into()]).await.unwrap();
-    let once = listed.iter().filter(|e| e.record["internetMessageId"] == "<once@x.test>").count();
+    let once = listed
+        .iter()
+        .filter(|e| e.record["internetMessageId"] == "<once@x.test>")
+        .count();
     assert_eq!(once, 1);
     let push = t.push(&[], "once.bin", Source::File, b"once and never again");
     t.drive.push(&account, &push, &NoJournal).await.unwrap();
     let listed = t.drive.list(&account, &[]).await.unwrap();
-    assert_eq!(listed.iter().filter(|e| e.name.starts_with("once")).count(), 1);
+    assert_eq!(
+        listed.iter().filter(|e| e.name.starts_with("once")).count(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moods_of_exchange() {
-    for quirk in [Quirk::MoveTrap, Quirk::DuplicateItems, Quirk::EmptyPages, Quirk::ControlCharacters,
-                  Quirk::PartialDelta, Quirk::SmimeFails, Quirk::ReadTouches] {
-        let mail = MailOptions { recoverable_items: true, page_size: 7, ..MailOptions::default() };
-        let t = Tenant::start_with(Options { quirk: vec![quirk], ..small() }, mail).await;
+    for quirk in [
+        Quirk::MoveTrap,
+        Quirk::DuplicateItems,
+        Quirk::EmptyPages,
+        Quirk::ControlCharacters,
+        Quirk::PartialDelta,
+        Quirk::SmimeFails,
+        Quirk::ReadTouches,
+    ] {
+        let mail = MailOptions {
+            recoverable_items: true,
+            page_size: 7,
+            ..MailOptions::default()
+        };
+        let t = Tenant::start_with(
+            Options {
+                quirk: vec![quirk],
+                ..small()
+            },
+            mail,
+        )
+        .await;
         let account = t.account();
         let user = &account.id;
         let mut mirror = Mirror::default();
         mirror.cycle(&t.mail, &account).await;
         assert_eq!(mirror.skipped, Vec::<String>::new(), "{quirk:?}");
         let inbox = mirror.folder("Inbox");
-        let id = mirror.in_folder(&inbox)[0]["id"].as_str().unwrap().to_owned();
-        let away = t.graph("POST", &format!("/users/{user}/mailFolders"), Some(json!({ "displayName": "Away" }))).await;
+        let id = mirror.in_folder(&inbox)[0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let away = t
+            .graph(
+                "POST",
+                &format!("/users/{user}/mailFolders"),
+                Some(json!({ "displayName": "Away" })),
+            )
+            .await;
         for to in [away["id"].as_str().unwrap(), &inbox] {
-            t.graph("POST", &format!("/users/{user}/messages/{id}/move"), Some(json!({ "destinationId": to }))).await;
+            t.graph(
+                "POST",
+                &format!("/users/{user}/messages/{id}/move"),
+                Some(json!({ "destinationId": to })),
+            )
+            .await;
         }
         let items = mirror.items.len();
         mirror.cycle(&t.mail, &account).await;
         assert_eq!(mirror.items.len(), items, "{quirk:?}");
-        assert_eq!(mirror.parents[&id].as_deref(), Some(inbox.as_str()), "{quirk:?}");
+        assert_eq!(
+            mirror.parents[&id].as_deref(),
+            Some(inbox.as_str()),
+            "{quirk:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_limits_are_kept() {
-    let t = Tenant::start(Options { throttle: Throttle::Real, ..small() }).await;
+    let t = Tenant::start(Options {
+        throttle: Throttle::Real,
+        ..small()
+    })
+    .await;
     let (mail, drive) = whole(&t).await;
     assert!(!mail.items.is_empty() && !drive.items.is_empty());
-    let refused: u64 = t.client.stats().iter().filter(|c| c.status == 429).map(|c| c.count).sum();
+    let refused: u64 = t
+        .client
+        .stats()
+        .iter()
+        .filter(|c| c.status == 429)
+        .map(|c| c.count)
+        .sum();
     assert_eq!(refused, 0, "{:#?}", t.client.stats());
 }

@@ -1,15 +1,18 @@
 use graph_emulator::Options;
 use serde_json::json;
-use tenantfs::workload::{
-    EntryKind, NoJournal, Policy, PushError, Source, Workload,
-};
+use tenantfs::workload::{EntryKind, NoJournal, Policy, PushError, Source, Workload};
 
 use crate::support::{Mirror, Tenant, count, fetch, key, total};
 
 const VALUE: &str = "/users/{user}/messages/{message}/$value";
 
 fn small() -> Options {
-    Options { accounts: 2, messages: 60, files: 0, ..Options::default() }
+    Options {
+        accounts: 2,
+        messages: 60,
+        files: 0,
+        ..Options::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +32,12 @@ async fn a_mailbox_is_captured_and_an_idle_cycle_asks_for_nothing() {
         let named = t.mail.describe(EntryKind::Item, &key(id), record);
         assert!(named.name.ends_with(".eml") && named.mtime > 0, "{named:?}");
     }
-    assert!(mirror.folders.values().any(|f| f["wellKnownName"] == "inbox"));
+    assert!(
+        mirror
+            .folders
+            .values()
+            .any(|f| f["wellKnownName"] == "inbox")
+    );
 
     let fetched = mirror.fetched;
     t.client.reset_stats();
@@ -47,15 +55,35 @@ async fn changes_moves_and_deletions_are_followed() {
     let mut mirror = Mirror::default();
     mirror.cycle(&t.mail, &account).await;
     let inbox = mirror.folder("Inbox");
-    let ids: Vec<String> =
-        mirror.in_folder(&inbox).iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<String> = mirror
+        .in_folder(&inbox)
+        .iter()
+        .map(|m| m["id"].as_str().unwrap().to_owned())
+        .collect();
     let (read, moved, deleted) = (&ids[0], &ids[1], &ids[2]);
     let was = mirror.items[read]["isRead"].as_bool().unwrap();
-    t.graph("PATCH", &format!("/users/{user}/messages/{read}"), Some(json!({ "isRead": !was, "categories": ["Red"] }))).await;
-    let made = t.graph("POST", &format!("/users/{user}/mailFolders"), Some(json!({ "displayName": "New / one" }))).await;
+    t.graph(
+        "PATCH",
+        &format!("/users/{user}/messages/{read}"),
+        Some(json!({ "isRead": !was, "categories": ["Red"] })),
+    )
+    .await;
+    let made = t
+        .graph(
+            "POST",
+            &format!("/users/{user}/mailFolders"),
+            Some(json!({ "displayName": "New / one" })),
+        )
+        .await;
     let folder = made["id"].as_str().unwrap();
-    t.graph("POST", &format!("/users/{user}/messages/{moved}/move"), Some(json!({ "destinationId": folder }))).await;
-    t.graph("DELETE", &format!("/users/{user}/messages/{deleted}"), None).await;
+    t.graph(
+        "POST",
+        &format!("/users/{user}/messages/{moved}/move"),
+        Some(json!({ "destinationId": folder })),
+    )
+    .await;
+    t.graph("DELETE", &format!("/users/{user}/messages/{deleted}"), None)
+        .await;
 
     let fetched = mirror.fetched;
     mirror.cycle(&t.mail, &account).await;
@@ -80,7 +108,10 @@ async fn a_lost_history_fetches_nothing_twice() {
     let (items, fetched) = (mirror.items.clone(), mirror.fetched);
     t.control("expire-delta-tokens").await;
     mirror.cycle(&t.mail, &account).await;
-    assert_eq!(mirror.items.keys().collect::<Vec<_>>(), items.keys().collect::<Vec<_>>());
+    assert_eq!(
+        mirror.items.keys().collect::<Vec<_>>(),
+        items.keys().collect::<Vec<_>>()
+    );
     assert_eq!(mirror.fetched, fetched);
 }
 
@@ -91,19 +122,35 @@ async fn a_deleted_mail_is_restored_as_it_was() {
     let mut mirror = Mirror::default();
     mirror.cycle(&t.mail, &account).await;
     let inbox = mirror.folder("Inbox");
-    let all: Vec<_> = mirror.in_folder(&inbox).into_iter().filter(|m| m["isDraft"] == false).cloned().collect();
+    let all: Vec<_> = mirror
+        .in_folder(&inbox)
+        .into_iter()
+        .filter(|m| m["isDraft"] == false)
+        .cloned()
+        .collect();
     for record in all.iter().take(8) {
         let id = record["id"].as_str().unwrap();
         let name = t.mail.describe(EntryKind::Item, &key(id), record).name;
         let bytes = mirror.contents[id].clone();
-        let source = Source::Record { record: record.clone(), key: key(id) };
+        let source = Source::Record {
+            record: record.clone(),
+            key: key(id),
+        };
         let push = t.push(&["Inbox"], &name, source, &bytes);
         // It is there: skip refuses.
         let refused = t.mail.push(&account, &push, &NoJournal).await;
-        assert!(matches!(refused, Err(PushError::Exists { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(PushError::Exists { .. })),
+            "{refused:?}"
+        );
         assert!(t.mail.find_pushed(&account, &push).await.unwrap().is_none());
 
-        t.graph("DELETE", &format!("/users/{}/messages/{id}", account.id), None).await;
+        t.graph(
+            "DELETE",
+            &format!("/users/{}/messages/{id}", account.id),
+            None,
+        )
+        .await;
         let pushed = t.mail.push(&account, &push, &NoJournal).await.unwrap();
         assert_eq!(pushed.entry.name, name, "the same name as before");
         assert_ne!(pushed.entry.id, id);
@@ -111,12 +158,33 @@ async fn a_deleted_mail_is_restored_as_it_was() {
         assert_eq!(found.entry.id, pushed.entry.id);
         // A second restore of the same finds it.
         let again = t.push(&["Inbox"], &name, push.source.clone(), &bytes);
-        assert!(matches!(t.mail.push(&account, &again, &NoJournal).await, Err(PushError::Exists { .. })));
+        assert!(matches!(
+            t.mail.push(&account, &again, &NoJournal).await,
+            Err(PushError::Exists { .. })
+        ));
 
-        let live = t.graph("GET", &format!("/users/{}/messages/{}", account.id, pushed.entry.id), None).await;
-        for same in ["subject", "isRead", "isDraft", "receivedDateTime", "sentDateTime", "flag",
-                     "categories", "importance", "internetMessageId", "hasAttachments", "from",
-                     "toRecipients", "ccRecipients"] {
+        let live = t
+            .graph(
+                "GET",
+                &format!("/users/{}/messages/{}", account.id, pushed.entry.id),
+                None,
+            )
+            .await;
+        for same in [
+            "subject",
+            "isRead",
+            "isDraft",
+            "receivedDateTime",
+            "sentDateTime",
+            "flag",
+            "categories",
+            "importance",
+            "internetMessageId",
+            "hasAttachments",
+            "from",
+            "toRecipients",
+            "ccRecipients",
+        ] {
             assert_eq!(live[same], record[same], "{same} of {name}");
         }
         let mut restored = live.clone();
@@ -126,19 +194,41 @@ async fn a_deleted_mail_is_restored_as_it_was() {
     // The next cycle names the restored ones as the originals were named.
     mirror.cycle(&t.mail, &account).await;
     let names = |m: &Mirror| -> Vec<String> {
-        let mut names: Vec<_> = m.in_folder(&inbox).iter()
-            .map(|r| t.mail.describe(EntryKind::Item, &key(r["id"].as_str().unwrap()), r).name)
+        let mut names: Vec<_> = m
+            .in_folder(&inbox)
+            .iter()
+            .map(|r| {
+                t.mail
+                    .describe(EntryKind::Item, &key(r["id"].as_str().unwrap()), r)
+                    .name
+            })
             .collect();
         names.sort();
         names
     };
-    let mut before: Vec<String> = all.iter()
-        .map(|r| t.mail.describe(EntryKind::Item, &key(r["id"].as_str().unwrap()), r).name).collect();
+    let mut before: Vec<String> = all
+        .iter()
+        .map(|r| {
+            t.mail
+                .describe(EntryKind::Item, &key(r["id"].as_str().unwrap()), r)
+                .name
+        })
+        .collect();
     before.sort();
     let now = names(&mirror);
-    assert!(before.iter().all(|n| now.contains(n)), "{before:#?}\n{now:#?}");
-    let mut listed: Vec<_> = t.mail.list(&account, &["Inbox".into()]).await.unwrap().into_iter()
-        .filter(|e| !e.is_dir).map(|e| e.name).collect();
+    assert!(
+        before.iter().all(|n| now.contains(n)),
+        "{before:#?}\n{now:#?}"
+    );
+    let mut listed: Vec<_> = t
+        .mail
+        .list(&account, &["Inbox".into()])
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|e| !e.is_dir)
+        .map(|e| e.name)
+        .collect();
     listed.sort();
     assert_eq!(listed, now);
 }
@@ -150,21 +240,48 @@ async fn policies() {
     let mut mirror = Mirror::default();
     mirror.cycle(&t.mail, &account).await;
     let inbox = mirror.folder("Inbox");
-    let record = (*mirror.in_folder(&inbox).iter().find(|m| m["isDraft"] == false).unwrap()).clone();
+    let record = (*mirror
+        .in_folder(&inbox)
+        .iter()
+        .find(|m| m["isDraft"] == false)
+        .unwrap())
+    .clone();
     let id = record["id"].as_str().unwrap();
     let name = t.mail.describe(EntryKind::Item, &key(id), &record).name;
-    let before = t.mail.list(&account, &["Inbox".into()]).await.unwrap().len();
-    let source = Source::Record { record: record.clone(), key: key(id) };
+    let before = t
+        .mail
+        .list(&account, &["Inbox".into()])
+        .await
+        .unwrap()
+        .len();
+    let source = Source::Record {
+        record: record.clone(),
+        key: key(id),
+    };
     let mut push = t.push(&["Inbox"], &name, source.clone(), &mirror.contents[id]);
     push.policy = Policy::Overwrite;
     let pushed = t.mail.push(&account, &push, &NoJournal).await.unwrap();
     assert_eq!(pushed.replaced.as_deref(), Some(id));
-    assert_eq!(t.mail.list(&account, &["Inbox".into()]).await.unwrap().len(), before);
+    assert_eq!(
+        t.mail
+            .list(&account, &["Inbox".into()])
+            .await
+            .unwrap()
+            .len(),
+        before
+    );
     let mut push = t.push(&["Inbox"], &name, source, &mirror.contents[id]);
     push.policy = Policy::KeepBoth;
     let pushed = t.mail.push(&account, &push, &NoJournal).await.unwrap();
     assert_ne!(pushed.entry.name, name);
-    assert_eq!(t.mail.list(&account, &["Inbox".into()]).await.unwrap().len(), before + 1);
+    assert_eq!(
+        t.mail
+            .list(&account, &["Inbox".into()])
+            .await
+            .unwrap()
+            .len(),
+        before + 1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,11 +289,22 @@ async fn folders_are_made_and_foreign_mails_put_into_them() {
     let t = Tenant::start(small()).await;
     let account = t.account();
     let path = |p: &str| p.split('/').map(str::to_owned).collect::<Vec<_>>();
-    let made = t.mail.make_folder(&account, &path("From Alice")).await.unwrap();
+    let made = t
+        .mail
+        .make_folder(&account, &path("From Alice"))
+        .await
+        .unwrap();
     assert!(made.is_dir && made.name == "From Alice");
-    let again = t.mail.make_folder(&account, &path("From Alice")).await.unwrap();
+    let again = t
+        .mail
+        .make_folder(&account, &path("From Alice"))
+        .await
+        .unwrap();
     assert_eq!(again.id, made.id);
-    t.mail.make_folder(&account, &path("From Alice/2026")).await.unwrap();
+    t.mail
+        .make_folder(&account, &path("From Alice/2026"))
+        .await
+        .unwrap();
     let no = t.mail.make_folder(&account, &path("Nowhere/2026")).await;
     assert!(matches!(no, Err(PushError::NoFolder { .. })), "{no:?}");
 
@@ -194,16 +322,35 @@ async fn folders_are_made_and_foreign_mails_put_into_them() {
     mime.extend_from_slice(b"--b--\r\n");
     let push = t.push(&["From Alice", "2026"], "old.eml", Source::File, &mime);
     let pushed = t.mail.push(&account, &push, &NoJournal).await.unwrap();
-    let live = t.graph("GET", &format!("/users/{}/messages/{}?$expand=attachments", account.id, pushed.entry.id), None).await;
+    let live = t
+        .graph(
+            "GET",
+            &format!(
+                "/users/{}/messages/{}?$expand=attachments",
+                account.id, pushed.entry.id
+            ),
+            None,
+        )
+        .await;
     assert_eq!(live["receivedDateTime"], "2026-03-01T09:00:00Z");
     assert_eq!(live["isDraft"], false);
     assert_eq!(live["attachments"].as_array().unwrap().len(), 2);
-    let listed = t.mail.list(&account, &path("From Alice/2026")).await.unwrap();
+    let listed = t
+        .mail
+        .list(&account, &path("From Alice/2026"))
+        .await
+        .unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].name, pushed.entry.name);
 
     let wrong = t.push(&["From Alice"], "x.docx", Source::File, b"zip");
-    assert!(matches!(t.mail.push(&account, &wrong, &NoJournal).await, Err(PushError::Invalid(_))));
+    assert!(matches!(
+        t.mail.push(&account, &wrong, &NoJournal).await,
+        Err(PushError::Invalid(_))
+    ));
     let nowhere = t.push(&["Nowhere"], "x.eml", Source::File, &mime);
-    assert!(matches!(t.mail.push(&account, &nowhere, &NoJournal).await, Err(PushError::NoFolder { .. })));
+    assert!(matches!(
+        t.mail.push(&account, &nowhere, &NoJournal).await,
+        Err(PushError::NoFolder { .. })
+    ));
 }

@@ -51,27 +51,51 @@ impl Tenant {
         };
         let endpoints = Endpoints::custom(url.clone(), url);
         let mut config = ClientConfig::new(endpoints, emulator.tenant.clone(), credential);
-        config.patience =
-            Patience { base: std::time::Duration::from_millis(10), ..Patience::default() };
+        config.patience = Patience {
+            base: std::time::Duration::from_millis(10),
+            ..Patience::default()
+        };
         let client = Client::new(config).unwrap();
         let keyer: Keyer = Arc::new(key);
         let mail = Mail::new(client.clone(), Arc::clone(&keyer), mail);
         let drive = Drive::new(client.clone(), keyer, DriveOptions::default());
         let round = client.users(None).await.unwrap();
-        let accounts = round.users.iter().filter_map(Account::from_record).collect();
+        let accounts = round
+            .users
+            .iter()
+            .filter_map(Account::from_record)
+            .collect();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        Self { emulator, client, mail, drive, accounts, http, dir }
+        Self {
+            emulator,
+            client,
+            mail,
+            drive,
+            accounts,
+            http,
+            dir,
+        }
     }
 
     /// The first account with a mailbox and a drive.
     pub fn account(&self) -> Account {
-        self.accounts.iter().find(|a| !a.guest && a.enabled).unwrap().clone()
+        self.accounts
+            .iter()
+            .find(|a| !a.guest && a.enabled)
+            .unwrap()
+            .clone()
     }
 
     pub async fn faults(&self, rules: Value) {
         let url = format!("{}/_emulator/faults", self.emulator.url);
-        let answer = self.http.post(url).body(rules.to_string()).send().await.unwrap();
+        let answer = self
+            .http
+            .post(url)
+            .body(rules.to_string())
+            .send()
+            .await
+            .unwrap();
         assert!(answer.status().is_success(), "{:?}", answer.text().await);
     }
 
@@ -87,8 +111,14 @@ impl Tenant {
             "grant_type=client_credentials&client_id={}&client_secret={}&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
             self.emulator.client_id, self.emulator.client_secret
         );
-        let url = format!("{}/{}/oauth2/v2.0/token", self.emulator.url, self.emulator.tenant);
-        let request = self.http.post(url).header("content-type", "application/x-www-form-urlencoded");
+        let url = format!(
+            "{}/{}/oauth2/v2.0/token",
+            self.emulator.url, self.emulator.tenant
+        );
+        let request = self
+            .http
+            .post(url)
+            .header("content-type", "application/x-www-form-urlencoded");
         let token: Value = answer_json(request.body(form)).await;
         let url = format!("{}/v1.0{path}", self.emulator.url);
         let mut request = self
@@ -97,7 +127,9 @@ impl Tenant {
             .bearer_auth(token["access_token"].as_str().unwrap())
             .header("prefer", "IdType=\"ImmutableId\"");
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         answer_json(request).await
     }
@@ -142,7 +174,12 @@ impl Mirror {
     /// One cycle over all feeds, with content.
     pub async fn cycle(&mut self, w: &dyn Workload, account: &Account) {
         let mut feeds = VecDeque::from([w.root_feed()]);
-        feeds.extend(self.cursors.keys().filter(|f| **f != w.root_feed()).cloned());
+        feeds.extend(
+            self.cursors
+                .keys()
+                .filter(|f| **f != w.root_feed())
+                .cloned(),
+        );
         let mut done = BTreeSet::new();
         let mut added = BTreeSet::new();
         let mut doubtful = Vec::new();
@@ -150,11 +187,15 @@ impl Mirror {
         self.notes.clear();
         while let Some(feed) = feeds.pop_front() {
             if done.insert(feed.clone()) {
-                self.feed(w, account, &feed, &mut feeds, &mut added, &mut doubtful).await;
+                self.feed(w, account, &feed, &mut feeds, &mut added, &mut doubtful)
+                    .await;
             }
         }
         doubtful.retain(|id| !added.contains(id));
-        for (id, alive) in doubtful.iter().zip(w.verify_removed(account, &doubtful).await.unwrap()) {
+        for (id, alive) in doubtful
+            .iter()
+            .zip(w.verify_removed(account, &doubtful).await.unwrap())
+        {
             match alive {
                 Alive::Gone => self.remove(id),
                 Alive::Here { parent, record } => self.take(w, account, id, parent, record).await,
@@ -190,7 +231,12 @@ impl Mirror {
             };
             for change in page.changes {
                 match change {
-                    Change::Folder { id, parent, record, feed } => {
+                    Change::Folder {
+                        id,
+                        parent,
+                        record,
+                        feed,
+                    } => {
                         told.insert(id.clone());
                         self.folders.insert(id.clone(), record);
                         self.parents.insert(id, parent);
@@ -201,7 +247,9 @@ impl Mirror {
                         added.insert(id.clone());
                         self.take(w, account, &id, parent, record).await;
                     }
-                    Change::Removed { id, verify: true, .. } => doubtful.push(id),
+                    Change::Removed {
+                        id, verify: true, ..
+                    } => doubtful.push(id),
                     Change::Removed { id, .. } => self.remove(&id),
                     Change::Skipped { id, reason, .. } => {
                         told.insert(id.clone());
@@ -231,7 +279,12 @@ impl Mirror {
                 self.items.keys().filter(here).cloned().collect()
             }
             (None, "mail") => self.folders.keys().cloned().collect(),
-            (None, _) => self.items.keys().chain(self.folders.keys()).cloned().collect(),
+            (None, _) => self
+                .items
+                .keys()
+                .chain(self.folders.keys())
+                .cloned()
+                .collect(),
         };
         for id in concerned {
             if !told.contains(&id) {
@@ -275,12 +328,19 @@ impl Mirror {
     pub fn folder(&self, name: &str) -> String {
         let named = |r: &&Value| r["displayName"] == *name || r["name"] == *name;
         let found = self.folders.values().find(named);
-        found.unwrap_or_else(|| panic!("no folder {name}"))["id"].as_str().unwrap().to_owned()
+        found.unwrap_or_else(|| panic!("no folder {name}"))["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     pub fn in_folder(&self, folder: &str) -> Vec<&Value> {
         let here = |id: &str| self.parents.get(id) == Some(&Some(folder.to_owned()));
-        self.items.iter().filter(|(id, _)| here(id)).map(|(_, r)| r).collect()
+        self.items
+            .iter()
+            .filter(|(id, _)| here(id))
+            .map(|(_, r)| r)
+            .collect()
     }
 }
 
@@ -305,11 +365,19 @@ pub async fn fetch(
 /// Requests of a client since it began counting, by route.
 pub fn count(client: &Client, route: &str) -> u64 {
     let all = client.stats();
-    all.iter().filter(|c| c.route == route && !c.batched).map(|c| c.count).sum()
+    all.iter()
+        .filter(|c| c.route == route && !c.batched)
+        .map(|c| c.count)
+        .sum()
 }
 
 pub fn total(client: &Client) -> u64 {
-    client.stats().iter().filter(|c| !c.batched).map(|c| c.count).sum()
+    client
+        .stats()
+        .iter()
+        .filter(|c| !c.batched)
+        .map(|c| c.count)
+        .sum()
 }
 
 pub fn status(status: u16) -> Value {
