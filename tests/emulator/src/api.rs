@@ -273,7 +273,23 @@ pub enum Body {
     },
 }
 
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Body::Empty => f.write_str("Empty"),
+            Body::Json(value) => write!(f, "Json({value})"),
+            Body::Bytes(bytes, kind) => write!(f, "Bytes({} of {kind})", bytes.len()),
+            Body::Chunks {
+                length,
+                content_type,
+                ..
+            } => write!(f, "Chunks({length} of {content_type})"),
+        }
+    }
+}
+
 /// One answer. The server adds `request-id`, `Date`, `innerError` and the like.
+#[derive(Debug)]
 pub struct ApiResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
