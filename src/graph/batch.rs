@@ -59,6 +59,8 @@ struct Pending {
     index: usize,
     failed: u32,
     throttled: u32,
+    /// Answered 401; tried once more with another token.
+    refused: bool,
 }
 
 impl Client {
@@ -77,18 +79,24 @@ impl Client {
                 index,
                 failed: 0,
                 throttled: 0,
+                refused: false,
             })
             .collect();
         while !pending.is_empty() {
             let mut again = Vec::new();
             let mut wait = Duration::ZERO;
+            let token = self.tokens().bearer().await?.generation;
+            let mut refused = false;
             let mut rest = pending.into_iter().peekable();
             while rest.peek().is_some() {
                 let chunk: Vec<Pending> = rest.by_ref().take(BATCH).collect();
                 let parts = self.one_batch(&scope, calls, &chunk).await?;
                 for (mut entry, part) in chunk.into_iter().zip(parts) {
                     let call = &calls[entry.index];
-                    match self.judge(call, part, &mut entry) {
+                    let before = entry.refused;
+                    let outcome = self.judge(call, part, &mut entry);
+                    refused |= entry.refused && !before;
+                    match outcome {
                         Ok(outcome) => done[entry.index] = Some(outcome),
                         Err(longer) => {
                             wait = wait.max(longer);
@@ -96,6 +104,9 @@ impl Client {
                         }
                     }
                 }
+            }
+            if refused {
+                self.tokens().another(token, None).await?;
             }
             if !again.is_empty() {
                 if let Some(gate) = self.limiters().gate(&scope)
@@ -153,6 +164,10 @@ impl Client {
             told,
             part.header("location").map(str::to_owned),
         );
+        if part.status == 401 && !entry.refused {
+            entry.refused = true;
+            return Err(Duration::ZERO);
+        }
         let worth = if is_throttle(&error) {
             entry.throttled += 1;
             entry.throttled < patience.throttled_attempts
