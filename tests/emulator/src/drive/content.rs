@@ -90,10 +90,6 @@ impl Content {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// `length` bytes from `offset`, less at the end of the file.
     pub fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         let length = (self.len().saturating_sub(offset)).min(length as u64) as usize;

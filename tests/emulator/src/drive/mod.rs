@@ -4,7 +4,7 @@
 //! out what a path addresses, the modules beside it answer: [`read`] and [`feed`] what is there and what
 //! changed, [`write`], [`upload`] and [`copy`] changes, [`download`] content, [`permissions`] who may see it.
 
-pub mod content;
+mod content;
 mod copy;
 mod download;
 mod failure;
@@ -15,7 +15,7 @@ mod item;
 mod links;
 mod names;
 mod permissions;
-pub mod quickxor;
+mod quickxor;
 mod read;
 mod render;
 mod route;
