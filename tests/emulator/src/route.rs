@@ -155,7 +155,7 @@ pub fn template(version: &str, path: &[String]) -> String {
 pub fn raw_template(path: &[String]) -> String {
     let lower: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
     match lower.first().map(String::as_str) {
-        Some("_download") => "/_download/{id}".to_owned(),
+        Some(known @ ("_download" | "_monitor")) => format!("/{known}/{{id}}"),
         Some("_upload") if lower.get(1).is_some_and(|s| s == "mail") => {
             "/_upload/mail/{id}".to_owned()
         }

@@ -270,7 +270,9 @@ fn raw_handle(world: &World, path: Vec<String>, wire: &Wire) -> ApiResponse {
         ["_upload", "mail", ..] => {
             mail::sessions::handle_raw(world, &raw_request(path, query, wire))
         }
-        ["_download" | "_upload", ..] => drive::handle_raw(world, &raw_request(path, query, wire)),
+        ["_download" | "_upload" | "_monitor", ..] => {
+            drive::handle_raw(world, &raw_request(path, query, wire))
+        }
         [_, "oauth2", "v2.0", "token"] | [_, "oauth2", "token"] if post => {
             auth::token(world, tenant, &wire.base_url, &wire.headers, &wire.body)
         }

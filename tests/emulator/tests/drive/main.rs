@@ -33,13 +33,19 @@ pub struct Answer {
 impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|e| {
-            panic!("{}: {e}: {}", self.status, String::from_utf8_lossy(&self.bytes))
+            panic!(
+                "{}: {e}: {}",
+                self.status,
+                String::from_utf8_lossy(&self.bytes)
+            )
         })
     }
 
     pub fn header(&self, name: &str) -> String {
         let value = self.headers.get(name).and_then(|v| v.to_str().ok());
-        value.unwrap_or_else(|| panic!("no header {name}: {:?}", self.headers)).to_owned()
+        value
+            .unwrap_or_else(|| panic!("no header {name}: {:?}", self.headers))
+            .to_owned()
     }
 
     /// The error code, and the inner one.
@@ -51,7 +57,12 @@ impl Answer {
 
     #[track_caller]
     pub fn expect(self, status: u16) -> Answer {
-        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
+        assert_eq!(
+            self.status,
+            status,
+            "{}",
+            String::from_utf8_lossy(&self.bytes)
+        );
         self
     }
 }
@@ -71,16 +82,29 @@ impl Graph {
 
     pub fn with(change: impl FnOnce(&mut Options)) -> Graph {
         let log = tempfile::NamedTempFile::new().unwrap();
-        let mut options = Options { messages: 0, accounts: 2, log: Some(log.path().to_owned()), ..Options::default() };
+        let mut options = Options {
+            messages: 0,
+            accounts: 2,
+            log: Some(log.path().to_owned()),
+            ..Options::default()
+        };
         change(&mut options);
         let running = Emulator::start(options).unwrap();
-        let http = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+        let http = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .unwrap();
         Graph { running, http, log }
     }
 
     /// A request below `/v1.0` (or to a whole URL of the API), with a token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}/v1.0{path}", self.running.url) };
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}/v1.0{path}", self.running.url)
+        };
         self.http.request(method, url).bearer_auth(STATIC_TOKEN)
     }
 
@@ -92,7 +116,11 @@ impl Graph {
     pub async fn send(&self, request: RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
+        Answer {
+            status,
+            headers,
+            bytes: response.bytes().await.unwrap().to_vec(),
+        }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -100,11 +128,13 @@ impl Graph {
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        self.send(self.request(Method::POST, path).json(&body)).await
+        self.send(self.request(Method::POST, path).json(&body))
+            .await
     }
 
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        self.send(self.request(Method::PATCH, path).json(&body)).await
+        self.send(self.request(Method::PATCH, path).json(&body))
+            .await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
@@ -112,33 +142,54 @@ impl Graph {
     }
 
     pub async fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) -> Answer {
-        let request = self.request(Method::PUT, path).header("content-type", "application/octet-stream");
+        let request = self
+            .request(Method::PUT, path)
+            .header("content-type", "application/octet-stream");
         self.send(request.body(bytes.into())).await
     }
 
     /// The path of the first account's drive: `/drives/{id}`.
     pub async fn drive(&self) -> String {
-        let drive = self.get("/users/alice@contoso.com/drive").await.expect(200).json();
+        let drive = self
+            .get("/users/alice@contoso.com/drive")
+            .await
+            .expect(200)
+            .json();
         format!("/drives/{}", drive["id"].as_str().unwrap())
     }
 
     /// Makes a folder below `parent` (an item's path) and returns its id.
     pub async fn folder(&self, parent: &str, name: &str) -> String {
-        let made = self.post(&format!("{parent}/children"), json!({"name": name, "folder": {}})).await.expect(201);
+        let made = self
+            .post(
+                &format!("{parent}/children"),
+                json!({"name": name, "folder": {}}),
+            )
+            .await
+            .expect(201);
         made.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// Writes a file by path and returns its id.
     pub async fn file(&self, drive: &str, path: &str, bytes: &[u8]) -> String {
-        let answer = self.put(&format!("{drive}/root:/{path}:/content"), bytes).await;
-        assert!(matches!(answer.status, 200 | 201), "{}", String::from_utf8_lossy(&answer.bytes));
+        let answer = self
+            .put(&format!("{drive}/root:/{path}:/content"), bytes)
+            .await;
+        assert!(
+            matches!(answer.status, 200 | 201),
+            "{}",
+            String::from_utf8_lossy(&answer.bytes)
+        );
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// What is written at a download URL or behind `content`.
     pub async fn download(&self, path: &str) -> Vec<u8> {
         let location = self.get(path).await.expect(302).header("location");
-        self.send(self.raw(Method::GET, &location)).await.expect(200).bytes
+        self.send(self.raw(Method::GET, &location))
+            .await
+            .expect(200)
+            .bytes
     }
 
     pub async fn control(&self, path: &str, body: Value) {
@@ -151,12 +202,24 @@ impl Graph {
     pub fn finish(self) {
         self.running.stop();
         let Some(checker) = checker() else {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "the schema checker is not here");
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "the schema checker is not here"
+            );
             eprintln!("skipped: the schema checker is not here");
             return;
         };
-        let output = Command::new("python3").arg(checker).arg("--exchange").arg(self.log.path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let output = Command::new("python3")
+            .arg(checker)
+            .arg("--exchange")
+            .arg(self.log.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
     }
 }
 
@@ -168,5 +231,7 @@ fn checker() -> Option<PathBuf> {
     {
         return Some(found);
     }
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find_map(|up| tool(&up.join("shared")))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .find_map(|up| tool(&up.join("shared")))
 }
