@@ -16,6 +16,7 @@ from kiota_abstractions.base_request_configuration import RequestConfiguration
 from msgraph import GraphServiceClient
 from msgraph.generated.models.drive_item import DriveItem
 from msgraph.generated.models.mail_folder import MailFolder
+from msgraph.generated.models.mail_search_folder import MailSearchFolder
 from msgraph.generated.models.message import Message
 from msgraph.generated.models.user import User
 from msgraph.generated.users.item.mail_folders.mail_folders_request_builder import MailFoldersRequestBuilder
@@ -61,6 +62,10 @@ async def folders(user, builder):
         typed(folder, MailFolder)
         assert folder.display_name is not None and folder.total_item_count is not None
         seen["folders"] += 1
+        if isinstance(folder, MailSearchFolder):
+            # What it finds is in other folders.
+            seen["search folders"] += 1
+            continue
         await messages(user, folder.id)
         if folder.child_folder_count:
             await folders(user, user.mail_folders.by_mail_folder_id(folder.id).child_folders)

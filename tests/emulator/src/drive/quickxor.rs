@@ -112,11 +112,20 @@ impl Hasher {
 
     /// The ring of what came in so far.
     pub fn ring(&self) -> Ring {
-        let mut ring = Ring::default();
+        // One byte more than the ring has, for what the last byte shifts over its end.
+        let mut bytes = [0u8; 21];
         for (i, word) in self.words.iter().enumerate() {
             for (j, byte) in word.to_le_bytes().into_iter().enumerate() {
-                ring ^= Ring([u32::from(byte), 0, 0, 0, 0]).rotated((8 * i + j) as u64);
+                let at = (SHIFT as usize * (8 * i + j)) % WIDTH as usize;
+                let shifted = u16::from(byte) << (at % 8);
+                bytes[at / 8] ^= shifted as u8;
+                bytes[at / 8 + 1] ^= (shifted >> 8) as u8;
             }
+        }
+        bytes[0] ^= bytes[20];
+        let mut ring = Ring::default();
+        for (word, four) in ring.0.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
         }
         ring
     }
