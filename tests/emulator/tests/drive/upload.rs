@@ -210,6 +210,10 @@ async fn conflicts() {
         .post(&create("taken.txt"), json!({"item": {"name": "other.txt"}}))
         .await
         .expect(400);
+    // Nothing said: replaced, as rclone relies on.
+    let url = session(&graph, &format!("{drive}/root:/taken.txt:"), json!({})).await;
+    let replaced = fragment(&graph, &url, b"z", 0, 1).await.expect(200);
+    assert_eq!(replaced.json()["id"], id.as_str());
     // Taken meanwhile: the session lives on, and can be committed under another name.
     let made = graph
         .post(&create("late.txt"), fail)
