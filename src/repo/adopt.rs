@@ -8,8 +8,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Inner;
+use super::dictionary::{self, Samples};
 use super::error::{RepoError, Result};
-use super::id::{PackClass, PackId};
+use super::id::{Kind, PackClass, PackId};
 use super::pack;
 
 impl Inner {
@@ -48,6 +49,38 @@ impl Inner {
             self.index.add(&tables)?;
         }
         Ok(())
+    }
+
+    /// Samples of what is stored of a kind, when there is enough for a dictionary: a repository
+    /// that grew slowly gets one too. None when there is not, or they cannot be read.
+    pub(crate) fn samples(&self, kind: Kind) -> Samples {
+        let mut samples = Samples::default();
+        if !dictionary::is_trained(kind) {
+            return samples;
+        }
+        let files = self.index.files();
+        let count = || {
+            files
+                .iter()
+                .flat_map(|(_, file)| file.objects())
+                .filter(|(_, place)| place.frame.kind == kind)
+        };
+        let step = count().count() / dictionary::SAMPLED_OBJECTS;
+        if step == 0 {
+            return samples;
+        }
+        for (_, place) in count().step_by(step) {
+            let Ok(frame) = self.frame(&place.frame) else {
+                return Samples::default();
+            };
+            let start = place.offset as usize;
+            samples.add(
+                frame
+                    .get(start..start + place.len as usize)
+                    .unwrap_or_default(),
+            );
+        }
+        samples
     }
 
     /// All packs in the listing.

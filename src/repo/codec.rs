@@ -20,8 +20,10 @@ const RAW: u8 = 0;
 const ZSTD: u8 = 1;
 const ZSTD_DICTIONARY: u8 = 2;
 
-/// Level for small files (index, manifests).
-const SMALL_FILE_LEVEL: i32 = 6;
+/// Level for what compresses.
+pub(crate) const LEVEL: i32 = 6;
+/// Level for finding out whether it does.
+const FAST_LEVEL: i32 = 3;
 
 thread_local! {
     static COMPRESS: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
@@ -29,30 +31,49 @@ thread_local! {
 }
 
 /// Encodes a frame; the result has room for the tag.
-pub(crate) fn encode(raw: &[u8], level: i32, dictionary: Option<&Dictionary>) -> Vec<u8> {
-    let mut header = vec![ZSTD];
-    if let Some(dictionary) = dictionary {
-        header[0] = ZSTD_DICTIONARY;
-        header.extend_from_slice(&dictionary.id().to_le_bytes());
-    }
-    let mut out =
-        Vec::with_capacity(header.len() + zstd::zstd_safe::compress_bound(raw.len()) + TAG);
-    out.extend_from_slice(&header);
-    let mut cursor = Cursor::new(out);
-    cursor.set_position(header.len() as u64);
-    let packed = COMPRESS.with_borrow_mut(|ctx| match dictionary {
-        Some(dictionary) => ctx.compress_using_cdict(&mut cursor, raw, dictionary.compressor()),
-        None => {
-            // The length and the dictionary's id are known from elsewhere; no checksum: the seal is one.
-            ctx.set_parameter(CParameter::CompressionLevel(level))?;
-            ctx.compress2(&mut cursor, raw)
+///
+/// Level 6 takes a tenth off what level 3 gives on mail and text. On what does not compress
+/// anyway it is slow, so frames without a dictionary (pieces of files) are tried with level 3
+/// first.
+pub(crate) fn encode(raw: &[u8], dictionary: Option<&Dictionary>) -> Vec<u8> {
+    let mut header = [ZSTD, 0, 0, 0, 0];
+    let header = match dictionary {
+        Some(dictionary) => {
+            header[0] = ZSTD_DICTIONARY;
+            header[1..].copy_from_slice(&dictionary.id().to_le_bytes());
+            &header[..]
         }
-    });
+        None => &header[..1],
+    };
+    let bound = zstd::zstd_safe::compress_bound(raw.len());
+    let mut out = Vec::with_capacity(header.len() + bound + TAG);
+    out.extend_from_slice(header);
+    let mut cursor = Cursor::new(out);
+    let mut attempt = |level: i32| {
+        cursor.set_position(header.len() as u64);
+        let packed = COMPRESS.with_borrow_mut(|ctx| match dictionary {
+            Some(dictionary) => ctx.compress_using_cdict(&mut cursor, raw, dictionary.compressor()),
+            None => {
+                // Length and dictionary are known from elsewhere; no checksum: the seal is one.
+                ctx.set_parameter(CParameter::CompressionLevel(level))?;
+                ctx.compress2(&mut cursor, raw)
+            }
+        });
+        packed.ok().filter(|len| len + len / 32 < raw.len())
+    };
+    let mut packed = if dictionary.is_none() {
+        attempt(FAST_LEVEL)
+    } else {
+        attempt(LEVEL)
+    };
+    if dictionary.is_none() && packed.is_some_and(|len| len < raw.len() / 8 * 7) {
+        packed = attempt(LEVEL);
+    }
     let mut out = cursor.into_inner();
     match packed {
-        Ok(len) if len + len / 32 < raw.len() => out.truncate(header.len() + len),
+        Some(len) => out.truncate(header.len() + len),
         // Incompressible, or zstd refused: store as it is.
-        _ => {
+        None => {
             out.clear();
             out.push(RAW);
             out.extend_from_slice(raw);
@@ -105,7 +126,7 @@ pub(crate) fn unzstd(
 pub(crate) fn zstd_small(raw: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
     let done = COMPRESS.with_borrow_mut(|ctx| {
-        ctx.set_parameter(CParameter::CompressionLevel(SMALL_FILE_LEVEL))?;
+        ctx.set_parameter(CParameter::CompressionLevel(LEVEL))?;
         ctx.compress2(&mut out, raw)
     });
     done.is_ok().then_some(out)

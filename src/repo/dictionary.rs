@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use zstd::zstd_safe::{CDict, DDict};
 
 use super::backend::Backend;
+use super::codec;
 use super::error::{RepoError, Result};
 use super::frame::OpenFrame;
 use super::id::Kind;
@@ -24,10 +25,14 @@ pub(crate) const FOLDER: &str = "dictionaries";
 const MAX_SIZE: usize = 1 << 20;
 /// Training starts when so many objects or bytes of a kind were seen.
 const ENOUGH_OBJECTS: usize = 2000;
-const ENOUGH_BYTES: usize = 4 << 20;
-/// At a flush this much is enough as well.
+const ENOUGH_BYTES: usize = 12 << 20;
+/// At a flush this much is enough as well. With less a dictionary costs more than it saves.
 const LEAST_OBJECTS: usize = 500;
-const LEAST_BYTES: usize = 1 << 20;
+const LEAST_BYTES: usize = 3 << 20;
+/// Bytes taken of each object, and of all of them. Measured on 4,705 mails: whole objects let one
+/// large picture fill the dictionary; 2 MiB train in 0.2 s and lose 2 % against 12 MiB in 1.3 s.
+const SAMPLE_LENGTH: usize = 4 << 10;
+const SAMPLE_BYTES: usize = 2 << 20;
 
 /// Size of a kind's dictionary; `None`: the kind has none.
 fn dictionary_size(kind: Kind) -> Option<usize> {
@@ -44,14 +49,8 @@ pub(crate) fn is_trained(kind: Kind) -> bool {
     dictionary_size(kind).is_some()
 }
 
-/// zstd level of a kind's frames.
-pub(crate) fn level(kind: Kind) -> i32 {
-    match kind {
-        Kind::Mail => 3,
-        Kind::Chunk | Kind::Recipe => 3,
-        Kind::Record | Kind::Node => 3,
-    }
-}
+/// Objects from which a missing dictionary is trained when a writer starts.
+pub(crate) const SAMPLED_OBJECTS: usize = ENOUGH_OBJECTS;
 
 /// One trained dictionary, ready for use.
 pub(crate) struct Dictionary {
@@ -79,7 +78,7 @@ impl Dictionary {
 
     pub(crate) fn compressor(&self) -> &CDict<'static> {
         self.compressor
-            .get_or_init(|| CDict::create(&self.bytes, level(self.kind)))
+            .get_or_init(|| CDict::create(&self.bytes, codec::LEVEL))
     }
 
     pub(crate) fn decompressor(&self) -> &DDict<'static> {
@@ -189,21 +188,72 @@ pub(crate) fn parse_name(file: &str) -> Option<u32> {
 
 /// Where a kind of a running writer stands: full frames are held back, readable and unsealed,
 /// until there are enough samples to train from; then they are compressed with the dictionary
-/// they themselves gave. A flush ends the wait.
+/// they themselves gave. A flush ends the wait, but what was seen counts on.
 pub(crate) struct Training {
     kind: Kind,
     dictionary: OnceLock<Arc<Dictionary>>,
     held: Mutex<Held>,
+    trained: Condvar,
 }
 
 #[derive(Default)]
 struct Held {
     frames: Vec<Arc<OpenFrame>>,
+    samples: Samples,
+    /// Somebody trains; frames go on being held back meanwhile, so that nobody else waits.
+    training: bool,
+    /// These samples gave no dictionary: no more tries by this writer.
+    hopeless: bool,
+}
+
+/// What a dictionary is trained from: the beginnings of objects.
+#[derive(Default)]
+pub(crate) struct Samples {
+    bytes: Vec<u8>,
+    lengths: Vec<usize>,
     objects: usize,
-    bytes: usize,
+    seen: usize,
+}
+
+impl Samples {
+    /// Takes an object in.
+    pub(crate) fn add(&mut self, object: &[u8]) {
+        self.objects += 1;
+        self.seen += object.len();
+        // zstd's trainer does not take shorter ones.
+        if object.len() >= 8 {
+            let sample = &object[..object.len().min(SAMPLE_LENGTH)];
+            self.bytes.extend_from_slice(sample);
+            self.lengths.push(sample.len());
+        }
+    }
+
+    fn enough(&self) -> bool {
+        self.objects >= ENOUGH_OBJECTS || self.seen >= ENOUGH_BYTES
+    }
+
+    fn enough_at_flush(&self) -> bool {
+        self.objects >= LEAST_OBJECTS && self.seen >= LEAST_BYTES
+    }
+
+    /// Evenly chosen samples of about [`SAMPLE_BYTES`]: the trainer's time grows with its input.
+    fn thin(self) -> (Vec<u8>, Vec<usize>) {
+        let step = self.bytes.len().div_ceil(SAMPLE_BYTES).max(1);
+        let (mut bytes, mut lengths) = (Vec::new(), Vec::new());
+        let mut start = 0;
+        for (n, len) in self.lengths.into_iter().enumerate() {
+            if n % step == 0 {
+                bytes.extend_from_slice(&self.bytes[start..start + len]);
+                lengths.push(len);
+            }
+            start += len;
+        }
+        (bytes, lengths)
+    }
 }
 
 /// Frames to seal now, with what dictionary, and the bytes a new dictionary took.
+#[derive(Default)]
 pub(crate) struct Released {
     pub frames: Vec<Arc<OpenFrame>>,
     pub dictionary: Option<Arc<Dictionary>>,
@@ -211,15 +261,21 @@ pub(crate) struct Released {
 }
 
 impl Training {
-    pub(crate) fn new(kind: Kind, existing: Option<Arc<Dictionary>>) -> Self {
+    /// Begins with the kind's dictionary, or with samples of what is stored already.
+    pub(crate) fn new(kind: Kind, existing: Option<Arc<Dictionary>>, samples: Samples) -> Self {
         let dictionary = OnceLock::new();
         if let Some(existing) = existing {
             let _ = dictionary.set(existing);
         }
+        let held = Mutex::new(Held {
+            samples,
+            ..Held::default()
+        });
         Training {
             kind,
             dictionary,
-            held: Mutex::default(),
+            held,
+            trained: Condvar::new(),
         }
     }
 
@@ -229,46 +285,37 @@ impl Training {
         frame: Arc<OpenFrame>,
         dictionaries: &Dictionaries,
     ) -> Result<Released> {
+        let now = |frames, dictionary| Released {
+            frames,
+            dictionary,
+            written: 0,
+        };
         let Some(size) = dictionary_size(self.kind) else {
-            return Ok(Released {
-                frames: vec![frame],
-                dictionary: None,
-                written: 0,
-            });
+            return Ok(now(vec![frame], None));
         };
         if let Some(dictionary) = self.dictionary.get() {
             // What was held back is shared out: each caller takes one more than its own.
             let mut frames = vec![frame];
             frames.extend(self.held.lock().frames.pop());
-            return Ok(Released {
-                frames,
-                dictionary: Some(dictionary.clone()),
-                written: 0,
-            });
+            return Ok(now(frames, Some(dictionary.clone())));
         }
         let mut held = self.held.lock();
-        let (objects, bytes) = frame.fill();
-        held.objects += objects;
-        held.bytes += bytes;
+        if held.hopeless {
+            return Ok(now(vec![frame], None));
+        }
+        if !held.training {
+            frame.each(|object| held.samples.add(object));
+        }
         held.frames.push(frame);
-        if held.objects < ENOUGH_OBJECTS && held.bytes < ENOUGH_BYTES {
-            return Ok(Released {
-                frames: Vec::new(),
-                dictionary: None,
-                written: 0,
-            });
+        if held.training || !held.samples.enough() {
+            return Ok(Released::default());
         }
-        let written = self.train(&mut held, size, dictionaries)?;
-        if self.dictionary.get().is_none() {
-            // These samples give none: do not try again at every frame.
-            let frames = std::mem::take(&mut *held).frames;
-            return Ok(Released {
-                frames,
-                dictionary: None,
-                written,
-            });
-        }
-        let frames = held.frames.pop().into_iter().collect();
+        let (mut held, written) = self.train(held, size, dictionaries)?;
+        let frames = if held.hopeless {
+            std::mem::take(&mut held.frames)
+        } else {
+            held.frames.pop().into_iter().collect()
+        };
         Ok(Released {
             frames,
             dictionary: self.dictionary.get().cloned(),
@@ -279,30 +326,48 @@ impl Training {
     /// Gives up waiting: all frames that are held, for a flush.
     pub(crate) fn settle(&self, dictionaries: &Dictionaries) -> Result<Released> {
         let mut held = self.held.lock();
-        let mut written = 0;
-        if let (None, Some(size)) = (self.dictionary.get(), dictionary_size(self.kind)) {
-            if held.objects >= LEAST_OBJECTS && held.bytes >= LEAST_BYTES {
-                written = self.train(&mut held, size, dictionaries)?;
-            }
+        while held.training {
+            self.trained.wait(&mut held);
         }
-        let frames = std::mem::take(&mut *held).frames;
+        let mut written = 0;
+        let untrained = self.dictionary.get().is_none() && !held.hopeless;
+        if let (true, true, Some(size)) = (
+            untrained,
+            held.samples.enough_at_flush(),
+            dictionary_size(self.kind),
+        ) {
+            (held, written) = self.train(held, size, dictionaries)?;
+        }
         Ok(Released {
-            frames,
+            frames: std::mem::take(&mut held.frames),
             dictionary: self.dictionary.get().cloned(),
             written,
         })
     }
 
-    fn train(&self, held: &mut Held, size: usize, dictionaries: &Dictionaries) -> Result<u64> {
-        let mut samples = Vec::with_capacity(held.bytes);
-        let mut lengths = Vec::with_capacity(held.objects);
-        for frame in &held.frames {
-            frame.samples(&mut samples, &mut lengths);
+    /// Trains outside of the lock.
+    fn train<'a>(
+        &'a self,
+        mut held: MutexGuard<'a, Held>,
+        size: usize,
+        dictionaries: &Dictionaries,
+    ) -> Result<(MutexGuard<'a, Held>, u64)> {
+        held.training = true;
+        let (bytes, lengths) = std::mem::take(&mut held.samples).thin();
+        drop(held);
+        let trained = dictionaries.train(self.kind, size, &bytes, &lengths);
+        let mut held = self.held.lock();
+        held.training = false;
+        self.trained.notify_all();
+        match trained? {
+            Some((dictionary, written)) => {
+                let _ = self.dictionary.set(dictionary);
+                Ok((held, written))
+            }
+            None => {
+                held.hopeless = true;
+                Ok((held, 0))
+            }
         }
-        let trained = dictionaries.train(self.kind, size, &samples, &lengths)?;
-        Ok(trained.map_or(0, |(dictionary, written)| {
-            let _ = self.dictionary.set(dictionary);
-            written
-        }))
     }
 }

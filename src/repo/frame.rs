@@ -10,11 +10,12 @@ use parking_lot::RwLock;
 use super::id::{Kind, ObjectId};
 
 /// Raw bytes at which a frame of this kind is full. Reading one object decodes one frame, so
-/// these are small where single objects are read.
+/// these are small where single objects are read. Small files share much larger frames: each alone
+/// takes 5 % more on the corpus, and decoding a MiB costs one or two ms.
 pub(crate) fn target(kind: Kind) -> usize {
     match kind {
         Kind::Mail => 128 << 10,
-        Kind::Chunk => 256 << 10,
+        Kind::Chunk => 1 << 20,
         Kind::Recipe => 32 << 10,
         Kind::Record | Kind::Node => 64 << 10,
     }
@@ -23,7 +24,7 @@ pub(crate) fn target(kind: Kind) -> usize {
 /// From this size on an object has a frame of its own.
 pub(crate) fn alone(kind: Kind) -> usize {
     match kind {
-        Kind::Chunk => 64 << 10,
+        Kind::Chunk => 512 << 10,
         _ => target(kind),
     }
 }
@@ -77,11 +78,15 @@ impl OpenFrame {
             .map(Bytes::copy_from_slice)
     }
 
-    /// Appends the objects as training samples.
-    pub(crate) fn samples(&self, samples: &mut Vec<u8>, lengths: &mut Vec<usize>) {
+    /// Calls `take` with each object.
+    pub(crate) fn each(&self, mut take: impl FnMut(&[u8])) {
         let content = self.content.read();
-        samples.extend_from_slice(&content.bytes);
-        lengths.extend(content.objects.iter().map(|(_, len)| *len as usize));
+        let mut rest = content.bytes.as_slice();
+        for (_, len) in &content.objects {
+            let (object, after) = rest.split_at((*len as usize).min(rest.len()));
+            take(object);
+            rest = after;
+        }
     }
 
     /// Calls `encode` with the frame's bytes and objects.

@@ -233,7 +233,7 @@ pub(crate) fn from_hex(text: &str, out: &mut [u8]) -> bool {
         let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
             return false;
         };
-        *byte = high << 4 | low;
+        *byte = (high << 4) | low;
     }
     true
 }

@@ -5,7 +5,7 @@
 //! password rewrites that file only. All other keys are BLAKE3 `derive_key`s of the master key,
 //! one context string per use, so no two uses share a key.
 //!
-//! A key file, 137 bytes: `"tfsK"`, version 1, kdf 1 (argon2id v1.3), two zero bytes, memory in
+//! A key file, 136 bytes: `"tfsK"`, version 1, kdf 1 (argon2id v1.3), two zero bytes, memory in
 //! KiB u32, passes u32, lanes u32, time of creation i64 (all little endian), salt 16, nonce 12,
 //! wrapped key 32 + 16, and a keyed BLAKE3 of all that precedes, 32, by which somebody who
 //! has the master key finds damage without the password.

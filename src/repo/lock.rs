@@ -228,10 +228,10 @@ impl Drop for ObjectLock {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        if let Ok(Some(now)) = read(&self.state.backend) {
-            if now.owner == self.state.owner {
-                let _ = self.state.backend.delete(FILE);
-            }
+        if let Ok(Some(now)) = read(&self.state.backend)
+            && now.owner == self.state.owner
+        {
+            let _ = self.state.backend.delete(FILE);
         }
     }
 }

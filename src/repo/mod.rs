@@ -28,6 +28,7 @@ mod rebuild;
 mod seal;
 mod snapshot;
 mod stats;
+mod stream;
 mod table;
 mod verify;
 mod wire;
@@ -49,8 +50,9 @@ pub use lock::host_name;
 pub use rebuild::RebuildReport;
 pub use snapshot::{Snapshot, SnapshotManifest, Totals, snapshot_name};
 pub use stats::RepoStats;
+pub use stream::Stream;
 pub use verify::{DamagedFile, VerifyReport};
-pub use writer::{Stream, Writer, WriterStats};
+pub use writer::{Writer, WriterStats};
 
 use backend::Backend;
 use config::Config;
@@ -178,12 +180,12 @@ impl Repository {
     /// Opens a repository. `local` holds copies of its index; it can be shared by several
     /// repositories, and deleted at any time while none is open.
     pub fn open(location: &Location, password: &SecretString, local: &Path) -> Result<Repository> {
-        if let Location::Local(root) = location {
-            if !root.join(config::FILE).is_file() {
-                return Err(RepoError::NotARepository {
-                    location: location.to_string(),
-                });
-            }
+        if let Location::Local(root) = location
+            && !root.join(config::FILE).is_file()
+        {
+            return Err(RepoError::NotARepository {
+                location: location.to_string(),
+            });
         }
         let backend = Arc::new(Backend::connect(location, local)?);
         Self::open_with(location, password, backend, local, None)
@@ -324,7 +326,7 @@ impl Repository {
     /// damaged is left out and logged; [`Repository::verify`] reports it.
     pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
         let (snapshots, damaged) = self.inner.snapshots()?;
-        for (_, error) in damaged {
+        for error in damaged {
             tracing::error!("{error}");
         }
         Ok(snapshots)

@@ -114,8 +114,8 @@ impl Inner {
         }
     }
 
-    /// All snapshots, sorted by name, and the names of those that cannot be read.
-    pub(crate) fn snapshots(&self) -> Result<(Vec<Snapshot>, Vec<(String, RepoError)>)> {
+    /// All snapshots, sorted by name, and why others cannot be read.
+    pub(crate) fn snapshots(&self) -> Result<(Vec<Snapshot>, Vec<RepoError>)> {
         let listed = self.backend.list(FOLDER)?;
         let mut damaged = Vec::new();
         let mut snapshots = Vec::with_capacity(listed.len());
@@ -134,7 +134,7 @@ impl Inner {
                 // Deleted since the listing.
                 Err(RepoError::FileMissing { .. }) => {}
                 Err(e @ (RepoError::Damaged { .. } | RepoError::NewerVersion { .. })) => {
-                    damaged.push((info.name, e))
+                    damaged.push(e)
                 }
                 Err(e) => return Err(e),
             }

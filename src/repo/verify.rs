@@ -222,13 +222,11 @@ impl Run<'_> {
                     continue;
                 }
             };
-            if let Some(copy) = copies.get(name) {
-                if !agrees(copy, &tables) {
-                    self.damaged(
-                        name,
-                        "the local copy of it is damaged: delete the local state folder",
-                    );
-                }
+            if copies.get(name).is_some_and(|copy| !agrees(copy, &tables)) {
+                self.damaged(
+                    name,
+                    "the local copy of it is damaged: delete the local state folder",
+                );
             }
             tables.retain(|table| seen.insert(table.id));
             self.parallel(&tables, |table| match packs.get(&table.id) {
@@ -399,7 +397,7 @@ fn agrees(copy: &IndexFile, tables: &[PackTable]) -> bool {
                 let same = place.frame.offset == frame.offset
                     && place.frame.stored == frame.stored
                     && place.frame.raw == frame.raw;
-                if place.len != *len || place.frame.kind != frame.kind || here && !same {
+                if place.len != *len || place.frame.kind != frame.kind || (here && !same) {
                     return false;
                 }
             }

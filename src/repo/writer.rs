@@ -19,13 +19,14 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Inner;
 use super::codec;
-use super::dictionary::{self, Dictionary, Released, Training};
+use super::dictionary::{self, Dictionary, Released, Samples, Training};
 use super::error::Result;
-use super::frame::{self, OpenFrame};
+use super::frame::OpenFrame;
 use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::lock::WriterLock;
-use super::pack::{self, OpenPack};
+use super::pack::OpenPack;
 use super::snapshot::{Snapshot, SnapshotManifest};
+use super::stream::{Stream, StreamState};
 
 const SHARDS: usize = 64;
 /// Full packs that may wait for their fsync at the same time.
@@ -84,7 +85,7 @@ pub(crate) struct Shared {
     streams: Mutex<Vec<Arc<StreamState>>>,
     training: Vec<Training>,
     /// Full frames that found no place (no pack could be made): first thing to store next time.
-    waiting: Mutex<Vec<(Arc<OpenFrame>, Option<Arc<Dictionary>>)>>,
+    waiting: Mutex<Vec<Waiting>>,
     open: [Mutex<Option<Arc<OpenPack>>>; 2],
     closing: Mutex<Vec<Closing>>,
     /// Durable packs that no index file names yet.
@@ -94,20 +95,12 @@ pub(crate) struct Shared {
     lock: WriterLock,
 }
 
+/// A frame and the dictionary it is to be compressed with.
+type Waiting = (Arc<OpenFrame>, Option<Arc<Dictionary>>);
+
 struct Closing {
     pack: Arc<OpenPack>,
     job: Option<JoinHandle<Result<u64>>>,
-}
-
-#[derive(Default)]
-struct StreamState {
-    open: Mutex<[Option<Arc<OpenFrame>>; 5]>,
-}
-
-/// A sequence of objects that belong together: what goes through one stream becomes neighbours.
-pub struct Stream {
-    shared: Arc<Shared>,
-    state: Arc<StreamState>,
 }
 
 impl Writer {
@@ -120,10 +113,13 @@ impl Writer {
             .collect();
         let mut training = Vec::new();
         for kind in Kind::ALL {
-            training.push(Training::new(
-                kind,
-                repo.dictionaries.of_kind(kind, &listed)?,
-            ));
+            let existing = repo.dictionaries.of_kind(kind, &listed)?;
+            let samples = if existing.is_none() {
+                repo.samples(kind)
+            } else {
+                Samples::default()
+            };
+            training.push(Training::new(kind, existing, samples));
         }
         let shared = Arc::new(Shared {
             pending: (0..SHARDS).map(|_| RwLock::default()).collect(),
@@ -146,10 +142,7 @@ impl Writer {
     pub fn stream(&self) -> Stream {
         let state = Arc::new(StreamState::default());
         self.shared.streams.lock().push(state.clone());
-        Stream {
-            shared: self.shared.clone(),
-            state,
-        }
+        Stream::new(self.shared.clone(), state)
     }
 
     /// Makes everything that was put before this call durable, and known to the index.
@@ -196,79 +189,34 @@ impl Writer {
 
     /// The repository that is written.
     pub fn repository(&self) -> super::Repository {
-        super::Repository::from_inner(self.shared.repo.clone())
-    }
-}
-
-impl Stream {
-    /// Stores an object unless it is known, and returns its id. It is readable at once through
-    /// this repository handle, and durable after the next [`Writer::flush`].
-    pub fn put(&mut self, kind: Kind, data: &[u8]) -> Result<ObjectId> {
-        pack::check_size(data.len())?;
-        let shared = &self.shared;
-        let id = shared.repo.id_of(kind, data);
-        let counters = &shared.counters;
-        if shared.contains(&id) {
-            counters.objects_known.fetch_add(1, Ordering::Relaxed);
-            counters
-                .bytes_known
-                .fetch_add(data.len() as u64, Ordering::Relaxed);
-            return Ok(id);
-        }
-        shared.store_waiting()?;
-        if data.len() >= frame::alone(kind) && !dictionary::is_trained(kind) {
-            let encoded = codec::encode(data, dictionary::level(kind), None);
-            shared.place(
-                kind,
-                data.len() as u32,
-                vec![(id, data.len() as u32)],
-                encoded,
-            )?;
-        } else {
-            let mut open = self.state.open.lock();
-            let slot = &mut open[kind.slot()];
-            let target = frame::target(kind);
-            if slot
-                .as_ref()
-                .is_some_and(|frame| frame.fill().1 + data.len() > target)
-            {
-                if let Some(full) = slot.take() {
-                    shared.full(full)?;
-                }
-            }
-            let frame =
-                slot.get_or_insert_with(|| Arc::new(OpenFrame::new(kind, target.max(data.len()))));
-            let mut pending = shared.shard(&id).write();
-            if pending.contains_key(&id) {
-                // Another stream was faster.
-                counters.objects_known.fetch_add(1, Ordering::Relaxed);
-                return Ok(id);
-            }
-            let offset = frame.push(id, data);
-            pending.insert(
-                id,
-                Pending::Open {
-                    frame: frame.clone(),
-                    offset,
-                    len: data.len() as u32,
-                },
-            );
-        }
-        counters.objects_new.fetch_add(1, Ordering::Relaxed);
-        counters
-            .bytes_new
-            .fetch_add(data.len() as u64, Ordering::Relaxed);
-        Ok(id)
-    }
-
-    /// The repository that is written; reads what was put already.
-    pub fn repository(&self) -> super::Repository {
-        super::Repository::from_inner(self.shared.repo.clone())
+        self.shared.repository()
     }
 }
 
 impl Shared {
-    fn shard(&self, id: &ObjectId) -> &RwLock<HashMap<ObjectId, Pending>> {
+    pub(super) fn repository(&self) -> super::Repository {
+        super::Repository::from_inner(self.repo.clone())
+    }
+
+    pub(super) fn id_of(&self, kind: Kind, data: &[u8]) -> ObjectId {
+        self.repo.id_of(kind, data)
+    }
+
+    pub(super) fn count_new(&self, len: usize) {
+        self.counters.objects_new.fetch_add(1, Ordering::Relaxed);
+        self.counters
+            .bytes_new
+            .fetch_add(len as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_known(&self, len: usize) {
+        self.counters.objects_known.fetch_add(1, Ordering::Relaxed);
+        self.counters
+            .bytes_known
+            .fetch_add(len as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn shard(&self, id: &ObjectId) -> &RwLock<HashMap<ObjectId, Pending>> {
         &self.pending[id.0[19] as usize % SHARDS]
     }
 
@@ -276,12 +224,12 @@ impl Shared {
         self.shard(id).read().get(id).cloned()
     }
 
-    fn contains(&self, id: &ObjectId) -> bool {
+    pub(super) fn contains(&self, id: &ObjectId) -> bool {
         self.shard(id).read().contains_key(id) || self.repo.index.find(id).is_some()
     }
 
     /// A frame is full: encode and store it, or hold it back for training.
-    fn full(&self, frame: Arc<OpenFrame>) -> Result<()> {
+    pub(super) fn full(&self, frame: Arc<OpenFrame>) -> Result<()> {
         let released = self.training[frame.kind.slot()].offer(frame, &self.repo.dictionaries)?;
         self.store_released(released)
     }
@@ -290,23 +238,47 @@ impl Shared {
         self.counters
             .written
             .fetch_add(released.written, Ordering::Relaxed);
+        let dictionary = released.dictionary.as_ref();
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        if released.frames.len() <= 2 || cores == 1 {
+            return self.store_frames(released.frames, dictionary);
+        }
+        // Many at once only when training ends at a flush: nobody else shares the work then.
+        let share = released.frames.len().div_ceil(cores);
+        std::thread::scope(|scope| {
+            let jobs: Vec<_> = released
+                .frames
+                .chunks(share)
+                .map(|frames| scope.spawn(|| self.store_frames(frames.to_vec(), dictionary)))
+                .collect();
+            jobs.into_iter().try_for_each(|job| {
+                job.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+        })
+    }
+
+    /// Stores frames; those after a failure are only kept.
+    fn store_frames(
+        &self,
+        frames: Vec<Arc<OpenFrame>>,
+        dictionary: Option<&Arc<Dictionary>>,
+    ) -> Result<()> {
         let mut result = Ok(());
-        for frame in released.frames {
-            let dictionary = released.dictionary.clone();
-            // After one failure the others are only kept.
+        for frame in frames {
             if result.is_ok() {
-                result = self.store_frame(&frame, dictionary.as_deref());
+                result = self.store_frame(&frame, dictionary.map(|d| d.as_ref()));
                 if result.is_ok() {
                     continue;
                 }
             }
-            self.waiting.lock().push((frame, dictionary));
+            self.waiting.lock().push((frame, dictionary.cloned()));
         }
         result
     }
 
     /// Stores what found no place before.
-    fn store_waiting(&self) -> Result<()> {
+    pub(super) fn store_waiting(&self) -> Result<()> {
         loop {
             let Some((frame, dictionary)) = self.waiting.lock().pop() else {
                 break;
@@ -321,7 +293,7 @@ impl Shared {
 
     fn store_frame(&self, frame: &OpenFrame, dictionary: Option<&Dictionary>) -> Result<()> {
         let (encoded, raw, objects) = frame.with(|bytes, objects| {
-            let encoded = codec::encode(bytes, dictionary::level(frame.kind), dictionary);
+            let encoded = codec::encode(bytes, dictionary);
             (encoded, bytes.len() as u32, objects.to_vec())
         });
         self.place(frame.kind, raw, objects, encoded)
@@ -329,7 +301,7 @@ impl Shared {
 
     /// Gives an encoded frame its place in a pack. An error means it has none; a failed write of
     /// one that has is kept by the pack and reported by the next put or flush.
-    fn place(
+    pub(super) fn place(
         &self,
         kind: Kind,
         raw: u32,

@@ -8,7 +8,7 @@ use fastcdc::v2020::FastCDC;
 use super::super::Repository;
 use super::super::error::Result;
 use super::super::id::{Kind, ObjectId};
-use super::super::writer::Stream;
+use super::super::stream::Stream;
 use super::recipe::{Encoding, Recipe, Segment, Source};
 use super::{ContentId, Shape};
 

@@ -61,14 +61,12 @@ impl IndexFile {
             .map(|f| f.objects.len())
             .sum();
         let mut entries: Vec<(ObjectId, u32, u32, u32)> = Vec::with_capacity(objects);
-        let mut number = 0u32;
-        for frame in tables.iter().flat_map(|table| &table.frames) {
+        for (number, frame) in tables.iter().flat_map(|table| &table.frames).enumerate() {
             let mut offset = 0u32;
             for (id, len) in &frame.objects {
-                entries.push((*id, number, offset, *len));
+                entries.push((*id, number as u32, offset, *len));
                 offset = offset.saturating_add(*len);
             }
-            number += 1;
         }
         entries.sort_unstable();
         let folder = path.parent().unwrap_or(Path::new("."));

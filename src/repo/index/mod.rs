@@ -164,7 +164,7 @@ impl Index {
         let mut sum = 0;
         let mut take = 0;
         for (i, info) in candidates.iter().enumerate() {
-            if i >= 2 && info.size > 2 * sum || sum + info.size > MERGE_LARGEST {
+            if (i >= 2 && info.size > 2 * sum) || sum + info.size > MERGE_LARGEST {
                 break;
             }
             sum += info.size;

@@ -65,7 +65,7 @@ fn parts(split: mime::Split) -> MailParts<'static> {
 fn ingest(name: &str, paths: &[PathBuf], threads: usize, put: impl Fn(&mut Stream, &[u8]) + Sync) {
     let place = Place::new();
     let repo = place.init();
-    let begin = Instant::now();
+    let (begin, cpu_before) = (Instant::now(), cpu());
     let writer = repo.writer().unwrap();
     let raw = std::sync::atomic::AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -93,11 +93,11 @@ fn ingest(name: &str, paths: &[PathBuf], threads: usize, put: impl Fn(&mut Strea
     }
     let raw = raw.into_inner();
     println!(
-        "{name}, {threads} threads: {raw} bytes -> {} in {:.3} s (puts {:.3}), {:.0} MB/s; {by_folder:?}",
+        "{name}, {threads} threads: {raw} bytes -> {} in {:.3} s (puts {:.3}), {:.2} s of processor; {by_folder:?}",
         writer.bytes_written(),
         took.as_secs_f64(),
         put_done.as_secs_f64(),
-        raw as f64 / 1e6 / took.as_secs_f64()
+        cpu() - cpu_before
     );
 }
 
@@ -135,25 +135,44 @@ fn one_gibibyte() {
     let repo = place.init();
     let writer = repo.writer().unwrap();
     let mut stream = writer.stream();
-    let begin = Instant::now();
+    let (begin, before) = (Instant::now(), cpu());
     let mut file = content::Writer::new(&mut stream);
     for n in 0..128 {
         file.write(&noise(n, 8 << 20)).unwrap();
     }
     let (id, size) = file.finish().unwrap();
     writer.flush().unwrap();
-    println!("written in {:.2} s", begin.elapsed().as_secs_f64());
+    println!(
+        "written in {:.2} s, {:.2} of processor",
+        begin.elapsed().as_secs_f64(),
+        cpu() - before
+    );
     for step in [128 << 10, 1 << 20] {
-        let begin = Instant::now();
+        let (begin, before) = (Instant::now(), cpu());
         let repo = place.open();
         let reader = content::Reader::open(&repo, id).unwrap();
         let mut at = 0;
         while at < size {
             at += reader.read_at(at, step).unwrap().len() as u64;
         }
+        let (wall, spent) = (begin.elapsed().as_secs_f64(), cpu() - before);
+        let giga = size as f64 / 1e9;
         println!(
-            "read by {step}: {:.2} GB/s",
-            size as f64 / 1e9 / begin.elapsed().as_secs_f64()
+            "read by {step}: {:.2} GB/s, {:.2} GB per processor second",
+            giga / wall,
+            giga / spent
         );
     }
+}
+
+/// Processor seconds of this process so far: what other load does not distort.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) as f64 / 100.0
 }

@@ -12,7 +12,7 @@ fn build(place: &crate::repo::tests::Place) -> Vec<(Kind, ObjectId, Vec<u8>)> {
     let mut objects = Vec::new();
     for n in 0..1500u64 {
         let text = format!(
-            "{{\"subject\":\"number {n}\",\"x\":\"{}\",\"pad\":\"{:0700}\"}}",
+            "{{\"subject\":\"number {n}\",\"x\":\"{}\",\"pad\":\"{:02200}\"}}",
             blake3::hash(&n.to_le_bytes()),
             n
         );

@@ -4,6 +4,8 @@ mod basics;
 mod corpus;
 mod crash;
 mod damage;
+mod golden;
+mod remote;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;

@@ -1,0 +1,60 @@
+//! The same repository on an object store (in memory, reached as a bucket is).
+
+use std::sync::Arc;
+
+use super::super::backend::Backend;
+use super::*;
+
+#[test]
+fn a_repository_on_an_object_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = folder.path();
+    let backend = Arc::new(Backend::in_memory(local).unwrap());
+    let location = Location::S3(S3Location {
+        bucket: "b".into(),
+        ..S3Location::default()
+    });
+    let init = || {
+        Repository::init_on(
+            backend.clone(),
+            &location,
+            &password(),
+            &options(),
+            local,
+            None,
+        )
+    };
+    let repo = init().unwrap();
+    assert!(matches!(init(), Err(RepoError::AlreadyExists { .. })));
+    let writer = repo.writer().unwrap();
+    let mut stream = writer.stream();
+    let mut ids = Vec::new();
+    for (n, kind) in Kind::ALL.into_iter().enumerate() {
+        ids.push((kind, stream.put(kind, &noise(n as u64, 700_000)).unwrap()));
+    }
+    let tree = Some(ids[4].1);
+    let snapshot = writer
+        .commit(SnapshotManifest {
+            time: 1_795_312_800,
+            tree,
+            ..Default::default()
+        })
+        .unwrap();
+    drop((stream, writer));
+    // Another host: another local folder. Also from within async code.
+    let other = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let repo =
+            Repository::open_with(&location, &password(), backend.clone(), other.path(), None)
+                .unwrap();
+        for (n, (kind, id)) in ids.iter().enumerate() {
+            assert_eq!(repo.get(*kind, id).unwrap(), noise(n as u64, 700_000));
+        }
+        assert_eq!(repo.snapshots().unwrap(), [snapshot.clone()]);
+        assert!(repo.verify(true, &|_, _| {}).unwrap().is_clean());
+    });
+    assert!(backend.size("lock").unwrap().is_none());
+}
