@@ -18,9 +18,9 @@ use serde_json::Value;
 use super::catalogue::{Catalogue, CatalogueError, Hit};
 use super::errno::{Code, RestoreError};
 use super::spool::Origin;
-use crate::format::mime;
-use crate::repo::content::{self, ContentId, Encoding, Eol, IdOnly, MailParts};
-use crate::repo::{Kind, ObjectId, RepoError, Repository, Snapshot};
+use crate::repo::content::{self, ContentId, IdOnly};
+use crate::repo::{Kind, ObjectId, Repository, Snapshot};
+use crate::sync::put_mail;
 use crate::tree::key::{Tag, first_with};
 use crate::tree::map::{Map, Shape};
 use crate::tree::state::{AccountState, Accounts, WorkloadState};
@@ -179,11 +179,8 @@ impl SnapshotRecogniser {
                 return Ok(None);
             }
             let bytes = std::fs::read(file).map_err(local)?;
-            self.known(
-                mail_id(&self.repo, &bytes)
-                    .map_err(TreeError::from)
-                    .map_err(failed)?,
-            )
+            let content = put_mail(&mut IdOnly(&self.repo), &bytes);
+            self.known(content.map_err(TreeError::from).map_err(failed)?.0)
         };
         if named_mail {
             found.extend(mail()?);
@@ -427,29 +424,6 @@ fn full_path(
         "{}/{}/{}/{path}",
         snapshot.name, account.folder, workload.folder
     )
-}
-
-/// The content a mail has in the repository.
-fn mail_id(repo: &Repository, bytes: &[u8]) -> Result<ContentId, RepoError> {
-    let split = mime::split(bytes);
-    let pieces = split.pieces.into_iter().map(|piece| match piece {
-        mime::Piece::Skeleton { len } => content::Piece::Skeleton { len },
-        mime::Piece::Part { decoded, encoding } => content::Piece::Part {
-            decoded: decoded.into(),
-            encoding: Encoding::Base64 {
-                line: encoding.line as _,
-                eol: match encoding.eol {
-                    mime::Eol::Lf => Eol::Lf,
-                    mime::Eol::CrLf => Eol::CrLf,
-                },
-            },
-        },
-    });
-    let parts = MailParts {
-        pieces: pieces.collect(),
-        skeleton: split.skeleton.into(),
-    };
-    content::mail_id(repo, &parts)
 }
 
 /// Whether the file begins with a header field (RFC 5322): a word and a colon.
