@@ -23,7 +23,7 @@ const COST: u32 = 20;
 /// The name a file was written under is known this long, if the item got another one.
 const ALIAS_AGE: Duration = Duration::from_secs(120);
 /// Entries kept in all.
-const MAX_ENTRIES: usize = 400_000;
+const MAX_ENTRIES: usize = 200_000;
 /// Aliases kept in one folder.
 const MAX_ALIASES: usize = 10_000;
 
@@ -122,11 +122,7 @@ impl Listings {
             // Thousands of records are megabytes that nothing here reads.
             entry.record = serde_json::Value::Null;
         }
-        let by_name = entries
-            .iter()
-            .enumerate()
-            .map(|(at, e)| (e.name.clone(), at))
-            .collect();
+        let by_name = index(&entries);
         let now = Instant::now();
         let age = ((now - asked) * COST).clamp(MIN_AGE, MAX_AGE);
         let mut folders = self.folders.lock();
@@ -176,10 +172,30 @@ impl Listings {
         folder.added.insert(entry.name.clone(), entry);
     }
 
+    /// Takes an item out that was replaced: it may have gone by another name than the new one.
+    pub fn remove_id(&self, key: &FolderKey, id: &str) {
+        let mut folders = self.folders.lock();
+        let Some(folder) = folders.get_mut(key) else {
+            return;
+        };
+        folder.merged = None;
+        folder.added.retain(|_, entry| entry.id != id);
+        if folder.base.iter().any(|entry| entry.id == id) {
+            let kept = folder.base.iter().filter(|entry| entry.id != id).cloned();
+            folder.base = Arc::new(kept.collect());
+            folder.by_name = index(&folder.base);
+        }
+    }
+
     /// Forgets a folder: the next question goes to the service.
     pub fn forget(&self, key: &FolderKey) {
         self.folders.lock().remove(key);
     }
+}
+
+fn index(entries: &[LiveEntry]) -> HashMap<String, usize> {
+    let named = entries.iter().enumerate();
+    named.map(|(at, e)| (e.name.clone(), at)).collect()
 }
 
 fn shrink(folders: &mut HashMap<FolderKey, Folder>) {
@@ -249,6 +265,9 @@ mod tests {
         listings.put(inbox.clone(), vec![entry("a"), entry("b")], Instant::now());
         assert!(listings.lookup(&inbox, "c").unwrap().is_some());
         assert!(listings.lookup(&inbox, "written.eml").unwrap().is_some());
+        listings.remove_id(&inbox, "a");
+        assert!(listings.lookup(&inbox, "a").unwrap().is_none());
+        assert!(listings.lookup(&inbox, "b").unwrap().is_some());
         listings.forget(&inbox);
         assert!(listings.get(&inbox).is_none());
     }

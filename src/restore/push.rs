@@ -50,6 +50,8 @@ pub struct Pusher {
     per_mailbox: usize,
     runtime: Handle,
     locks: Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>,
+    /// On the spool's folder: held as long as anything can still be pushed from it.
+    _folder: std::fs::File,
 }
 
 /// A push that was handed over.
@@ -85,6 +87,7 @@ impl Pusher {
         conflict: Conflict,
         per_mailbox: usize,
         runtime: Handle,
+        folder: std::fs::File,
     ) -> Pusher {
         Pusher {
             places,
@@ -97,6 +100,7 @@ impl Pusher {
             per_mailbox: per_mailbox.max(1),
             runtime,
             locks: Mutex::default(),
+            _folder: folder,
         }
     }
 

@@ -77,8 +77,6 @@ struct Inner {
     spool: Arc<Spool>,
     read_only: Option<String>,
     runtime: Handle,
-    /// Held while the service lives; the kernel frees it when the process dies.
-    _lock: File,
 }
 
 impl Service {
@@ -111,6 +109,7 @@ impl Service {
             config.conflict,
             config.per_mailbox,
             config.runtime.clone(),
+            lock,
         ));
         // Without an identity that may write nothing can be found out or done; it waits for one.
         if config.read_only.is_none() {
@@ -122,7 +121,6 @@ impl Service {
                 spool,
                 read_only: config.read_only,
                 runtime: config.runtime,
-                _lock: lock,
             }),
         })
     }
