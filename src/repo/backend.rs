@@ -125,6 +125,8 @@ impl Backend {
                 })
             }
             Location::S3(s3) => {
+                // Several repositories may share a state folder, and a writer clears its staging.
+                let place = format!("{location} {}", s3.endpoint.as_deref().unwrap_or_default());
                 let failed = |e| RepoError::store(format!("cannot use {location}"), e);
                 let mut builder = AmazonS3Builder::from_env()
                     .with_bucket_name(&s3.bucket)
@@ -147,7 +149,9 @@ impl Backend {
                         .map_err(|e| RepoError::Invalid(format!("prefix {:?}: {e}", s3.prefix)))?,
                     root: None,
                     runtime: Some(Runtime::start()?),
-                    staging: local.join(STAGING),
+                    staging: local
+                        .join(STAGING)
+                        .join(&blake3::hash(place.as_bytes()).to_hex()[..16]),
                     #[cfg(test)]
                     faults: Default::default(),
                 })
