@@ -20,7 +20,7 @@ use super::pack::PackSeal;
 use super::writer::Pending;
 
 /// Bytes of decoded frames that are kept.
-pub(crate) const FRAME_CACHE: u64 = 64 << 20;
+pub(crate) const FRAME_CACHE: u64 = 32 << 20;
 /// Opened packs that are kept: each costs a file descriptor.
 pub(crate) const PACK_CACHE: usize = 128;
 
@@ -123,13 +123,9 @@ impl Inner {
 
     /// A decoded frame, from the cache or the pack.
     pub(crate) fn frame(&self, place: &FramePlace) -> Result<Bytes> {
-        let key = (place.pack, place.number);
-        if let Some(frame) = self.frames.get(&key) {
-            return Ok(frame);
-        }
-        let frame = self.read_frame(place)?;
-        self.frames.insert(key, frame.clone());
-        Ok(frame)
+        // Who comes while a frame is being decoded waits for it: readers of neighbours come together.
+        self.frames
+            .get_or_insert_with(&(place.pack, place.number), || self.read_frame(place))
     }
 
     /// A decoded frame from the pack.
