@@ -219,14 +219,14 @@ impl RestoreFs {
             return Ok(());
         };
         if local.is_open() {
-            if is_temporary(&local.target()) {
-                local.hold();
-                return Ok(());
-            }
             let device = self.device.get();
             if local.writers() > 1
                 || device.is_some_and(|device| may_still_write(pid, *device, ino))
             {
+                return Ok(());
+            }
+            if is_temporary(&local.target()) {
+                local.hold();
                 return Ok(());
             }
         } else if local.is_discarded() {

@@ -124,6 +124,12 @@ impl Local {
         state.writers == 0 && matches!(state.phase, Phase::Open(_))
     }
 
+    /// Some program has it open and did not close it yet. Its RELEASE may come late, its FLUSH does not.
+    pub fn is_being_written(&self) -> bool {
+        let state = self.state.lock();
+        state.writers > 0 && state.closed.is_none()
+    }
+
     /// Handles that may write.
     pub fn writers(&self) -> usize {
         self.state.lock().writers
@@ -150,11 +156,15 @@ impl Local {
     }
 
     fn change(&self, f: impl FnOnce(&SpoolFile) -> std::io::Result<()>) -> Result<(), FsError> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let Phase::Open(file) = &state.phase else {
             return Err(sent());
         };
-        Ok(f(file)?)
+        f(file)?;
+        if state.writers > 0 {
+            state.closed = None;
+        }
+        Ok(())
     }
 
     /// Kept for the push. Of something already sent, it is accepted and means nothing.
@@ -249,7 +259,9 @@ impl Local {
     /// Closed under a temporary name, waiting for the rename.
     pub fn is_held(&self) -> bool {
         let state = self.state.lock();
-        matches!(state.phase, Phase::Open(_)) && state.writers == 0 && is_temporary(&state.target)
+        matches!(state.phase, Phase::Open(_))
+            && state.closed.is_some()
+            && is_temporary(&state.target)
     }
 }
 

@@ -328,12 +328,20 @@ impl RestoreFs {
             }
             self.nodes
                 .lock()
-                .rename(&Key::Place(from), Key::Place(to.clone()));
+                .rename(&Key::Place(from.clone()), Key::Place(to.clone()));
         }
-        if is_temporary(&to) || local.writers() > 0 {
+        if is_temporary(&to) || local.is_being_written() {
             return Ok(());
         }
-        self.push(&local, false)
+        let sent = self.push(&local, false);
+        if sent.is_err() {
+            // To the program nothing was renamed, and it will remove the old name.
+            self.nodes
+                .lock()
+                .rename(&Key::Place(to), Key::Place(from.clone()));
+            self.locals.lock().insert(from, local);
+        }
+        sent
     }
 
     pub(crate) fn push(&self, local: &Arc<Local>, wait: bool) -> Result<(), FsError> {

@@ -7,6 +7,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use fuser::{
@@ -45,7 +46,15 @@ impl Adapter {
         self.requests.count(op);
         let guarded = self.watch.guard(reply, what, READ_DEADLINE);
         match &self.workers {
-            None => work(&self.fs, guarded),
+            None => {
+                // A fault of ours costs one request, not an event loop: the dropped reply says EIO.
+                if catch_unwind(AssertUnwindSafe(|| work(&self.fs, guarded))).is_err() {
+                    tracing::error!(
+                        operation = what,
+                        "a request failed inside the mount; it was answered with EIO"
+                    );
+                }
+            }
             Some(workers) => {
                 let fs = self.fs.clone();
                 workers.run(move || work(&fs, guarded));

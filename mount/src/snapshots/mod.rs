@@ -47,6 +47,8 @@ pub struct SnapshotFs {
     repo: Repository,
     tree: Tree,
     catalog: RwLock<Arc<Catalog>>,
+    /// Held during a refresh: of two, the later listing must win.
+    refreshing: Mutex<()>,
     inodes: Mutex<Inodes>,
     owners: Owners,
     reading: Reading,
@@ -79,6 +81,7 @@ impl SnapshotFs {
             reading: Reading::new(repo.clone()),
             repo,
             catalog: RwLock::new(Arc::new(catalog)),
+            refreshing: Mutex::new(()),
             inodes: Mutex::new(inodes),
             owners,
             xattr,
@@ -87,6 +90,7 @@ impl SnapshotFs {
 
     /// Looks at the repository again. Returns the names in the root that changed.
     pub fn refresh(&self) -> Result<Vec<String>, FsError> {
+        let _one_at_a_time = self.refreshing.lock();
         let new = Arc::new(Catalog::new(self.repo.snapshots()?));
         let mut catalog = self.catalog.write();
         let changed = catalog.changed(&new);

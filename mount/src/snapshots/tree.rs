@@ -11,7 +11,7 @@ use super::records;
 use crate::error::FsError;
 
 /// Bytes of decoded tree nodes that are kept.
-const NODE_CACHE: u64 = 16 << 20;
+const NODE_CACHE: u64 = 8 << 20;
 
 /// Reads folders of any snapshot of one repository.
 pub struct Tree(Nodes);
