@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use parking_lot::Mutex;
 
 use super::report::Report;
-use super::{Shared, SyncError};
+use super::{Shared, SyncError, totals};
 use crate::repo::{Kind, Snapshot, SnapshotManifest, Totals};
 use crate::tree::state::{AccountState, Accounts, WorkloadState, set_accounts};
 use crate::tree::{ItemKey, MapRoot, Nodes, names};
@@ -120,33 +120,73 @@ impl Ledger {
         self.inner.lock().accounts.clone()
     }
 
-    /// Makes a snapshot of what is there. Blocking.
+    /// Makes a snapshot of what is there. Blocking; captures go on meanwhile.
     pub fn commit(
         &self,
         cx: &Shared,
         complete: bool,
         report: Option<&Report>,
     ) -> Result<Snapshot, SyncError> {
+        let work = {
+            let mut inner = self.inner.lock();
+            assign_folders(cx, &mut inner);
+            let dirty = inner.dirty.iter();
+            let dirty = dirty.filter_map(|id| {
+                let account = inner.accounts.get(id)?.clone();
+                Some((id.clone(), inner.folders.get(id).cloned(), account))
+            });
+            Work {
+                accounts: inner.accounts.len() as u64,
+                dirty: dirty.collect(),
+                tree: inner.tree,
+                state: inner.state,
+                base: inner.base.clone(),
+            }
+        };
+        let snapshot = work.commit(cx, complete, report)?;
         let mut inner = self.inner.lock();
-        let inner = &mut *inner;
-        assign_folders(cx, inner);
+        for (id, _, account) in work.dirty {
+            // It may have changed again.
+            if inner.accounts.get(&id) == Some(&account) {
+                inner.dirty.remove(&id);
+            }
+            inner.folders.insert(id, account.folder);
+        }
+        (inner.tree, inner.state) = (snapshot.manifest.tree, snapshot.manifest.state);
+        inner.base = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+}
+
+/// What one commit needs, taken at one moment.
+struct Work {
+    /// All in the snapshot.
+    accounts: u64,
+    /// Id, folder as of the last commit, and the account.
+    dirty: Vec<(String, Option<String>, AccountState)>,
+    tree: MapRoot,
+    state: MapRoot,
+    base: Option<Snapshot>,
+}
+
+impl Work {
+    fn commit(
+        &self,
+        cx: &Shared,
+        complete: bool,
+        report: Option<&Report>,
+    ) -> Result<Snapshot, SyncError> {
         let mut stream = cx.writer.stream();
-        let changes: Vec<_> = inner
-            .dirty
-            .iter()
-            .map(|id| {
-                (
-                    inner.folders.get(id).map(String::as_str),
-                    inner.accounts.get(id),
-                )
-            })
+        let dirty = self.dirty.iter();
+        let changes: Vec<_> = dirty
+            .map(|(_, old, now)| (old.as_deref(), Some(now)))
             .collect();
-        let tree = set_accounts(&cx.nodes, &mut stream, inner.tree, &changes)?;
-        let edits = inner.dirty.iter();
-        let edits = edits
-            .map(|id| (id.clone(), inner.accounts.get(id).cloned()))
+        let tree = set_accounts(&cx.nodes, &mut stream, self.tree, &changes)?;
+        let dirty = self.dirty.iter();
+        let edits = dirty
+            .map(|(id, _, now)| (id.clone(), Some(now.clone())))
             .collect();
-        let state = Accounts::new(&cx.nodes, inner.state)
+        let state = Accounts::new(&cx.nodes, self.state)
             .set(&mut stream, &edits)?
             .root();
         let report_id = match report {
@@ -156,44 +196,24 @@ impl Ledger {
             }
             None => None,
         };
-        let snapshot = cx.writer.commit(SnapshotManifest {
+        let before = self.base.as_ref().map(|base| base.manifest.totals);
+        let totals = totals::advance(&cx.nodes, &before.unwrap_or_default(), self.tree, tree)?;
+        Ok(cx.writer.commit(SnapshotManifest {
             time: cx.now(),
             host: cx.options.host.clone(),
             complete,
             tree,
             state,
             report: report_id,
-            parent: inner.base.as_ref().map(|base| base.name.clone()),
+            parent: self.base.as_ref().map(|base| base.name.clone()),
             totals: Totals {
-                accounts: inner.accounts.len() as u64,
+                accounts: self.accounts,
                 failed: report.map_or(0, |report| report.totals.failed),
                 added: cx.writer.bytes_written(),
-                ..count(cx, inner)?
+                ..totals
             },
-        })?;
-        for id in std::mem::take(&mut inner.dirty) {
-            if let Some(account) = inner.accounts.get(&id) {
-                inner.folders.insert(id, account.folder.clone());
-            }
-        }
-        (inner.tree, inner.state) = (tree, state);
-        inner.base = Some(snapshot.clone());
-        Ok(snapshot)
+        })?)
     }
-}
-
-/// Counts of items, as far as they cost nothing: the folders of a mailbox are among them.
-fn count(cx: &Shared, inner: &Inner) -> Result<Totals, SyncError> {
-    let mut totals = Totals::default();
-    for workload in inner.accounts.values().flat_map(|a| a.workloads.values()) {
-        let ids = crate::tree::Map::new(
-            &cx.nodes,
-            workload.collection.ids,
-            crate::tree::Shape::Hashed,
-        );
-        totals.files += ids.len()?;
-    }
-    Ok(totals)
 }
 
 /// Gives each account its folder: its user principal name. Where two have the same one, the one

@@ -20,11 +20,13 @@
 mod apply;
 mod capture;
 mod collection;
+mod cycle;
 mod fetch;
 mod ledger;
 mod local;
 mod progress;
 mod report;
+mod totals;
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +37,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
@@ -49,9 +50,10 @@ pub use report::{
 use crate::graph::users::UsersRound;
 use crate::graph::{Client, ErrorClass, GraphError};
 use crate::local::LocalState;
-use crate::repo::{RepoError, Repository, Snapshot, Stream, Writer};
+use crate::repo::{RepoError, Repository, Stream, Writer};
 use crate::tree::{Nodes, TreeError};
 use crate::workload::{Account, Workload};
+use cycle::Cycle;
 use ledger::Ledger;
 use local::Local;
 
@@ -285,18 +287,7 @@ pub async fn run(
         .store(accounts.len() as u64, Relaxed);
     progress.accounts_done.store(0, Relaxed);
 
-    let mut cycle = Cycle {
-        shared,
-        ledger,
-        report: Report {
-            version: 1,
-            host: cx.options.host.clone(),
-            started: report::rfc3339(started),
-            ..Report::default()
-        },
-        unreachable: None,
-        reached: false,
-    };
+    let mut cycle = Cycle::new(shared, ledger, started);
     let captured = cycle.captures(accounts, &workloads).await;
     cx.local.flush();
     if let Err(e) = captured {
@@ -384,201 +375,4 @@ fn since(before: &[RequestLine], now: Vec<RequestLine>) -> Vec<RequestLine> {
         })
         .filter(|line| line.count > 0)
         .collect()
-}
-
-/// A cycle while it runs.
-struct Cycle {
-    shared: Arc<Shared>,
-    ledger: Arc<Ledger>,
-    report: Report,
-    /// A capture that met no service at all.
-    unreachable: Option<GraphError>,
-    /// Another that did.
-    reached: bool,
-}
-
-impl Cycle {
-    async fn captures(
-        &mut self,
-        accounts: Vec<Account>,
-        workloads: &[Arc<dyn Workload>],
-    ) -> Result<(), SyncError> {
-        let (shared, ledger) = (self.shared.clone(), self.ledger.clone());
-        let mut captures = stream::iter(accounts)
-            .map(|account| {
-                let (shared, ledger) = (shared.clone(), ledger.clone());
-                let workloads = workloads.to_vec();
-                spawn(async move { capture_account(&shared, &ledger, account, &workloads).await })
-            })
-            .buffer_unordered(self.shared.options.accounts.max(1));
-        let every = self
-            .shared
-            .options
-            .checkpoint
-            .max(Duration::from_millis(10));
-        let mut checkpoint = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        loop {
-            tokio::select! {
-                done = captures.next() => match done {
-                    Some(done) => self.add(done.map_err(SyncError::Panicked)??),
-                    None => return Ok(()),
-                },
-                _ = checkpoint.tick() => {
-                    if self.ledger.is_dirty() {
-                        self.commit(false).await?;
-                    }
-                }
-            }
-        }
-    }
-
-    fn add(&mut self, done: AccountDone) {
-        let mut line = done.line;
-        for captured in done.captured {
-            let (workload, captured) = captured;
-            match captured.error {
-                Some(e) if e.class == ErrorClass::Network => self.unreachable = Some(e),
-                _ => self.reached = true,
-            }
-            self.report.totals.add(&captured.line.counts);
-            for note in captured.notes {
-                self.report.add_note(note);
-            }
-            line.workloads.insert(workload, captured.line);
-        }
-        let has = |status| line.workloads.values().any(|w| w.status == status);
-        line.status = if has(Status::Failed) {
-            self.report.accounts.failed += 1;
-            Status::Failed
-        } else if has(Status::Captured) || line.workloads.is_empty() {
-            Status::Captured
-        } else {
-            self.report.accounts.absent += 1;
-            Status::Absent
-        };
-        let changed = line.workloads.values().any(|w| !w.counts.is_zero());
-        if changed || line.status == Status::Failed {
-            self.report.add_account(line);
-        }
-        Progress::add(&self.shared.progress.accounts_done, 1);
-    }
-
-    async fn commit(&self, complete: bool) -> Result<Snapshot, SyncError> {
-        let (shared, ledger) = (self.shared.clone(), self.ledger.clone());
-        let report = complete.then(|| self.report.clone());
-        blocking(move || {
-            let snapshot = ledger.commit(&shared, complete, report.as_ref())?;
-            // Checkpoints that this one goes beyond.
-            for old in shared.repo.snapshots()? {
-                if !old.manifest.complete && old.name < snapshot.name {
-                    shared.writer.delete_snapshot(&old.name)?;
-                }
-            }
-            Ok(snapshot)
-        })
-        .await
-    }
-
-    async fn end(mut self) -> Result<CycleOutcome, SyncError> {
-        let cancelled = self.shared.progress.is_cancelled();
-        let (shared, ledger) = (self.shared.clone(), self.ledger.clone());
-        let mut report = std::mem::take(&mut self.report);
-        report = blocking(move || {
-            remaining(&shared, &ledger, &mut report)?;
-            report.finished = report::rfc3339(shared.now());
-            report.complete = !cancelled;
-            Ok(report)
-        })
-        .await?;
-        self.report = report;
-        let due = self.ledger.is_dirty() || (self.ledger.is_incomplete() && !cancelled);
-        let snapshot = match due && !self.ledger.is_empty() {
-            true => Some(self.commit(!cancelled).await?),
-            false => None,
-        };
-        Ok(CycleOutcome {
-            snapshot: snapshot.filter(|_| !cancelled).map(|s| s.name),
-            cancelled,
-            report: self.report,
-            written: self.shared.writer.bytes_written(),
-        })
-    }
-}
-
-/// What the report says about all accounts of the snapshot: who left, what still fails.
-fn remaining(shared: &Shared, ledger: &Ledger, report: &mut Report) -> Result<(), SyncError> {
-    report.totals.failed = 0;
-    for (id, account) in ledger.accounts() {
-        report.accounts.captured += 1;
-        if account.departed.is_some() {
-            report.accounts.departed += 1;
-            report.add_account(AccountLine {
-                account: account.upn.clone(),
-                id: id.clone(),
-                status: Status::Departed,
-                workloads: BTreeMap::new(),
-            });
-        }
-        for (name, workload) in &account.workloads {
-            if workload.failed.is_none() {
-                continue;
-            }
-            let mut collection =
-                collection::Collection::open(&shared.writer, &shared.nodes, workload)?;
-            for (id, failed) in collection.failures().clone() {
-                report.totals.failed += 1;
-                let held = collection.held(&collection.key(&id))?;
-                let path = match (&held, &failed.parent) {
-                    (Some(held), _) if held.path.is_some() => held.path.clone(),
-                    (_, Some(parent)) => {
-                        let parent = collection.held(&collection.key(parent))?;
-                        let folder = parent.and_then(|parent| parent.path);
-                        folder.map(|folder| format!("{folder}/{}", failed.name))
-                    }
-                    _ => None,
-                };
-                report.add_failed(ItemLine {
-                    account: account.upn.clone(),
-                    workload: name.clone(),
-                    path: path.unwrap_or(failed.name),
-                    id,
-                    reason: failed.reason,
-                    class: apply::class_of(&failed.class),
-                    since: Some(report::rfc3339(failed.last)),
-                    older_version: held.is_some(),
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-struct AccountDone {
-    line: AccountLine,
-    captured: Vec<(String, capture::Captured)>,
-}
-
-async fn capture_account(
-    shared: &Arc<Shared>,
-    ledger: &Ledger,
-    account: Account,
-    workloads: &[Arc<dyn Workload>],
-) -> Result<AccountDone, SyncError> {
-    let mut captured = Vec::new();
-    for workload in workloads {
-        if shared.progress.is_cancelled() {
-            break;
-        }
-        let done = capture::capture(shared, ledger, &account, workload).await?;
-        captured.push((workload.name().to_owned(), done));
-    }
-    Ok(AccountDone {
-        line: AccountLine {
-            account: account.upn,
-            id: account.id,
-            status: Status::Captured,
-            workloads: BTreeMap::new(),
-        },
-        captured,
-    })
 }

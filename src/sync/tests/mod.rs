@@ -106,6 +106,11 @@ impl Rig {
         let snapshot = self.cx.repo.snapshots().unwrap().pop().unwrap();
         assert!(snapshot.manifest.complete);
         let nodes = Nodes::new(&self.cx.repo);
+        let all = view::walk(&nodes, snapshot.manifest.tree).map(|found| found.unwrap().1);
+        let sizes: Vec<u64> = all.filter_map(|entry| Some(entry.content()?.1)).collect();
+        let totals = snapshot.manifest.totals;
+        assert_eq!(totals.files, sizes.len() as u64);
+        assert_eq!(totals.bytes, sizes.iter().sum::<u64>());
         let mut files = BTreeMap::new();
         let Some(entry) = view::resolve(&nodes, snapshot.manifest.tree, folder).unwrap() else {
             return files;
