@@ -16,8 +16,10 @@ pub struct Graph {
 impl Graph {
     /// Signs in with the emulator's own application.
     pub fn sign_in(emulator: &Running) -> Result<Self> {
+        // Redirects are followed by hand: a pre-authenticated URL must not see the token.
         let http = Client::builder()
             .timeout(std::time::Duration::from_secs(120))
+            .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let form = format!(
             "client_id={}&client_secret={}&grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",

@@ -139,8 +139,7 @@ impl Mounted {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
             let snapshots = self.dir.join("snapshots");
-            // A mount that a killed process left is in the table, but does not answer.
-            if is_mounted(&snapshots) && std::fs::read_dir(&snapshots).is_ok() {
+            if is_mounted(&snapshots) && answers(&snapshots) {
                 return Ok(());
             }
             if let Some(status) = self.process.try_wait()? {
@@ -174,6 +173,15 @@ impl Drop for Mounted {
             let _ = rustix::mount::unmount(&dir, rustix::mount::UnmountFlags::DETACH);
         }
     }
+}
+
+/// Whether somebody serves this mount. One that a killed process left is still in the table and
+/// answers from the kernel's cache; a name that nobody asked for before tells.
+pub fn answers(dir: &Path) -> bool {
+    use std::time::UNIX_EPOCH;
+    let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
+    let name = format!("is-it-there-{}", now.map_or(0, |now| now.as_nanos()));
+    std::fs::metadata(dir.join(name)).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn is_mounted(dir: &Path) -> bool {

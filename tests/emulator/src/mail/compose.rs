@@ -364,7 +364,7 @@ pub fn plain(html: &str) -> String {
         }
         if ["<br", "</p", "</div", "</tr", "</li", "</h"]
             .iter()
-            .any(|t| lower.starts_with(t))
+            .any(|t| lower.starts_with(t) && !lower.starts_with("</head"))
         {
             out.push_str("\r\n");
         }
