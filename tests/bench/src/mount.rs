@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tenantfs::repo::Repository;
 use tenantfs::tree::collection::CollectionRoot;
-use tenantfs::tree::{Editor, Entry, ItemKey, Nodes};
+use tenantfs::tree::{Editor, Entry, Nodes};
 use tenantfs_mount::{Mount, MountConfig, MountHandle};
 
 use crate::MountArgs;
