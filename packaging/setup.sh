@@ -34,7 +34,7 @@ if ! command -v cargo >/dev/null 2>&1; then
         $as_root apt-get install -yq --no-install-recommends rustup >&2
         rustup default stable >&2
     else
-        echo "tenantfs needs Rust 1.90 or newer: install it with rustup (https://rustup.rs)" >&2
+        echo "tenantfs needs Rust 1.91 or newer: install it with rustup (https://rustup.rs)" >&2
         exit 1
     fi
 fi

@@ -257,6 +257,7 @@ impl Catalogue {
     }
 
     /// Makes the catalogue of a repository's snapshots as they are now.
+    #[cfg(test)]
     pub fn of(repo: &Repository, nodes: &Nodes, dir: &Path) -> Result<Catalogue, CatalogueError> {
         let mut catalogue = Catalogue::open(dir)?;
         let snapshots = repo.snapshots().map_err(TreeError::from)?;

@@ -115,7 +115,7 @@ impl Places {
     pub async fn account(&self, name: &str) -> Result<Arc<Account>, RestoreError> {
         let find =
             |accounts: &[Arc<Account>]| accounts.iter().find(|a| same_name(&a.upn, name)).cloned();
-        if let Some(account) = find(&*self.accounts().await?) {
+        if let Some(account) = find(&self.accounts().await?) {
             return Ok(account);
         }
         let accounts = self.accounts_within(MIN_AGE).await?;

@@ -320,7 +320,10 @@ impl Queue {
         let Some(lane) = lanes.get_mut(lane_name) else {
             return Next::Done;
         };
-        while !stopping {
+        loop {
+            if stopping {
+                break;
+            }
             let id = match (lane.now.pop_front(), lane.rest()) {
                 (Some(id), _) => id,
                 (None, Some(rest)) if !lane.later.is_empty() => {

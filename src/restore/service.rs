@@ -303,10 +303,6 @@ impl Service {
         &self.inner.pusher
     }
 
-    pub(super) fn runtime(&self) -> &Handle {
-        &self.inner.runtime
-    }
-
     /// Runs work on the runtime and waits for it, so long.
     pub(super) fn wait_for<T: Send + 'static>(
         &self,

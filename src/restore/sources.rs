@@ -15,6 +15,8 @@ const MAX_DEPTH: usize = 300;
 
 /// A place to restore from.
 #[derive(Debug, Clone)]
+// There are as many as a person types.
+#[allow(clippy::large_enum_variant)]
 pub enum Root {
     /// In a snapshot: account, workload folder, and so on.
     Snapshot {

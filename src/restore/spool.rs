@@ -156,7 +156,7 @@ impl Spool {
                 fs::remove_file(dir.join(name))?;
             }
         }
-        tickets.sort_by(|a, b| (a.created, a.id).cmp(&(b.created, b.id)));
+        tickets.sort_by_key(|ticket| (ticket.created, ticket.id));
         Ok((Arc::new(spool), tickets))
     }
 

@@ -53,7 +53,7 @@ fn a_repository_on_an_object_store() {
         for (n, (kind, id)) in ids.iter().enumerate() {
             assert_eq!(repo.get(*kind, id).unwrap(), noise(n as u64, 700_000));
         }
-        assert_eq!(repo.snapshots().unwrap(), [snapshot.clone()]);
+        assert_eq!(repo.snapshots().unwrap(), std::slice::from_ref(&snapshot));
         assert!(repo.verify(true, &|_, _| {}).unwrap().is_clean());
     });
     assert!(backend.size("lock").unwrap().is_none());

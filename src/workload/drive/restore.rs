@@ -108,12 +108,11 @@ impl Drive {
                 _ => (false, false),
             };
             // An earlier attempt whose answer was lost may have put it there.
-            if (tried && conflict) || again {
-                if let Some(item) = self.item_at(&job.root, &job.path()).await?
-                    && job.is(&item)
-                {
-                    return self.accept(&job, item);
-                }
+            if ((tried && conflict) || again)
+                && let Some(item) = self.item_at(&job.root, &job.path()).await?
+                && job.is(&item)
+            {
+                return self.accept(&job, item);
             }
             if conflict {
                 return Err(PushError::Exists {

@@ -190,7 +190,10 @@ mod tests {
         let read = ("isRead", json!(true));
         let category = ("categories", json!(["Red"]));
         assert!(!needs_content(&stored(), &stored()));
-        assert!(!needs_content(&stored(), &with(&[read.clone()])));
+        assert!(!needs_content(
+            &stored(),
+            &with(std::slice::from_ref(&read))
+        ));
         assert!(!needs_content(
             &stored(),
             &with(&[category.clone(), later.clone()])

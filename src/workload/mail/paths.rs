@@ -75,10 +75,10 @@ impl Mail {
     ) -> Result<Option<String>, GraphError> {
         let mut at = ROOT.to_owned();
         for (depth, name) in path.iter().enumerate() {
-            let mut found = pick(&*self.subfolders(account, &at, false).await?, name);
+            let mut found = pick(&self.subfolders(account, &at, false).await?, name);
             if found.is_none() {
                 // Somebody may have made it a moment ago.
-                found = pick(&*self.subfolders(account, &at, true).await?, name);
+                found = pick(&self.subfolders(account, &at, true).await?, name);
             }
             if found.is_none() && depth == 0 {
                 found = self.default_folder(account, name).await?;

@@ -434,7 +434,7 @@ impl Mail {
             message["singleValueExtendedProperties"] = json!([composed.marker.property()]);
         }
         let entry: Option<LiveEntry> = self.live_message(message);
-        let entry = entry.ok_or_else(|| no_id())?;
+        let entry = entry.ok_or_else(no_id)?;
         Ok(Pushed {
             entry,
             replaced,

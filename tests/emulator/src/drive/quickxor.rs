@@ -69,20 +69,11 @@ impl BitXorAssign for Ring {
 }
 
 /// Hashes a stream of bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Hasher {
     // 160 bytes as words, since the emulator runs unoptimised in tests and hashes whole files there.
     words: [u64; 20],
     length: u64,
-}
-
-impl Default for Hasher {
-    fn default() -> Self {
-        Hasher {
-            words: [0; 20],
-            length: 0,
-        }
-    }
 }
 
 impl Hasher {

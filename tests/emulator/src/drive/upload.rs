@@ -246,7 +246,7 @@ fn fragment(session: &mut Session, request: &RawRequest) -> Result<bool, Failure
         .map_err(Failure::io)?;
     session.total = Some(total);
     let complete = last + 1 == total;
-    if !complete && length % FRAGMENT_MULTIPLE != 0 {
+    if !complete && !length.is_multiple_of(FRAGMENT_MULTIPLE) {
         session.misaligned = true;
     }
     Ok(complete)

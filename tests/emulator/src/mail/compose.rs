@@ -62,9 +62,8 @@ pub fn compose(c: &Composition<'_>) -> Vec<u8> {
     if let (Some(id), false) = (one("internetMessageId"), c.is_draft) {
         out.line(&format!("Message-ID: {}", clean(id)));
     }
-    match one("importance") {
-        Some(level @ ("high" | "low")) => out.line(&format!("Importance: {level}")),
-        _ => {}
+    if let Some(level @ ("high" | "low")) = one("importance") {
+        out.line(&format!("Importance: {level}"));
     }
     for header in c.extra.and_then(Value::as_array).into_iter().flatten() {
         if let (Some(name), Some(value)) = (header["name"].as_str(), header["value"].as_str()) {

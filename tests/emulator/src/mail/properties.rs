@@ -48,7 +48,7 @@ pub fn normalise(id: &str) -> Option<String> {
             Some(format!("{kind} {{{guid}}} Id 0x{lid:x}"))
         }
         "name" => {
-            let name = id.split_once(|c: char| c == '}')?.1.trim_start();
+            let name = id.split_once('}')?.1.trim_start();
             let name = name.get(4..)?.trim();
             (!name.is_empty()).then(|| format!("{kind} {{{guid}}} Name {name}"))
         }
