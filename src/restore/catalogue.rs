@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::table::{Builder, Row, Table};
-use crate::repo::{ObjectId, Repository, Snapshot};
+#[cfg(test)]
+use crate::repo::Repository;
+use crate::repo::{ObjectId, Snapshot};
 use crate::tree::entry::{Entry, EntryKind};
 use crate::tree::map::{Map, MapRoot, Shape};
 use crate::tree::state::{AccountState, Accounts};

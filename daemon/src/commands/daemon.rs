@@ -171,10 +171,10 @@ impl Loop<'_> {
                 control::error(&format!("{error:#}"))
             }
         };
-        if let Some(mount) = &self.mount {
-            if let Err(error) = mount.refresh() {
-                tracing::warn!("the mount cannot show the new snapshot yet: {error}");
-            }
+        if let Some(mount) = &self.mount
+            && let Err(error) = mount.refresh()
+        {
+            tracing::warn!("the mount cannot show the new snapshot yet: {error}");
         }
         for sender in waiting {
             let _ = sender.send(self.last.clone());

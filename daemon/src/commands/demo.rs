@@ -66,7 +66,10 @@ pub fn run(args: &Demo) -> Result<Outcome> {
     let toured = tour.run();
     if toured.is_ok() && !args.check {
         guide::invite(&mountpoint, &emulator);
-        runtime.block_on(async { anyhow::Ok(signals::stop_token()?.cancelled().await) })?;
+        runtime.block_on(async {
+            signals::stop_token()?.cancelled().await;
+            anyhow::Ok(())
+        })?;
     }
     mount.stop()?;
     toured?;

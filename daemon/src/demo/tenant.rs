@@ -26,8 +26,8 @@ pub async fn delete_a_mail(client: &Client) -> Result<Mail> {
         let Ok(found) = client.json(&listing).await else {
             continue;
         };
-        let mails = found["value"].as_array().into_iter().flatten();
-        let Some(record) = mails.cloned().find(is_ordinary) else {
+        let mut mails = found["value"].as_array().into_iter().flatten();
+        let Some(record) = mails.find(|record| is_ordinary(record)).cloned() else {
             continue;
         };
         let id = record["id"]
