@@ -10,41 +10,14 @@ mod rfc2047;
 /// The mails of the test corpus, if it is here.
 #[cfg(test)]
 mod corpus {
-    use std::path::{Path, PathBuf};
+    use fixtures::corpus;
 
-    fn root() -> Option<PathBuf> {
-        if let Some(dir) = std::env::var_os("TENANTFS_CORPUS") {
-            return Some(dir.into());
-        }
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .ancestors()
-            .map(|dir| dir.join("../shared/corpus"))
-            .find(|dir| dir.is_dir())
-    }
-
-    /// Name and bytes of each mail. Without the corpus: none, and a failure under `CI=true`.
+    /// Name and bytes of each mail; none without the corpus.
     pub fn mails() -> impl Iterator<Item = (String, Vec<u8>)> {
-        let mut files = Vec::new();
-        match root() {
-            Some(root) => walk(&root.join("mail"), &mut files),
-            None if std::env::var("CI").is_ok_and(|v| v == "true") => panic!("no corpus"),
-            None => println!("skipped: corpus not here"),
-        }
-        files.sort();
-        files.into_iter().map(|path| {
+        let files = corpus::folder("mail").map(|folder| corpus::files(&folder));
+        files.into_iter().flatten().map(|path| {
             let bytes = std::fs::read(&path).unwrap();
             (path.display().to_string(), bytes)
         })
-    }
-
-    fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, files);
-            } else {
-                files.push(path);
-            }
-        }
     }
 }

@@ -194,7 +194,6 @@ fn cut(name: &str, limit: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::testing::corpus;
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -326,7 +325,7 @@ mod tests {
 
     #[test]
     fn the_worst_names_there_are() {
-        let Some(folder) = corpus("files/odd-names") else {
+        let Some(folder) = fixtures::corpus::folder("files/odd-names") else {
             return;
         };
         let naughty = std::fs::read_to_string(folder.join("blns.txt")).unwrap();

@@ -62,29 +62,6 @@ impl NodeSink for MemoryStore {
     }
 }
 
-/// A folder of the corpus; `None`, with a word about it, where the corpus is not (an error in CI).
-pub(crate) fn corpus(folder: &str) -> Option<std::path::PathBuf> {
-    let root = std::env::var_os("TENANTFS_CORPUS")
-        .map(std::path::PathBuf::from)
-        .or_else(|| {
-            let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-            here.ancestors()
-                .map(|up| up.join("../shared/corpus"))
-                .find(|path| path.is_dir())
-        });
-    let found = root
-        .map(|root| root.join(folder))
-        .filter(|path| path.is_dir());
-    if found.is_none() {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "the corpus is not here"
-        );
-        println!("skipped: corpus not here");
-    }
-    found
-}
-
 /// A real repository in a temporary folder.
 pub(crate) struct TestRepository {
     pub(crate) writer: Writer,

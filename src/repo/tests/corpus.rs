@@ -7,34 +7,9 @@ use super::super::content::{self, Encoding, Eol, MailParts, Piece};
 use super::*;
 use crate::format::mime;
 
-/// The corpus, `None` (with a word) where it is not.
+/// The files of a folder of the corpus.
 fn corpus(folder: &str) -> Option<Vec<PathBuf>> {
-    let root = std::env::var_os("TENANTFS_CORPUS")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-            here.ancestors()
-                .map(|above| above.join("shared/corpus"))
-                .find(|path| path.is_dir())
-        });
-    let Some(root) = root
-        .map(|root| root.join(folder))
-        .filter(|root| root.is_dir())
-    else {
-        assert_ne!(
-            std::env::var("CI").as_deref(),
-            Ok("true"),
-            "the corpus is not here"
-        );
-        println!("skipped: corpus not here");
-        return None;
-    };
-    Some(
-        files(&root)
-            .into_iter()
-            .map(|file| root.join(file))
-            .collect(),
-    )
+    fixtures::corpus::folder(folder).map(|folder| fixtures::corpus::files(&folder))
 }
 
 fn parts(split: mime::Split) -> MailParts<'static> {
@@ -104,7 +79,9 @@ fn ingest(name: &str, paths: &[PathBuf], threads: usize, put: impl Fn(&mut Strea
 #[test]
 #[ignore = "a measurement"]
 fn mail() {
-    let Some(paths) = corpus("mail") else { return };
+    let Some(paths) = corpus("mail") else {
+        return;
+    };
     for threads in [1, 2] {
         ingest("mail, split", &paths, threads, |stream, bytes| {
             content::put_mail(stream, &parts(mime::split(bytes))).unwrap();
@@ -118,7 +95,9 @@ fn mail() {
 #[test]
 #[ignore = "a measurement"]
 fn drive() {
-    let Some(paths) = corpus("files") else { return };
+    let Some(paths) = corpus("files") else {
+        return;
+    };
     for threads in [1, 2] {
         ingest("files", &paths, threads, |stream, bytes| {
             let mut writer = content::Writer::new(stream);

@@ -231,7 +231,7 @@ impl Program {
              password_file = \"password\"\n",
         )?;
         let dir = home.join("mnt");
-        let mut command = Command::new(crate::requests::program()?);
+        let mut command = Command::new(fixtures::program::tenantfs());
         command.arg("--config").arg(&config).arg("mount").arg(&dir);
         let process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let mounted = Self { process, dir };
@@ -279,7 +279,7 @@ fn mount(repository: &Repository, home: &Path) -> Result<MountHandle> {
 /// by a header of its own.
 fn make_mails(args: &MountArgs, source: &Path) -> Result<()> {
     let models: Vec<Vec<u8>> = match &args.mail {
-        Some(dir) => store::files(dir)?
+        Some(dir) => store::files(dir)
             .iter()
             .map(std::fs::read)
             .collect::<std::io::Result<_>>()?,

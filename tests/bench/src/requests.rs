@@ -123,7 +123,7 @@ impl<'a> Bench<'a> {
     }
 
     fn tenantfs(&self, arguments: &[&str]) -> Result<Value> {
-        let output = Command::new(program()?)
+        let output = Command::new(fixtures::program::tenantfs())
             .arg("--config")
             .arg(self.home.join("tenantfs.toml"))
             .arg("--json")
@@ -273,23 +273,4 @@ impl<'a> Bench<'a> {
         }
         Ok(())
     }
-}
-
-/// The program, built in the same way as this one.
-pub fn program() -> Result<std::path::PathBuf> {
-    let me = std::env::current_exe()?;
-    let program = me.parent().context("no folder")?.join("tenantfs");
-    if !program.exists() {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--bin", "tenantfs", "--workspace"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        ensure!(
-            build.current_dir(root).status()?.success(),
-            "tenantfs does not build"
-        );
-    }
-    Ok(program)
 }

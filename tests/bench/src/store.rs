@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
+pub use fixtures::corpus::files;
 use tenantfs::repo::content::Writer as ContentWriter;
 use tenantfs::repo::{InitOptions, Location, Repository, SnapshotManifest, Writer};
 use tenantfs::sync::put_mail;
@@ -24,30 +25,12 @@ pub fn repository(dir: &Path) -> Result<Repository> {
     )?)
 }
 
-/// All files below `dir`, sorted.
-pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            } else {
-                files.push(entry.path());
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// Stores every file below `dir` by as many threads as there are cores, and commits a snapshot
 /// with the same tree.
 pub fn ingest(repository: &Repository, dir: &Path) -> Result<()> {
     let writer = repository.writer()?;
     let nodes = Nodes::new(repository);
-    let files = files(dir)?;
+    let files = files(dir);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let share = files.len().div_ceil(threads).max(1);
     let stored: Vec<Result<Vec<(PathBuf, Entry)>>> = std::thread::scope(|scope| {
@@ -146,7 +129,7 @@ pub fn commit(writer: &Writer, editor: &mut Editor) -> Result<CollectionRoot> {
 
 /// Bytes of all files below `dir`.
 pub fn bytes_below(dir: &Path) -> Result<u64> {
-    files(dir)?
+    files(dir)
         .iter()
         .map(|file| Ok(file.metadata()?.len()))
         .sum()
