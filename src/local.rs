@@ -1,4 +1,5 @@
-//! The small things that change on this host: how far each restore is, when what runs next, counters.
+//! The small things that change on this host: how far each restore is, cursors
+//! that no snapshot has yet, counters.
 //!
 //! Invariants:
 //! - **Rebuildable.** Deleting the folder loses nothing: what is in here is either found again from
@@ -72,12 +73,8 @@ pub enum LocalError {
 pub enum Table {
     /// Restore: push id -> how far it is.
     Journal,
-    /// When what runs next, and who has claimed it.
-    Schedule,
     /// Cursors seen since the last commit.
     Cursors,
-    /// What was last seen live in a folder.
-    Listing,
     /// Named numbers that only grow.
     Counters,
 }
@@ -86,20 +83,12 @@ impl Table {
     fn tree(self) -> &'static str {
         match self {
             Table::Journal => "journal",
-            Table::Schedule => "schedule",
             Table::Cursors => "cursors",
-            Table::Listing => "listing",
             Table::Counters => "counters",
         }
     }
 
-    const ALL: [Table; 5] = [
-        Table::Journal,
-        Table::Schedule,
-        Table::Cursors,
-        Table::Listing,
-        Table::Counters,
-    ];
+    const ALL: [Table; 3] = [Table::Journal, Table::Cursors, Table::Counters];
 }
 
 /// The local state of one host. Clones share it; the last one to go closes it.
@@ -110,7 +99,7 @@ pub struct LocalState {
 
 struct Inner {
     // Fields drop in order: the database closes before the lock goes.
-    trees: [sled::Tree; 5],
+    trees: [sled::Tree; 3],
     db: sled::Db,
     rebuilt: bool,
     _lock: File,
@@ -330,7 +319,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Opens the database and reads all of it. The error is a reason for people.
-fn open_checked(dir: &Path) -> Result<(sled::Db, [sled::Tree; 5]), String> {
+fn open_checked(dir: &Path) -> Result<(sled::Db, [sled::Tree; 3]), String> {
     guard(|| {
         let db = sled::Config::new()
             .path(dir)
@@ -385,7 +374,7 @@ mod tests {
             state.put(Table::Journal, b"a", b"1").unwrap();
             state
                 .apply(
-                    Table::Schedule,
+                    Table::Cursors,
                     (0..1000u32).map(|i| (i.to_be_bytes().to_vec(), Some(vec![7; 10]))),
                 )
                 .unwrap();
@@ -396,7 +385,7 @@ mod tests {
         let state = LocalState::open(dir.path()).unwrap();
         assert!(!state.was_rebuilt());
         assert_eq!(state.get(Table::Journal, b"a").unwrap().unwrap(), b"1");
-        assert_eq!(state.all(Table::Schedule).unwrap().len(), 1000);
+        assert_eq!(state.all(Table::Cursors).unwrap().len(), 1000);
         assert_eq!(state.counters().unwrap(), [("restored".to_owned(), 5)]);
     }
 
