@@ -73,7 +73,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// `Location` of the answer: where a full enumeration starts, on 410.
     pub location: Option<String>,
-    /// The answer had no body at all (some such 404 and 503 are transient).
+    /// The answer had no body at all, or what a batch has in its place: `UnknownError` without a
+    /// word (some such 404 and 503 are transient).
     pub empty_body: bool,
 }
 
@@ -115,6 +116,7 @@ impl GraphError {
             None => (String::new(), String::new(), plain_text(body), None),
         };
         let class = classify(status, &code, &outer_code, &message);
+        let nothing = code.eq_ignore_ascii_case("UnknownError") && message.is_empty();
         Self(Box::new(Failure {
             status: Some(status),
             code,
@@ -125,7 +127,7 @@ impl GraphError {
             route: route.into(),
             retry_after: None,
             location: None,
-            empty_body: body.iter().all(u8::is_ascii_whitespace),
+            empty_body: nothing || body.iter().all(u8::is_ascii_whitespace),
         }))
     }
 
@@ -195,7 +197,9 @@ fn advice(e: &Failure) -> Option<&'static str> {
             () if aadsts.contains("AADSTS700027") => {
                 "the certificate is not the one registered for this application, or it has expired"
             }
-            () if aadsts.contains("AADSTS700024") => "check this machine's clock",
+            () if aadsts.contains("AADSTS700024") => {
+                "check this machine's clock, and that a federated token file is kept fresh"
+            }
             () if aadsts.contains("AADSTS700016") => {
                 "check client_id and tenant id: this application is unknown in this tenant"
             }
@@ -229,6 +233,10 @@ fn advice(e: &Failure) -> Option<&'static str> {
             _ => "check the application's permissions with `tenantfs doctor`",
         },
         ErrorClass::Quota => "free space in the target or raise its quota, then try again",
+        ErrorClass::Network if e.message.contains("invalid peer certificate") => {
+            "if a proxy or a private authority signs here, name its certificate in tenant.ca_file, \
+             or let the system trust it"
+        }
         ErrorClass::Network => "check the network, the proxy and the endpoints in [tenant]",
         ErrorClass::Throttled => "the service limits this application; it is tried again later",
         ErrorClass::Transient => "the service had trouble; it is tried again later",

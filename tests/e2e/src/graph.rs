@@ -1,5 +1,7 @@
 //! Talks to the emulated tenant as some application would; shares nothing with tenantfs.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use graph_emulator::Running;
 use reqwest::Method;
@@ -14,13 +16,17 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Signs in with the emulator's own application.
-    pub fn sign_in(emulator: &Running) -> Result<Self> {
+    /// Signs in with the emulator's own application, trusting `ca` beside the system's authorities.
+    pub fn sign_in(emulator: &Running, ca: Option<&Path>) -> Result<Self> {
         // Redirects are followed by hand: a pre-authenticated URL must not see the token.
-        let http = Client::builder()
+        let mut http = Client::builder()
             .timeout(std::time::Duration::from_secs(120))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+            .redirect(reqwest::redirect::Policy::none());
+        if let Some(ca) = ca {
+            let pem = std::fs::read(ca)?;
+            http = http.tls_certs_merge([reqwest::Certificate::from_pem(&pem)?]);
+        }
+        let http = http.build()?;
         let form = format!(
             "client_id={}&client_secret={}&grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
             emulator.client_id, emulator.client_secret

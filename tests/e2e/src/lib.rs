@@ -1,9 +1,11 @@
 //! What the end-to-end tests share: a tenant, the program under test, somebody else's Graph client.
 
 pub mod clients;
-pub mod corpus;
 pub mod graph;
 pub mod program;
+pub mod recorded;
 pub mod tenant;
 
+pub use fixtures::corpus;
+pub use recorded::Recorded;
 pub use tenant::{Mounted, Tenant, text};

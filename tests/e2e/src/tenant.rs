@@ -5,16 +5,18 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use graph_emulator::{Emulator, Options, Running};
+use graph_emulator::Options;
 use serde_json::Value;
 
 use crate::graph::Graph;
-use crate::program;
+use crate::{Recorded, program};
 
 /// An emulated tenant with a configured, initialised tenantfs.
 pub struct Tenant {
-    pub emulator: Running,
+    pub emulator: Recorded,
     pub dir: tempfile::TempDir,
+    /// The authority to trust, where the emulator speaks TLS.
+    ca: Option<PathBuf>,
     /// Talks to the tenant as an application would.
     pub graph: Graph,
 }
@@ -27,12 +29,17 @@ impl Tenant {
 
     /// The same with `extra` at the end of the configuration.
     pub fn with_config(options: Options, extra: &str) -> Result<Self> {
-        let emulator = Emulator::start(options)?;
+        Self::of(Recorded::start(options)?, None, extra)
+    }
+
+    /// A tenantfs for the tenant of this emulator, whose TLS is of the authority `ca`.
+    pub fn of(emulator: Recorded, ca: Option<PathBuf>, extra: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let graph = Graph::sign_in(&emulator)?;
+        let graph = Graph::sign_in(&emulator, ca.as_deref())?;
         let tenant = Self {
             emulator,
             dir,
+            ca,
             graph,
         };
         tenant.write_config(extra)?;
@@ -50,10 +57,15 @@ impl Tenant {
             "client_id = \"{}\"\nclient_secret_file = \"secret\"\n",
             e.client_id
         );
+        let ca = self
+            .ca
+            .iter()
+            .map(|ca| format!("ca_file = \"{}\"\n", ca.display()))
+            .collect::<String>();
         std::fs::write(
             self.config(),
             format!(
-                "state_dir = \"state\"\n[tenant]\nid = \"{}\"\nendpoints = {{ login = \"{url}\", graph = \
+                "state_dir = \"state\"\n[tenant]\nid = \"{}\"\n{ca}endpoints = {{ login = \"{url}\", graph = \
                  \"{url}\" }}\n[tenant.backup]\n{identity}[tenant.restore]\n{identity}[repository]\n\
                  location = \"repository\"\npassword_file = \"password\"\n{extra}",
                 e.tenant,

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use graph_emulator::{Emulator, Options as Tenant, Running};
+use e2e::{Recorded, corpus};
+use graph_emulator::Options as Tenant;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 use tenantfs::graph::{Client, ClientConfig, Credential, Endpoints};
@@ -17,7 +18,7 @@ use tenantfs::tree::{EntryKind, ItemKey, Nodes, view};
 use tenantfs::workload::{self, Keyer, Workload, drive, mail};
 
 struct Rig {
-    emulator: Running,
+    emulator: Recorded,
     http: reqwest::blocking::Client,
     token: String,
     runtime: tokio::runtime::Runtime,
@@ -28,7 +29,7 @@ struct Rig {
 
 impl Rig {
     fn start(tenant: Tenant) -> Rig {
-        let emulator = Emulator::start(tenant).unwrap();
+        let emulator = Recorded::start(tenant).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let location = Location::Local(dir.path().join("repo"));
         let init = InitOptions {
@@ -427,33 +428,10 @@ fn a_mail_that_always_fails_is_in_the_report_by_name() {
     rig.graph(Method::POST, "/_emulator/faults", json!([]));
 }
 
-/// A folder of the corpus, with its files. `None`, with a line that says so, without the corpus.
+/// A folder of the corpus, with its files.
 fn corpus(name: &str) -> Option<(PathBuf, Vec<PathBuf>)> {
-    let root = std::env::var_os("TENANTFS_CORPUS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"),
-        PathBuf::from,
-    );
-    let root = root.join(name);
-    if !root.is_dir() {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "no corpus at {}",
-            root.display()
-        );
-        println!("skipped: corpus not here");
-        return None;
-    }
-    let (mut files, mut folders) = (Vec::new(), vec![root.clone()]);
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path)
-            } else {
-                files.push(path)
-            }
-        }
-    }
+    let root = corpus::folder(name)?;
+    let files = corpus::files(&root);
     Some((root, files))
 }
 
@@ -509,19 +487,12 @@ fn the_corpus_comes_back_byte_for_byte() {
     );
 
     // And all of it is on disk, authenticated.
-    let size = |dir: &Path| {
-        let mut sum = 0;
-        let mut folders = vec![dir.to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let entry = entry.unwrap();
-                match entry.path().is_dir() {
-                    true => folders.push(entry.path()),
-                    false => sum += entry.metadata().unwrap().len(),
-                }
-            }
-        }
-        sum
+    let size = |dir: &Path| -> u64 {
+        let files = corpus::files(dir);
+        files
+            .iter()
+            .map(|file| file.metadata().unwrap().len())
+            .sum()
     };
     println!("repository: {} bytes", size(&rig.dir.path().join("repo")));
     let location = Location::Local(rig.dir.path().join("repo"));

@@ -256,6 +256,10 @@ fn show(id: String, response: ApiResponse) -> Value {
     out.insert("id".into(), json!(id));
     out.insert("status".into(), json!(response.status.as_u16()));
     let body = match response.body {
+        // Where a service behind Graph gives no reason, Graph puts this into the batch.
+        Body::Empty if response.status.as_u16() >= 400 => {
+            Some(json!({"error": {"code": "UnknownError", "message": ""}}))
+        }
         Body::Empty => None,
         Body::Json(value) => {
             headers.insert("Content-Type".into(), json!("application/json; odata.metadata=minimal; odata.streaming=true; IEEE754Compatible=false; charset=utf-8"));

@@ -227,6 +227,14 @@ impl Fault {
         }
     }
 
+    /// True when nothing is said at all: there is no exchange to log.
+    pub fn is_silent(&self) -> bool {
+        matches!(
+            self,
+            Fault::Named(Named::Reset) | Fault::Status { empty: true, .. }
+        )
+    }
+
     /// Spoils an answer that was made already.
     pub fn spoil(&self, response: ApiResponse) -> ApiResponse {
         match self {

@@ -60,6 +60,7 @@ pub struct Running {
     pub client_id: String,
     pub client_secret: String,
     stop: watch::Sender<bool>,
+    world: Arc<world::World>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -85,12 +86,13 @@ impl Emulator {
             world.options.client_id.clone(),
         );
         let client_secret = world.auth.secret.clone();
+        let served = world.clone();
         let thread = std::thread::Builder::new()
             .name("graph-emulator".into())
             .spawn(move || {
                 runtime.block_on(async move {
                     match tokio::net::TcpListener::from_std(listener) {
-                        Ok(listener) => server::serve(world, listener, tls, stopped).await,
+                        Ok(listener) => server::serve(served, listener, tls, stopped).await,
                         Err(error) => tracing::error!(%error, "the emulator cannot listen"),
                     }
                 });
@@ -102,6 +104,7 @@ impl Emulator {
             client_id,
             client_secret,
             stop,
+            world,
             thread: Some(thread),
         })
     }
@@ -125,6 +128,7 @@ impl Running {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        self.world.log.close();
     }
 }
 

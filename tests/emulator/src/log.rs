@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 #[derive(Default)]
-pub struct Log(Option<Mutex<File>>);
+pub struct Log(Option<Mutex<Option<File>>>);
 
 impl Log {
     pub fn to(path: Option<&Path>) -> anyhow::Result<Log> {
@@ -18,7 +18,7 @@ impl Log {
         };
         let file = File::create(path)
             .map_err(|e| anyhow::anyhow!("cannot write the log {}: {e}", path.display()))?;
-        Ok(Log(Some(Mutex::new(file))))
+        Ok(Log(Some(Mutex::new(Some(file)))))
     }
 
     pub fn is_on(&self) -> bool {
@@ -28,8 +28,18 @@ impl Log {
     pub fn write(&self, exchange: &Value) {
         let Some(file) = &self.0 else { return };
         let line = format!("{exchange}\n");
-        if let Err(error) = file.lock().write_all(line.as_bytes()) {
+        if let Some(file) = file.lock().as_mut()
+            && let Err(error) = file.write_all(line.as_bytes())
+        {
             tracing::warn!(%error, "the log of exchanges cannot be written");
+        }
+    }
+
+    /// Waits for the line that is being written, and takes no more: who reads the log after a stop
+    /// finds whole lines.
+    pub fn close(&self) {
+        if let Some(file) = &self.0 {
+            *file.lock() = None;
         }
     }
 }

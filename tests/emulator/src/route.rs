@@ -161,6 +161,7 @@ pub fn raw_template(path: &[String]) -> String {
         }
         Some("_upload") => "/_upload/{id}".to_owned(),
         None => "/".to_owned(),
+        Some("metadata") => format!("/{}", lower.join("/")),
         Some(_) => match lower
             .iter()
             .position(|s| matches!(s.as_str(), "oauth2" | "v2.0" | "discovery" | "adminconsent"))

@@ -176,7 +176,7 @@ async fn answer(
     if delay > 0 {
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }
-    if world.log.is_on() {
+    if world.log.is_on() && !reply.fault.as_ref().is_some_and(Fault::is_silent) {
         record(world, &wire, &reply.response);
     }
     if matches!(&reply.fault, Some(Fault::Named(Named::Reset))) {

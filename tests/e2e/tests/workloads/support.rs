@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use e2e::Recorded;
 use futures::StreamExt;
-use graph_emulator::{Emulator, Options, Running};
+use graph_emulator::Options;
 use serde_json::{Value, json};
 use tenantfs::graph::{Client, ClientConfig, Credential, Endpoints, Patience};
 use tenantfs::tree::ItemKey;
@@ -18,7 +19,7 @@ use tenantfs::workload::{
 };
 
 pub struct Tenant {
-    pub emulator: Running,
+    pub emulator: Recorded,
     pub client: Client,
     pub mail: Mail,
     pub drive: Drive,
@@ -43,7 +44,7 @@ impl Tenant {
     }
 
     pub async fn start_with(options: Options, mail: MailOptions) -> Self {
-        let emulator = Emulator::start(options).unwrap();
+        let emulator = Recorded::start(options).unwrap();
         let url = emulator.url.parse::<reqwest::Url>().unwrap();
         let credential = Credential::Secret {
             client_id: emulator.client_id.clone(),
