@@ -279,6 +279,13 @@ impl Training {
         }
     }
 
+    /// The file of the dictionary in use.
+    pub(crate) fn dictionary_file(&self) -> Option<String> {
+        self.dictionary
+            .get()
+            .map(|dictionary| file_name(dictionary.id()))
+    }
+
     /// Takes a full frame; says which frames are to be sealed now.
     pub(crate) fn offer(
         &self,

@@ -20,6 +20,7 @@ mod error;
 mod frame;
 mod id;
 mod index;
+mod inventory;
 mod key;
 mod lock;
 mod pack;
@@ -165,8 +166,10 @@ impl Repository {
         let now = jiff::Timestamp::now().as_second();
         let name = format!("{KEYS}/{}", id::hex(&key::random::<8>()?));
         backend.create(&name, &master.wrap(password, options.kdf, now)?)?;
+        let id = key::random()?;
+        inventory::write(backend, &master, &id, &inventory::Names::new())?;
         let config = Config {
-            id: key::random()?,
+            id,
             created: now,
             chunker: config::Chunker::default(),
             conditional_create: backend.probe_create()?,

@@ -9,7 +9,7 @@ use super::lock::WriterLock;
 use super::pack;
 use super::table::PackTable;
 use super::verify::DamagedFile;
-use super::{Repository, index};
+use super::{Repository, index, inventory};
 
 /// Objects in one index file: bounds the memory of making and merging it.
 const OBJECTS_PER_FILE: usize = 1 << 20;
@@ -27,7 +27,8 @@ pub struct RebuildReport {
 }
 
 impl Repository {
-    /// Makes the index again from the packs alone, and the local copies with it. `progress` gets
+    /// Makes the index again from the packs alone, and the local copies and the inventory with it:
+    /// index files that were lost are no longer missed. `progress` gets
     /// packs done and packs in all. Takes the writer's lock. Interrupted, it leaves the old index.
     ///
     /// # Errors
@@ -94,6 +95,18 @@ impl Repository {
         if !batch.is_empty() {
             fresh.push(inner.index.store(&batch)?);
         }
+        let mut names = match inner.read_inventory() {
+            Ok(names) => names,
+            Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {
+                report.damaged.push(DamagedFile::new(inventory::FILE, &e));
+                inventory::Names::new()
+            }
+            Err(e) => return Err(e),
+        };
+        names.extend(inner.listed_names()?);
+        names.retain(|name| !name.starts_with(index::FOLDER));
+        names.extend(fresh.iter().map(|(named, _)| named.name.clone()));
+        inventory::write(&inner.backend, &inner.master, &inner.config.id, &names)?;
         inner
             .index
             .replace(fresh.into_iter().map(|(named, _)| named).collect());

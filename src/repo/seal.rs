@@ -77,6 +77,7 @@ pub(crate) enum FileType {
     Index = 2,
     Dictionary = 3,
     Snapshot = 4,
+    Inventory = 5,
 }
 
 /// Identity of a repository: 16 random bytes, authenticated with everything.

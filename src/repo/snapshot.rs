@@ -79,6 +79,16 @@ pub fn snapshot_name(time: i64) -> Result<String> {
         .to_string())
 }
 
+/// The file of a snapshot's manifest.
+pub(crate) fn file_name(name: &str) -> Result<String> {
+    if name.contains('/') {
+        return Err(RepoError::Invalid(format!(
+            "{name:?} is no name of a snapshot"
+        )));
+    }
+    Ok(format!("{FOLDER}/{name}"))
+}
+
 impl Inner {
     /// Creates the manifest; returns the snapshot and the bytes it took.
     pub(crate) fn create_snapshot(
@@ -168,12 +178,7 @@ impl Inner {
     }
 
     pub(crate) fn delete_snapshot(&self, name: &str) -> Result<()> {
-        if name.contains('/') {
-            return Err(RepoError::Invalid(format!(
-                "{name:?} is no name of a snapshot"
-            )));
-        }
-        self.backend.delete(&format!("{FOLDER}/{name}"))?;
+        self.backend.delete(&file_name(name)?)?;
         self.manifests.lock().remove(name);
         Ok(())
     }

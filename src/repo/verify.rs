@@ -4,8 +4,9 @@
 //! files, index files, dictionaries, manifests, the packs' headers and footers), and sizes are
 //! compared. With it every frame is opened, decoded, and each object hashed again.
 //!
-//! What cannot be known: that a manifest was deleted (forgetting one is legitimate), or a key file
-//! of several. Packs that no index names are no damage (a writer died; the next one adopts them)
+//! Packs are missed when an index file names them, snapshots, index files and dictionaries when the
+//! inventory does. What cannot be known: that one key file of several was deleted, or that the whole
+//! repository was set back to what it once was. Packs that no index names are no damage (a writer died; the next one adopts them)
 //! unless a snapshot needs them.
 
 use std::collections::{HashMap, HashSet};
@@ -13,11 +14,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::backend::FileInfo;
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::index::{FramePlace, IndexFile};
 use super::table::{FrameEntry, PackTable};
-use super::{Inner, KEYS, Repository, backend, config, dictionary, index, lock, pack, snapshot};
+use super::{
+    Inner, KEYS, Repository, backend, config, dictionary, index, inventory, lock, pack, snapshot,
+};
 
 /// A file that is not what it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +97,7 @@ impl Repository {
         // Files that were replaced must not be read through handles of the old ones.
         inner.packs.clear();
         inner.dictionaries.forget();
+        let inventory = inner.read_inventory();
         let listed = inner.backend.list("")?;
         let total = listed.iter().map(|info| info.size).sum();
         let report = VerifyReport {
@@ -108,6 +113,7 @@ impl Repository {
             total,
             progress,
         };
+        run.inventory(inventory, &listed)?;
         let mut packs = HashMap::new();
         let mut indexes = Vec::new();
         let mut snapshots = Vec::new();
@@ -116,7 +122,7 @@ impl Repository {
             let name = info.name.as_str();
             match name.split_once('/') {
                 None if name == config::FILE => run.config(),
-                None if name == lock::FILE => {}
+                None if name == lock::FILE || name == inventory::FILE => {}
                 Some((backend::STAGING, _)) => {}
                 Some((KEYS, _)) => {
                     keys += 1;
@@ -202,16 +208,45 @@ impl Run<'_> {
         });
     }
 
+    /// What must be there and is not listed.
+    fn inventory(&self, names: Result<inventory::Names>, listed: &[FileInfo]) -> Result<()> {
+        let names = match names {
+            Ok(names) => names,
+            Err(e) => {
+                let reason = match e {
+                    RepoError::FileMissing { .. } => "it is missing".to_owned(),
+                    e => DamagedFile::new(inventory::FILE, &e).reason,
+                };
+                self.damaged(
+                    inventory::FILE,
+                    &format!(
+                        "{reason}; until rebuild-index makes a new one from what is there, lost \
+                         snapshots and index files go unnoticed"
+                    ),
+                );
+                return Ok(());
+            }
+        };
+        let there: HashSet<&str> = listed.iter().map(|info| info.name.as_str()).collect();
+        for name in names.iter().filter(|name| !there.contains(name.as_str())) {
+            if self.inner.is_lost(name)? {
+                let folder = name.split('/').next();
+                let help = match folder {
+                    Some(index::FOLDER) => "rebuild-index makes the index again from the packs",
+                    _ => "bring it back from a copy of the repository",
+                };
+                self.damaged(
+                    name,
+                    &format!("it is missing, and nobody deleted it on purpose; {help}"),
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Index files, and all packs they name; then the packs that none names.
     fn indexes(&self, names: &[String], packs: &HashMap<PackId, (PackClass, u64)>) {
         let copies: HashMap<_, _> = self.inner.index.files().into_iter().collect();
-        let gone = copies.keys().filter(|name| !names.contains(name));
-        for name in gone {
-            self.damaged(
-                name,
-                "it is missing (a local copy is left; rebuild-index makes a new one)",
-            );
-        }
         let mut seen = HashSet::new();
         for name in names {
             // One index file at a time: that bounds the memory.

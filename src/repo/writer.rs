@@ -23,9 +23,10 @@ use super::dictionary::{self, Dictionary, Released, Samples, Training};
 use super::error::Result;
 use super::frame::OpenFrame;
 use super::id::{Kind, ObjectId, PackClass, PackId};
+use super::inventory::Inventory;
 use super::lock::WriterLock;
 use super::pack::OpenPack;
-use super::snapshot::{Snapshot, SnapshotManifest};
+use super::snapshot::{self, Snapshot, SnapshotManifest};
 use super::stream::{Stream, StreamState};
 
 const SHARDS: usize = 64;
@@ -91,6 +92,7 @@ pub(crate) struct Shared {
     /// Durable packs that no index file names yet.
     finished: Mutex<Vec<Arc<OpenPack>>>,
     flushing: Mutex<()>,
+    inventory: Inventory,
     counters: Counters,
     lock: WriterLock,
 }
@@ -130,6 +132,7 @@ impl Writer {
             closing: Mutex::default(),
             finished: Mutex::default(),
             flushing: Mutex::default(),
+            inventory: Inventory::open(&repo)?,
             counters: Counters::default(),
             lock,
             repo: repo.clone(),
@@ -156,18 +159,27 @@ impl Writer {
         self.shared.flush()?;
         self.shared.lock.check()?;
         let (snapshot, bytes) = self.shared.repo.create_snapshot(manifest)?;
+        let listed = self.shared.take_stock(&snapshot.name).unwrap_or_else(|e| {
+            // The snapshot is there, and the next commit says so too.
+            tracing::warn!("{e}");
+            0
+        });
         self.shared
             .counters
             .written
-            .fetch_add(bytes, Ordering::Relaxed);
+            .fetch_add(bytes + listed, Ordering::Relaxed);
         Ok(snapshot)
     }
 
     /// Deletes a snapshot's manifest (for instance a checkpoint that a later one superseded). The
     /// objects stay.
     pub fn delete_snapshot(&self, name: &str) -> Result<()> {
-        self.shared.lock.check()?;
-        self.shared.repo.delete_snapshot(name)
+        let shared = &self.shared;
+        shared.lock.check()?;
+        let file = snapshot::file_name(name)?;
+        let bytes = shared.inventory.update(&shared.repo, [], &[file])?;
+        shared.counters.written.fetch_add(bytes, Ordering::Relaxed);
+        shared.repo.delete_snapshot(name)
     }
 
     /// Bytes that reached the repository so far.
@@ -429,6 +441,15 @@ impl Shared {
         self.write_index()
     }
 
+    /// Puts a new snapshot and what it needs into the inventory. Returns the bytes that took.
+    fn take_stock(&self, snapshot: &str) -> Result<u64> {
+        let index = self.repo.index.files().into_iter().map(|(name, _)| name);
+        let dictionaries = self.training.iter().filter_map(Training::dictionary_file);
+        let new = [snapshot::file_name(snapshot)?];
+        let added = index.chain(dictionaries).chain(new);
+        self.inventory.update(&self.repo, added, &[])
+    }
+
     /// Waits for all closed packs; tries again those that failed.
     fn finish_all(&self) -> Result<()> {
         loop {
@@ -470,7 +491,8 @@ impl Shared {
         for shard in &self.pending {
             shard.write().retain(|_, place| !matches!(place, Pending::Packed { pack, .. } if done.contains(&pack.id())));
         }
-        match self.repo.index.merge() {
+        let retire = |new, old: &[String]| self.inventory.update(&self.repo, [new], old);
+        match self.repo.index.merge(retire) {
             Ok(bytes) => self.counters.written.fetch_add(bytes, Ordering::Relaxed),
             // Merging only saves work later; what was flushed is durable without it.
             Err(e) => {

@@ -43,7 +43,7 @@ pub(crate) struct Index {
 
 #[derive(Clone)]
 pub(crate) struct Named {
-    name: String,
+    pub(crate) name: String,
     file: Arc<IndexFile>,
 }
 
@@ -151,8 +151,12 @@ impl Index {
         self.remove_stale_copies();
     }
 
-    /// Merges small files when there are many. Needs the writer's lock. Returns bytes written.
-    pub(crate) fn merge(&self) -> Result<u64> {
+    /// Merges small files when there are many. Needs the writer's lock. `retire` gets the name of the
+    /// new file and those of the replaced ones, before these are deleted. Returns bytes written.
+    pub(crate) fn merge(
+        &self,
+        retire: impl FnOnce(String, &[String]) -> Result<u64>,
+    ) -> Result<u64> {
         if self.files.read().len() <= MERGE_ABOVE {
             return Ok(0);
         }
@@ -180,16 +184,19 @@ impl Index {
         }
         tables.sort_by_key(|table: &PackTable| table.id);
         tables.dedup_by_key(|table| table.id);
-        let (named, written) = self.store(&tables)?;
+        let (named, mut written) = self.store(&tables)?;
+        let replaced: Vec<String> = candidates.into_iter().map(|info| info.name).collect();
+        let name = named.name.clone();
         {
             let mut files = self.files.write();
             let mut list = files.as_ref().clone();
-            list.retain(|file| !candidates.iter().any(|info| info.name == file.name));
+            list.retain(|file| !replaced.contains(&file.name));
             list.push(named);
             *files = Arc::new(list);
         }
-        for info in &candidates {
-            self.backend.delete(&info.name)?;
+        written += retire(name, &replaced)?;
+        for file in &replaced {
+            self.backend.delete(file)?;
         }
         self.remove_stale_copies();
         Ok(written)

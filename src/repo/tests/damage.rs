@@ -102,6 +102,7 @@ fn any_flipped_bit_in_any_file_is_found_and_named() {
         "index/",
         "dictionaries/",
         "snapshots/",
+        "inventory",
     ] {
         assert!(
             all.iter().any(|file| file.starts_with(folder)),
@@ -153,11 +154,8 @@ fn truncation_zeroes_growth_and_loss_are_found() {
             );
         }
         let report = damage(&place, &repo, file, None);
-        // Forgetting a snapshot is no damage, and what a dictionary's loss hits is named instead.
         match file.split('/').next().unwrap() {
-            "snapshots" => assert!(report.is_clean()),
             "keys" => assert!(blames(&report, "keys")),
-            "dictionaries" => assert!(!report.lost.is_empty()),
             "config" => {}
             _ => assert!(blames(&report, file), "{file} is missing: {report:?}"),
         }
@@ -312,6 +310,75 @@ fn a_listing_that_shrank_is_not_believed() {
     fs::remove_dir_all(place.root().join("index")).unwrap();
     repo.rebuild_index(&|_, _| {}).unwrap();
     repo.writer().unwrap();
+}
+
+/// Deletes a file, and looks without reading data, as a process that never saw it would.
+fn lose(place: &crate::repo::tests::Place, file: &str) -> VerifyReport {
+    fs::remove_file(place.root().join(file)).unwrap();
+    let _ = fs::remove_dir_all(place.local());
+    verify(&place.open(), false)
+}
+
+#[test]
+fn every_lost_file_is_missed_until_it_is_back_or_given_up() {
+    for folder in [
+        "snapshots/",
+        "index/",
+        "dictionaries/",
+        "data/",
+        "meta/",
+        "inventory",
+    ] {
+        let place = Place::new();
+        build(&place);
+        let of_folder = |file: &String| file.starts_with(folder);
+        for file in repository_files(&place).into_iter().filter(of_folder) {
+            let good = fs::read(place.root().join(&file)).unwrap();
+            let report = lose(&place, &file);
+            assert!(blames(&report, &file), "{file}: {report:?}");
+            // A writer that comes along changes nothing about that.
+            if let Ok(writer) = place.open().writer() {
+                let mut stream = writer.stream();
+                stream.put(Kind::Record, file.as_bytes()).unwrap();
+                let manifest = SnapshotManifest {
+                    time: 1_795_320_000,
+                    ..Default::default()
+                };
+                writer.commit(manifest).unwrap();
+            }
+            let report = verify(&place.open(), false);
+            assert!(blames(&report, &file), "{file}: {report:?}");
+            fs::write(place.root().join(&file), good).unwrap();
+            assert!(verify(&place.open(), true).is_clean(), "{file} is back");
+        }
+    }
+}
+
+#[test]
+fn what_is_deleted_on_purpose_is_not_missed() {
+    let place = Place::new();
+    build(&place);
+    let writer = place.open().writer().unwrap();
+    writer.delete_snapshot("2026-11-22T020000Z").unwrap();
+    drop(writer);
+    let repo = place.open();
+    assert_eq!(repo.snapshots().unwrap().len(), 1);
+    assert!(verify(&repo, true).is_clean());
+    // An index file that was lost is given up with the whole index.
+    let all = repository_files(&place);
+    let index = all.iter().find(|file| file.starts_with("index/")).unwrap();
+    assert!(blames(&lose(&place, index), index));
+    place.open().rebuild_index(&|_, _| {}).unwrap();
+    assert!(verify(&place.open(), true).is_clean());
+    // So is an inventory that was lost.
+    assert!(blames(&lose(&place, "inventory"), "inventory"));
+    place.open().rebuild_index(&|_, _| {}).unwrap();
+    assert!(verify(&place.open(), true).is_clean());
+    // A snapshot that was lost is not: its manifest cannot be made again.
+    let snapshot = "snapshots/2026-11-22T030000Z";
+    assert!(blames(&lose(&place, snapshot), snapshot));
+    place.open().rebuild_index(&|_, _| {}).unwrap();
+    assert!(blames(&verify(&place.open(), false), snapshot));
 }
 
 #[test]
