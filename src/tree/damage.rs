@@ -1,4 +1,4 @@
-//! From objects to paths: what of which snapshot is hit when objects are damaged.
+//! From objects to paths: what of which snapshot is hit when objects are damaged or gone.
 //!
 //! Verification finds damaged objects and knows nothing of trees. Here all trees are walked once: a
 //! subtree that is found clean is not entered again in any other snapshot.
@@ -39,8 +39,9 @@ pub struct Hit {
     pub part: Part,
 }
 
-/// Calls `report` for every path that needs one of the `damaged` objects. `snapshots` are names with
-/// the roots of tree and state.
+/// Calls `report` for every path that needs one of the `damaged` objects, or one that the repository
+/// does not have (the index has to be newer than the snapshots). `snapshots` are names with the
+/// roots of tree and state.
 ///
 /// Nodes that cannot be read count as damaged; there are no other errors.
 pub fn find_hits<'a>(
@@ -91,6 +92,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// True when an object is damaged, or nowhere.
+    fn is_hit(&self, id: &ObjectId) -> bool {
+        self.damaged.contains(id) || !self.repo.contains(id)
+    }
+
     /// Walks a map, of directory entries or of values that name no objects.
     fn walk(
         &mut self,
@@ -150,10 +156,7 @@ impl Search<'_> {
         } else {
             format!("{folder}/{name}")
         };
-        if entry
-            .record
-            .is_some_and(|record| self.damaged.contains(&record))
-        {
+        if entry.record.is_some_and(|record| self.is_hit(&record)) {
             self.tell(&path, Part::Record, report);
         }
         if let Some((content, _)) = entry.content()
@@ -170,15 +173,15 @@ impl Search<'_> {
         if content.shape == Shape::Empty {
             return false;
         }
-        if content.shape != Shape::Recipe || self.damaged.contains(&content.object) {
-            return self.damaged.contains(&content.object);
+        if content.shape != Shape::Recipe || self.is_hit(&content.object) {
+            return self.is_hit(&content.object);
         }
         if let Some(known) = self.recipes.get(&content.object) {
             return *known;
         }
         let recipe = self.repo.get(Kind::Recipe, &content.object).ok();
         let hit = match recipe.and_then(|bytes| Recipe::decode(&bytes).ok()) {
-            Some(recipe) => recipe.objects().any(|(_, id)| self.damaged.contains(&id)),
+            Some(recipe) => recipe.objects().any(|(_, id)| self.is_hit(&id)),
             None => true,
         };
         self.recipes.insert(content.object, hit);
@@ -195,7 +198,7 @@ impl Search<'_> {
         if self.clean.contains(&id) {
             return;
         }
-        if self.damaged.contains(&id) {
+        if self.is_hit(&id) {
             return self.tell(&path, part, report);
         }
         match self.nodes.load(&id) {
@@ -244,10 +247,7 @@ impl Search<'_> {
                     self.walk(root, &path, false, report);
                 }
                 // Detached items hang on their folders, which may be large.
-                if collection
-                    .detached
-                    .is_some_and(|root| self.damaged.contains(&root))
-                {
+                if collection.detached.is_some_and(|root| self.is_hit(&root)) {
                     report(&path, Part::State);
                 }
             }

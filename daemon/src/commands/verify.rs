@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use serde::Serialize;
-use tenantfs::repo::{ObjectId, Repository, VerifyReport};
+use tenantfs::repo::{ObjectId, Repository, Snapshot, VerifyReport};
 use tenantfs::tree::Nodes;
 use tenantfs::tree::damage::{Hit, find_hits};
 
@@ -40,10 +40,12 @@ struct Damaged {
 
 pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
+    // Before the index is looked at: what these need must be in it then.
+    let snapshots = repository.snapshots()?;
     let bar = progress::counter("bytes");
     let report = repository.verify(args.read_data, &|done, total| bar.set(done, total))?;
     bar.finish();
-    let verified = describe(&repository, report)?;
+    let verified = describe(&repository, &snapshots, report);
     context.style.report(&verified, |out| {
         for damaged in &verified.damaged {
             writeln!(out, "damaged: {}: {}", damaged.file, damaged.reason)?;
@@ -80,27 +82,23 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
 }
 
 /// Puts names to what was found.
-fn describe(repository: &Repository, report: VerifyReport) -> Result<Verified> {
-    let clean = report.is_clean();
+fn describe(repository: &Repository, snapshots: &[Snapshot], report: VerifyReport) -> Verified {
     let lost: HashSet<ObjectId> = report.lost.iter().map(|(_, id)| *id).collect();
     let mut hits = Vec::new();
     let mut more_hits = 0;
-    if !clean {
-        let snapshots = repository.snapshots()?;
-        let roots = snapshots
-            .iter()
-            .rev()
-            .map(|s| (s.name.as_str(), s.manifest.tree, s.manifest.state));
-        find_hits(repository, &Nodes::new(repository), &lost, roots, |hit| {
-            if hits.len() < MAX_HITS {
-                hits.push(name(&hit));
-            } else {
-                more_hits += 1;
-            }
-        });
-    }
-    Ok(Verified {
-        clean,
+    let roots = snapshots
+        .iter()
+        .rev()
+        .map(|s| (s.name.as_str(), s.manifest.tree, s.manifest.state));
+    find_hits(repository, &Nodes::new(repository), &lost, roots, |hit| {
+        if hits.len() < MAX_HITS {
+            hits.push(name(&hit));
+        } else {
+            more_hits += 1;
+        }
+    });
+    Verified {
+        clean: report.is_clean() && hits.is_empty(),
         files: report.files,
         bytes: report.bytes,
         packs: report.packs,
@@ -117,7 +115,7 @@ fn describe(repository: &Repository, report: VerifyReport) -> Result<Verified> {
         unindexed: report.unindexed,
         hits,
         more_hits,
-    })
+    }
 }
 
 fn name(hit: &Hit) -> String {
