@@ -11,6 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::auth::challenge;
 use super::call::{Call, Payload};
 use super::client::Client;
 use super::error::{ErrorClass, GraphError};
@@ -86,7 +87,8 @@ impl Client {
             let mut again = Vec::new();
             let mut wait = Duration::ZERO;
             let token = self.tokens().bearer().await?.generation;
-            let mut refused = false;
+            // The challenge of the first part that the token was refused for, if it had one.
+            let mut refused: Option<Option<String>> = None;
             let mut rest = pending.into_iter().peekable();
             while rest.peek().is_some() {
                 let chunk: Vec<Pending> = rest.by_ref().take(BATCH).collect();
@@ -94,8 +96,14 @@ impl Client {
                 for (mut entry, part) in chunk.into_iter().zip(parts) {
                     let call = &calls[entry.index];
                     let before = entry.refused;
+                    let claims = part
+                        .as_ref()
+                        .and_then(|part| part.header("www-authenticate"))
+                        .and_then(challenge);
                     let outcome = self.judge(call, part, &mut entry);
-                    refused |= entry.refused && !before;
+                    if entry.refused && !before {
+                        refused.get_or_insert(claims);
+                    }
                     match outcome {
                         Ok(outcome) => done[entry.index] = Some(outcome),
                         Err(longer) => {
@@ -105,8 +113,8 @@ impl Client {
                     }
                 }
             }
-            if refused {
-                self.tokens().another(token, None).await?;
+            if let Some(claims) = refused {
+                self.tokens().another(token, claims.as_deref()).await?;
             }
             if !again.is_empty() {
                 if let Some(gate) = self.limiters().gate(&scope)

@@ -31,6 +31,10 @@ pub fn handle(world: &World, method: &Method, path: &[String], body: &[u8]) -> A
             world.tokens.expire_all();
             ApiResponse::no_content()
         }
+        ("revoke-tokens", "POST") => {
+            world.auth.revoke(world.clock.now());
+            ApiResponse::no_content()
+        }
         ("faults", "GET") => ApiResponse::ok(world.faults.report()),
         ("faults", "POST") => match Script::parse(body) {
             Ok(rules) => {
@@ -51,7 +55,7 @@ pub fn handle(world: &World, method: &Method, path: &[String], body: &[u8]) -> A
         _ => ApiResponse::error(
             404,
             "NotFound",
-            "Control routes: requests, clock, expire-delta-tokens, faults, outbox.",
+            "Control routes: requests, clock, expire-delta-tokens, revoke-tokens, faults, outbox.",
         ),
     }
 }

@@ -148,6 +148,14 @@ fn issue(
         }
         (None, None) => {}
     }
+    let asked: Value = match form.get("claims").map(serde_json::from_str) {
+        None => Value::Null,
+        Some(Ok(asked)) => asked,
+        Some(Err(_)) => {
+            let message = "The claims parameter is not valid JSON.";
+            return Err(refuse(world, 400, "invalid_request", 90_027, message));
+        }
+    };
     let user = match grant {
         "client_credentials" => {
             if common {
@@ -176,7 +184,7 @@ fn issue(
                     ),
                 ));
             }
-            let (token, lifetime) = issuer.access_token(world, base_url, app_id, None);
+            let (token, lifetime) = issuer.access_token(world, base_url, app_id, None, &asked);
             return Ok(ApiResponse::ok(
                 json!({"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}),
             ));
@@ -258,7 +266,7 @@ fn issue(
             "The user account does not exist in the directory.",
         ));
     };
-    let (token, lifetime) = issuer.access_token(world, base_url, app_id, Some(&user));
+    let (token, lifetime) = issuer.access_token(world, base_url, app_id, Some(&user), &asked);
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let now = world.clock.now();
     let id_token = format!(
@@ -366,10 +374,10 @@ pub fn managed_identity(
             json!({"error": "invalid_resource", "error_description": "AADSTS50001: The resource is missing."}),
         );
     };
-    let (token, lifetime) =
-        world
-            .auth
-            .access_token(world, base_url, &world.options.client_id, None);
+    let app_id = &world.options.client_id;
+    let (token, lifetime) = world
+        .auth
+        .access_token(world, base_url, app_id, None, &Value::Null);
     let now = world.clock.now();
     ApiResponse::ok(json!({
         "access_token": token, "refresh_token": "", "expires_in": lifetime.to_string(), "expires_on": (now + lifetime).to_string(),

@@ -10,7 +10,7 @@ mod endpoints;
 use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use parking_lot::Mutex;
@@ -66,6 +66,9 @@ pub struct Issuer {
     seen: Mutex<HashSet<String>>,
     /// Polls of each device code.
     devices: Mutex<HashMap<String, u32>>,
+    /// What a token must have been asked for with, since the last critical event (continuous
+    /// access evaluation): the value of the claim `nbf`.
+    demanded: Mutex<Option<String>>,
 }
 
 impl Issuer {
@@ -115,6 +118,7 @@ impl Issuer {
             key: random.to_vec(),
             seen: Mutex::default(),
             devices: Mutex::default(),
+            demanded: Mutex::default(),
         };
         for path in &options.client_certificate {
             let pem = std::fs::read_to_string(path).map_err(|e| {
@@ -126,6 +130,43 @@ impl Issuer {
             );
         }
         Ok(issuer)
+    }
+
+    /// Something happened after which tokens given out so far are worth nothing.
+    pub fn revoke(&self, now: i64) {
+        let mut demanded = self.demanded.lock();
+        // Two events in one second are two.
+        let last = demanded
+            .as_deref()
+            .and_then(|value| value.parse::<i64>().ok());
+        *demanded = Some(last.map_or(now, |last| now.max(last + 1)).to_string());
+    }
+
+    /// The refusal of a token from before the last critical event. A client that said it can deal
+    /// with it (capability `cp1`) is told what to ask for.
+    fn challenge(&self, claims: &Value) -> Option<ApiResponse> {
+        let demanded = self.demanded.lock().clone()?;
+        if claims["xms_cae_nbf"].as_str() == Some(&demanded) {
+            return None;
+        }
+        let refusal = ApiResponse::error(
+            401,
+            "InvalidAuthenticationToken",
+            "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenCreatedWithOutdatedPolicies",
+        );
+        let capable = claims["xms_cc"]
+            .as_array()
+            .is_some_and(|values| values.iter().any(|v| v == "cp1"));
+        let asked = json!({"access_token": {"nbf": {"essential": true, "value": demanded}}});
+        let header = match capable {
+            true => format!(
+                "Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", \
+                 error=\"insufficient_claims\", claims=\"{}\"",
+                STANDARD.encode(asked.to_string())
+            ),
+            false => "Bearer realm=\"\", error=\"invalid_token\"".to_owned(),
+        };
+        Some(refusal.with_header("www-authenticate", &header))
     }
 
     /// Who a request comes from, or the 401 it gets.
@@ -169,6 +210,9 @@ impl Issuer {
         if claims["exp"].as_i64().unwrap_or(0) <= world.clock.now() {
             return Err(refuse("Lifetime validation failed, the token is expired."));
         }
+        if let Some(refusal) = self.challenge(&claims) {
+            return Err(refusal);
+        }
         let mut roles: Vec<String> = claims["roles"]
             .as_array()
             .into_iter()
@@ -198,6 +242,7 @@ impl Issuer {
         base_url: &str,
         app_id: &str,
         user: Option<&str>,
+        asked: &Value,
     ) -> (String, i64) {
         let now = world.clock.now();
         let lifetime = if world.options.has(Quirk::RandomLifetime) {
@@ -217,6 +262,13 @@ impl Issuer {
             "aud": "https://graph.microsoft.com", "iss": format!("{base_url}/{tenant}/v2.0"), "tid": tenant, "appid": app_id,
             "iat": now, "nbf": now, "exp": now + lifetime, "ver": "1.0", "app_displayname": "emulated application",
         });
+        let asked = &asked["access_token"];
+        if let Some(capabilities) = asked["xms_cc"]["values"].as_array() {
+            claims["xms_cc"] = json!(capabilities);
+        }
+        if let Some(value) = asked["nbf"]["value"].as_str() {
+            claims["xms_cae_nbf"] = json!(value);
+        }
         match user.and_then(|id| world.user(id)) {
             Some(user) => {
                 claims["oid"] = json!(user.id);
