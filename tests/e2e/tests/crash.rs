@@ -30,14 +30,32 @@ fn dice(kind: u64) -> StdRng {
     StdRng::seed_from_u64(setting("TENANTFS_CRASH_SEED", 1) * 1000 + kind)
 }
 
-/// Kills `child` within `limit`, or finds it done.
-fn kill_within(child: &mut Child, dice: &mut StdRng, limit: Duration) -> Result<bool> {
-    let moment = dice.random_range(0..=limit.as_micros() as u64);
-    std::thread::sleep(Duration::from_micros(moment));
-    let killed = child.try_wait()?.is_none();
-    child.kill()?;
-    child.wait()?;
-    Ok(killed)
+/// Runs `tenantfs ARGUMENTS` as often as there are rounds, each time after `prepare`, kills it
+/// somewhere on its way (`whole` is how long it takes), and verifies what it left.
+fn killed(
+    tenant: &Tenant,
+    arguments: &[&str],
+    whole: Duration,
+    dice: &mut StdRng,
+    mut prepare: impl FnMut(u64, &mut StdRng) -> Result<()>,
+) -> Result<()> {
+    for round in 0..rounds() {
+        prepare(round, dice)?;
+        let mut child = quiet(tenant, arguments)?;
+        let moment = dice.random_range(0..=whole.as_micros() as u64);
+        std::thread::sleep(Duration::from_micros(moment));
+        child.kill()?;
+        child.wait()?;
+        verify(tenant)?;
+    }
+    Ok(())
+}
+
+/// The next cycle goes on to the end, and has everything.
+fn finishes(tenant: &Tenant) -> Result<()> {
+    tenant.backup()?;
+    verify(tenant)?;
+    latest_is_complete(tenant)
 }
 
 fn verify(tenant: &Tenant) -> Result<()> {
@@ -66,6 +84,12 @@ fn timed(tenant: &Tenant, arguments: &[&str]) -> Result<Duration> {
     let output = tenant.run(arguments)?;
     ensure!(output.status.success(), "{}", text(&output.stderr));
     Ok(start.elapsed().max(Duration::from_millis(50)))
+}
+
+/// Takes a mail out of the mailbox for good.
+fn delete(tenant: &Tenant, upn: &str, id: &str) -> Result<()> {
+    let purge = format!("/users/{upn}/messages/{id}/permanentDelete");
+    tenant.graph.post(&purge, &json!({})).map(drop)
 }
 
 /// Every live mail is in the latest snapshot, byte for byte, and no other.
@@ -118,14 +142,8 @@ fn killed_in_the_first_sync() -> Result<()> {
     let whole = timed(&probe, &["backup"])?;
     drop(probe);
     let tenant = Tenant::with_config(options, "[protect]\ncheckpoint_seconds = 1\n")?;
-    for _ in 0..rounds() {
-        let mut child = quiet(&tenant, &["backup"])?;
-        kill_within(&mut child, &mut dice, whole)?;
-        verify(&tenant)?;
-    }
-    tenant.backup()?;
-    verify(&tenant)?;
-    latest_is_complete(&tenant)
+    killed(&tenant, &["backup"], whole, &mut dice, |_, _| Ok(()))?;
+    finishes(&tenant)
 }
 
 #[test]
@@ -140,7 +158,7 @@ fn killed_in_an_incremental_cycle() -> Result<()> {
     tenant.backup()?;
     let upn = tenant.graph.mailboxes()?.remove(0);
     let whole = timed(&tenant, &["backup"])? + Duration::from_millis(100);
-    for round in 0..rounds() {
+    killed(&tenant, &["backup"], whole, &mut dice, |round, dice| {
         for n in 0..5 {
             tenant
                 .graph
@@ -151,17 +169,9 @@ fn killed_in_an_incremental_cycle() -> Result<()> {
             .list(&format!("/users/{upn}/mailFolders/inbox/messages"))?;
         let victim = &inbox[dice.random_range(0..inbox.len())];
         let id = victim["id"].as_str().context("no id")?;
-        tenant.graph.post(
-            &format!("/users/{upn}/messages/{id}/permanentDelete"),
-            &json!({}),
-        )?;
-        let mut child = quiet(&tenant, &["backup"])?;
-        kill_within(&mut child, &mut dice, whole)?;
-        verify(&tenant)?;
-    }
-    tenant.backup()?;
-    verify(&tenant)?;
-    latest_is_complete(&tenant)
+        delete(&tenant, &upn, id)
+    })?;
+    finishes(&tenant)
 }
 
 #[test]
@@ -175,15 +185,13 @@ fn killed_in_an_index_rebuild() -> Result<()> {
     })?;
     tenant.backup()?;
     let whole = timed(&tenant, &["rebuild-index"])?;
-    for round in 0..rounds() {
+    killed(&tenant, &["rebuild-index"], whole, &mut dice, |round, _| {
         if round % 2 == 0 {
             std::fs::remove_dir_all(tenant.path("state"))?;
         }
-        let mut child = quiet(&tenant, &["rebuild-index"])?;
-        kill_within(&mut child, &mut dice, whole)?;
-        verify(&tenant)?;
-    }
-    latest_is_complete(&tenant)
+        Ok(())
+    })?;
+    finishes(&tenant)
 }
 
 #[test]
@@ -204,10 +212,7 @@ fn killed_in_a_restore() -> Result<()> {
     for _ in 0..rounds() {
         for mail in tenant.graph.list(&inbox)?.iter().take(10) {
             let id = mail["id"].as_str().context("no id")?;
-            tenant.graph.post(
-                &format!("/users/{upn}/messages/{id}/permanentDelete"),
-                &json!({}),
-            )?;
+            delete(&tenant, &upn, id)?;
         }
         // Queued: what cp was told is safe must arrive, once.
         let mount = tenant.mount()?;
