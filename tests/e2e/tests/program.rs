@@ -1,11 +1,12 @@
 //! The program as a person meets it: what it says when something is wrong, the demo, the daemon.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Tenant, program, text};
+use e2e::{Tenant, corpus, program, text};
 use graph_emulator::Options;
 use serde_json::{Value, json};
 
@@ -196,6 +197,56 @@ fn a_killed_mount_is_repaired_by_the_next_start() -> Result<()> {
 }
 
 #[test]
+fn verify_names_each_file_that_was_lost() -> Result<()> {
+    let tenant = Tenant::start(small())?;
+    tenant.backup()?;
+    let upn = tenant.graph.mailboxes()?.remove(0);
+    tenant
+        .graph
+        .receive(&upn, "inbox", "for a second snapshot")?;
+    tenant.backup()?;
+    let root = tenant.path("repository");
+    let lost = |file: &Path| -> Result<Vec<String>> {
+        fs::remove_file(file)?;
+        let verified = tenant.run(&["--json", "verify"])?;
+        ensure!(verified.status.code() == Some(1), "{verified:?}");
+        let found: Value = serde_json::from_slice(&verified.stdout)?;
+        ensure!(found["clean"] == false);
+        let damaged = found["damaged"].as_array().context("no list")?.iter();
+        Ok(damaged
+            .filter_map(|d| d["file"].as_str().map(str::to_owned))
+            .collect())
+    };
+    for folder in ["snapshots", "index", "data", "meta"] {
+        for file in corpus::files(&root.join(folder)) {
+            let bytes = fs::read(&file)?;
+            let name = file.strip_prefix(&root)?.to_string_lossy().into_owned();
+            let named = lost(&file)?;
+            ensure!(
+                named.contains(&name),
+                "{name} is lost, and named are {named:?}"
+            );
+            fs::write(&file, bytes)?;
+        }
+    }
+    ensure!(tenant.run(&["verify", "--read-data"])?.status.success());
+
+    // Given up for good, as the message of the refused backup advises: what needs it is named by path.
+    let pack = corpus::files(&root.join("data")).remove(0);
+    lost(&pack)?;
+    fails(&tenant, &["backup"], &["is not believed", "rebuild-index"])?;
+    fs::remove_dir_all(root.join("index"))?;
+    ensure!(tenant.run(&["rebuild-index"])?.status.success());
+    let verified = tenant.run(&["verify"])?;
+    let said = text(&verified.stdout);
+    ensure!(
+        verified.status.code() == Some(1) && said.contains(&format!("/{upn}/")),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[test]
 fn scripted_faults_are_survived() -> Result<()> {
     let tenant = Tenant::start(small())?;
     tenant.graph.control(
@@ -256,7 +307,7 @@ fn the_daemon_captures_mounts_reloads_and_stops_cleanly() -> Result<()> {
     let status = tenant.json(&["status"])?;
     let pid = status["pid"].as_u64().context("no pid")?;
     drop(stop);
-    wait(|| !std::path::Path::new(&format!("/proc/{pid}")).exists())?;
+    wait(|| !Path::new(&format!("/proc/{pid}")).exists())?;
     ensure!(fs::read_dir(mnt.join("snapshots")).is_err() || fs::read_dir(&mnt)?.next().is_none());
     Ok(())
 }
