@@ -61,7 +61,7 @@ pub enum FsError {
     /// `restore/` refuses; `reason` is what `restore/.log` says too.
     #[error("{reason}")]
     Refused { errno: Errno, reason: String },
-    #[error("local file: {0}")]
+    #[error("{}", RestoreError::local("the restore spool on this machine", .0).reason)]
     Io(#[from] io::Error),
 }
 

@@ -57,7 +57,10 @@ pub enum RepoError {
         location: String,
     },
     /// No key file opens with this password.
-    #[error("wrong password: none of the {keys} key file(s) in keys/ opens with it")]
+    #[error(
+        "wrong password: none of the {keys} key file(s) in keys/ opens with it; check the file that \
+         repository.password_file names"
+    )]
     WrongPassword {
         /// Number of key files tried.
         keys: usize,

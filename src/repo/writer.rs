@@ -346,7 +346,7 @@ impl Shared {
         if let Err(e) = written {
             // The pack keeps the frame, so the objects are accepted; the error is seen by the
             // next put, which first tries to write what is kept.
-            tracing::warn!("{e}");
+            tracing::debug!("{e}");
         }
         Ok(())
     }

@@ -159,7 +159,12 @@ impl RestoreError {
 
     /// A failure of this machine's disk.
     pub fn local(what: impl fmt::Display, e: &io::Error) -> RestoreError {
-        RestoreError::new(Code::of_io(e), format!("{what}: {e}"))
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        let help = match e.kind() {
+            StorageFull | QuotaExceeded => "; make room on the disk of state_dir and copy it again",
+            _ => "",
+        };
+        RestoreError::new(Code::of_io(e), format!("{what}: {e}{help}"))
     }
 
     /// The same refusal, with what it is about in front.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use tenantfs::sync::{CycleOutcome, Progress};
+use tenantfs::sync::{CycleOutcome, Progress, Report, Status};
 
 use super::Context;
 use crate::cli::Backup;
@@ -13,6 +13,9 @@ use crate::cycle::Capture;
 use crate::exit::Outcome;
 use crate::output::{Style, bytes, count};
 use crate::{app, progress, signals};
+
+/// Failures that are told one by one; the rest is counted.
+const MAX_TOLD: usize = 20;
 
 pub fn run(context: &Context, args: &Backup) -> Result<Outcome> {
     let request = Request::Backup {
@@ -53,9 +56,27 @@ pub fn summary(outcome: &CycleOutcome) -> Value {
         "counts": outcome.report.totals,
         "accounts": outcome.report.accounts,
         "failed": outcome.report.failed,
+        "failed_accounts": failed_accounts(&outcome.report),
         "requests": outcome.report.requests.iter().map(|line| line.count).sum::<u64>(),
         "bytes_written": outcome.written,
     })
+}
+
+/// What could not be captured as a whole: a workload of an account, with the reason.
+fn failed_accounts(report: &Report) -> Vec<Value> {
+    let mut failed = Vec::new();
+    for account in &report.changed {
+        for (workload, line) in &account.workloads {
+            if line.status == Status::Failed {
+                failed.push(json!({
+                    "account": account.account,
+                    "workload": workload,
+                    "reason": line.reason,
+                }));
+            }
+        }
+    }
+    failed
 }
 
 fn outcome_of(summary: &Value) -> Outcome {
@@ -92,15 +113,21 @@ fn report(style: Style, summary: &Value) -> Result<()> {
             count(number(&summary["requests"]), "request"),
             bytes(number(&summary["bytes_written"])),
         )?;
-        for item in summary["failed"].as_array().into_iter().flatten() {
-            let text = |key: &str| item[key].as_str().unwrap_or("?").to_owned();
-            writeln!(
-                out,
-                "  failed: {} {}: {}",
-                text("account"),
-                text("path"),
-                text("reason")
-            )?;
+        for (list, what) in [("failed_accounts", "workload"), ("failed", "path")] {
+            let failed = summary[list].as_array().map_or(&[][..], Vec::as_slice);
+            for item in failed.iter().take(MAX_TOLD) {
+                let text = |key: &str| item[key].as_str().unwrap_or("?").to_owned();
+                writeln!(
+                    out,
+                    "  failed: {} {}: {}",
+                    text("account"),
+                    text(what),
+                    text("reason")
+                )?;
+            }
+            if let Some(more) = failed.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+                writeln!(out, "  and {more} more: --json tells all")?;
+            }
         }
         Ok(())
     })

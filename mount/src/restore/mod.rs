@@ -132,8 +132,15 @@ impl RestoreFs {
             }
         }
         // A name that can't be a target's does not exist.
-        let Ok(target) = place.child(name) else {
-            return Ok(None);
+        let target = match place.child(name) {
+            Ok(target) => target,
+            Err(e) => {
+                // A misspelled policy is worth a word, and no tool asks for one by itself.
+                if place.is_root() && name.starts_with('@') {
+                    self.service.note(place, &e.reason);
+                }
+                return Ok(None);
+            }
         };
         if target.is_root() {
             return Ok(Some((

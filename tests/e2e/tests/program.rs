@@ -34,6 +34,9 @@ fn fails(tenant: &Tenant, arguments: &[&str], words: &[&str]) -> Result<()> {
             "{arguments:?} does not say {word:?}: {said}"
         );
     }
+    // One message: neither told twice, nor beside warnings that say the same.
+    ensure!(said.matches("tenantfs: ").count() == 1, "{said}");
+    ensure!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
     ensure!(
         !said.contains("panicked") && !said.contains(&tenant.emulator.client_secret),
         "{said}"
@@ -52,7 +55,11 @@ fn an_unknown_key_is_named() -> Result<()> {
 fn a_wrong_password_is_called_so() -> Result<()> {
     let tenant = Tenant::start(small())?;
     fs::write(tenant.path("password"), "wrong")?;
-    fails(&tenant, &["snapshots"], &["wrong password"])
+    fails(
+        &tenant,
+        &["snapshots"],
+        &["wrong password", "password_file"],
+    )
 }
 
 #[test]
@@ -60,7 +67,7 @@ fn a_wrong_secret_is_called_so_and_loses_nothing() -> Result<()> {
     let tenant = Tenant::start(small())?;
     tenant.backup()?;
     fs::write(tenant.path("secret"), "not-it")?;
-    fails(&tenant, &["backup"], &["AADSTS7000215"])?;
+    fails(&tenant, &["backup"], &["AADSTS7000215", "check that"])?;
     let snapshots = tenant.json(&["snapshots"])?;
     ensure!(
         snapshots.as_array().is_some_and(|list| list.len() == 1),
@@ -77,9 +84,16 @@ fn a_missing_permission_is_named_by_doctor_and_in_the_report() -> Result<()> {
     let said = text(&doctor.stdout);
     ensure!(said.contains("Files.Read.All is not granted"), "{said}");
     ensure!(said.contains("Mail.ReadWrite is not granted"), "{said}");
+    let output = tenant.run(&["backup"])?;
+    let said = text(&output.stdout);
+    ensure!(output.status.code() == Some(3), "{output:?}");
+    ensure!(
+        said.contains("failed: alice@contoso.com drive:") && said.contains("tenantfs doctor"),
+        "the missing permission is not named: {said}"
+    );
     let summary = tenant.backup()?;
     ensure!(
-        summary["counts"]["added"].as_u64() > Some(0),
+        tenant.json(&["stats"])?["objects"].as_u64() > Some(0),
         "the mail is captured: {summary:#}"
     );
     ensure!(
@@ -98,7 +112,7 @@ fn an_unreachable_host_is_named() -> Result<()> {
         config.replace(&tenant.emulator.url, "http://127.0.0.1:1"),
     )?;
     let start = Instant::now();
-    fails(&tenant, &["backup"], &["127.0.0.1:1"])?;
+    fails(&tenant, &["backup"], &["127.0.0.1:1", "check the network"])?;
     ensure!(
         start.elapsed() < Duration::from_secs(120),
         "it took {:?} to say so",
@@ -118,7 +132,7 @@ fn a_newer_repository_is_refused_with_advice() -> Result<()> {
         .context("no version byte")?;
     sealed[version] = 99;
     fs::write(&file, sealed)?;
-    fails(&tenant, &["snapshots"], &["newer"])
+    fails(&tenant, &["snapshots"], &["install a newer tenantfs"])
 }
 
 #[test]
@@ -149,6 +163,10 @@ fn a_path_outside_the_contract_is_refused_in_restore() -> Result<()> {
             fs::write(mount.path(path), "x").is_err(),
             "{path} was taken"
         );
+    }
+    let log = fs::read_to_string(mount.path("restore/.log"))?;
+    for advice in ["@nonsense", "restore to ACCOUNT/Mail/"] {
+        ensure!(log.contains(advice), "nothing about {advice} in: {log}");
     }
     let snapshot = mount.path("snapshots/latest").canonicalize()?.join("new");
     let error = fs::write(snapshot, "x")
