@@ -169,7 +169,12 @@ fn cards(world: &World, book: &mut Book, path: &Path, parent: No) -> anyhow::Res
     Ok(())
 }
 
-fn store_cards(world: &World, book: &mut Book, folder: No, files: &[PathBuf]) -> anyhow::Result<()> {
+fn store_cards(
+    world: &World,
+    book: &mut Book,
+    folder: No,
+    files: &[PathBuf],
+) -> anyhow::Result<()> {
     for path in files {
         let bytes = std::fs::read(path)
             .with_context(|| format!("cannot read the card {}", path.display()))?;

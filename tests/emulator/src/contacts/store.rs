@@ -301,7 +301,10 @@ const SYSTEM: &[(&str, &str)] = &[
     ("ExternalContacts", "IPF.Contact"),
     ("GAL Contacts", "IPF.Contact.GalContacts"),
     ("Recipient Cache", "IPF.Contact.RecipientCache"),
-    ("Organizational Contacts", "IPF.Contact.OrganizationalContacts"),
+    (
+        "Organizational Contacts",
+        "IPF.Contact.OrganizationalContacts",
+    ),
     (
         "PeopleCentricConversation Buddies",
         "IPF.Contact.PeopleCentricConversationBuddies",
