@@ -5,7 +5,7 @@
 
 use crate::api::{ApiRequest, ApiResponse};
 use crate::world::World;
-use crate::{contacts, drive, mail, reports, todo, users};
+use crate::{calendar, contacts, drive, mail, reports, todo, users};
 
 /// Answers one API request. What is around it (quotas, faults, counting) is the server's.
 pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
@@ -22,6 +22,7 @@ pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
         return handle(world, &own);
     }
     mail::handle(world, request)
+        .or_else(|| calendar::handle(world, request))
         .or_else(|| contacts::handle(world, request))
         .or_else(|| todo::handle(world, request))
         .or_else(|| drive::handle(world, request))
@@ -39,14 +40,18 @@ const NAMES: &[&str] = &[
     "$metadata",
     "$ref",
     "$value",
+    "accept",
     "admin",
     "attachmentSessions",
     "attachments",
     "automaticRepliesSetting",
     "bundles",
     "calendar",
+    "calendarGroups",
+    "calendarPermissions",
     "calendars",
     "calendarView",
+    "cancel",
     "checklistItems",
     "childFolders",
     "children",
@@ -58,10 +63,12 @@ const NAMES: &[&str] = &[
     "copy",
     "createLink",
     "createUploadSession",
+    "decline",
     "delta",
     "delta()",
     "deviceManagement",
     "directory",
+    "dismissReminder",
     "drive",
     "drives",
     "driveItem",
@@ -71,8 +78,10 @@ const NAMES: &[&str] = &[
     "fields",
     "followed",
     "following",
+    "forward",
     "groups",
     "inferenceClassification",
+    "instances",
     "invite",
     "items",
     "linkedResources",
@@ -106,11 +115,14 @@ const NAMES: &[&str] = &[
     "sharedWithMe",
     "shares",
     "sites",
+    "snoozeReminder",
     "special",
     "subscriptions",
     "subsites",
+    "supportedTimeZones",
     "tasks",
     "teams",
+    "tentativelyAccept",
     "thumbnails",
     "todo",
     "translateExchangeIds",
@@ -171,8 +183,8 @@ pub fn raw_template(path: &[String]) -> String {
     let lower: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
     match lower.first().map(String::as_str) {
         Some(known @ ("_download" | "_monitor" | "_report")) => format!("/{known}/{{id}}"),
-        Some("_upload") if lower.get(1).is_some_and(|s| s == "mail") => {
-            "/_upload/mail/{id}".to_owned()
+        Some("_upload") if lower.get(1).is_some_and(|s| s == "mail" || s == "calendar") => {
+            format!("/_upload/{}/{{id}}", lower[1])
         }
         Some("_upload") => "/_upload/{id}".to_owned(),
         None => "/".to_owned(),

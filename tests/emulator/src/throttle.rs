@@ -116,6 +116,8 @@ pub fn key(world: &World, request: &ApiRequest) -> Option<Key> {
         | "mailboxsettings"
         | "calendar"
         | "calendars"
+        | "calendargroups"
+        | "calendarview"
         | "events"
         | "contacts"
         | "contactfolders"

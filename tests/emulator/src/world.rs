@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::rng::Rng;
 use crate::seed::people::shares;
 use crate::users::{Directory, Settings, User};
-use crate::{auth, contacts, drive, faults, mail, throttle, todo};
+use crate::{auth, calendar, contacts, drive, faults, mail, throttle, todo};
 
 pub struct World {
     pub options: Options,
@@ -31,6 +31,8 @@ pub struct World {
     pub todo: todo::Boards,
     /// Settings and categories of the mailboxes' owners, by user id.
     pub settings: Settings,
+    /// Calendars, by user id.
+    pub calendars: calendar::Books,
     /// Drives: all state of [`crate::drive`].
     pub drive: drive::Drives,
     /// What Exchange would have sent to people.
@@ -57,6 +59,7 @@ impl World {
             contacts: contacts::Books::default(),
             todo: todo::Boards::default(),
             settings: Settings::default(),
+            calendars: calendar::Books::default(),
             drive,
             outbox: Mutex::default(),
             imports: crate::imports::Imports::default(),
@@ -73,6 +76,7 @@ impl World {
         crate::import::mail(&world)?;
         crate::import::contacts(&world)?;
         crate::import::tasks(&world)?;
+        calendar::import(&world)?;
         if let Some(path) = &world.options.faults {
             let text = std::fs::read(path)
                 .map_err(|e| anyhow::anyhow!("cannot read the faults {}: {e}", path.display()))?;
@@ -83,7 +87,7 @@ impl World {
         Ok(world)
     }
 
-    /// Spreads the generated messages and contacts over the mailboxes.
+    /// Spreads the generated messages, contacts and events over the mailboxes.
     fn fill_mailboxes(&self, users: &[Arc<User>]) {
         let people: Vec<(String, String)> = users
             .iter()
@@ -98,6 +102,9 @@ impl World {
         }
         for (user, count) in shares(users, self.options.contacts) {
             self.contacts.insert(contacts::generate(&user, seed, count));
+        }
+        for (user, count) in shares(users, self.options.events) {
+            self.calendars.generate(&user, seed, people.clone(), count);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Exchange mail: what Graph shows below `/users/{id}/mailFolders` and `/users/{id}/messages`.
 
 pub mod attachments;
-mod compose;
+pub mod compose;
 pub mod content;
 mod delta;
 mod focus;
@@ -13,10 +13,9 @@ pub mod mime;
 pub mod properties;
 pub mod rules;
 mod send;
-pub mod sessions;
 pub mod store;
 mod system;
-mod validate;
+pub mod validate;
 mod write;
 
 pub use folders::is_delta;
@@ -109,7 +108,7 @@ pub fn item_not_found() -> ApiResponse {
 pub const MAX_BODY: usize = 4 << 20;
 
 /// 413, as it comes: without a body.
-fn too_large() -> ApiResponse {
+pub fn too_large() -> ApiResponse {
     ApiResponse::empty(413)
 }
 
@@ -179,7 +178,19 @@ fn route(
         return send::send_mail(world, request, &user);
     }
     if what == "translateexchangeids" {
-        return translate(world, request, &user, &mailbox);
+        return translate(request, |id, immutable| {
+            let message = {
+                let mailbox = mailbox.lock();
+                mailbox.find(id).map(|no| mailbox.message_id(no, immutable))
+            };
+            let contact = || {
+                let book = world.contacts.get(&user, world.options.seed);
+                let book = book.lock();
+                book.find(id).map(|no| book.contact_id(no, immutable))
+            };
+            let event = || world.calendars.translate(&user.id, id, immutable);
+            message.or_else(contact).or_else(event)
+        });
     }
     let mut mailbox = mailbox.lock();
     let rest = &path[3..];
@@ -194,12 +205,11 @@ fn route(
     Ok(response)
 }
 
-/// `POST /users/{id}/translateExchangeIds`, at most 1,000 ids of messages or contacts.
+/// `POST /users/{id}/translateExchangeIds`, at most 1,000 ids. `other` gives the id of an item, immutable
+/// or not, by any of its ids.
 fn translate(
-    world: &World,
     request: &ApiRequest,
-    user: &Arc<User>,
-    mailbox: &Mutex<Mailbox>,
+    other: impl Fn(&str, bool) -> Option<String>,
 ) -> Result<ApiResponse, ApiResponse> {
     if request.method != Method::POST {
         return Err(ApiResponse::method_not_allowed());
@@ -239,22 +249,11 @@ fn translate(
             ));
         }
     };
-    let message = |id: &str| {
-        let mailbox = mailbox.lock();
-        let no = mailbox.find(id)?;
-        Some(mailbox.message_id(no, immutable))
-    };
-    let contact = |id: &str| {
-        let book = world.contacts.get(user, world.options.seed);
-        let book = book.lock();
-        let no = book.find(id)?;
-        Some(book.contact_id(no, immutable))
-    };
     let value: Vec<_> = ids
         .iter()
         .map(|id| {
             let id = id.as_str().unwrap_or_default();
-            match message(id).or_else(|| contact(id)) {
+            match other(id, immutable) {
                 Some(target) => json!({"sourceId": id, "targetId": target}),
                 None => json!({"sourceId": id, "targetId": null,
                     "errorDetails": {"code": "ErrorItemNotFound", "message": "The specified object was not found in the store."}}),

@@ -121,7 +121,7 @@ pub struct Mailbox {
     pub details: HashMap<No, Box<Detail>>,
     /// How many of `items`, from the first, are generated.
     pub generated: No,
-    pub sessions: HashMap<String, super::attachments::Session>,
+    pub uploads: crate::attachments::Uploads,
     /// Rules of the inbox, and how many there have been.
     pub rules: Vec<Map<String, Value>>,
     pub next_rule: u64,
@@ -144,7 +144,7 @@ impl Mailbox {
             items: Vec::new(),
             details: HashMap::new(),
             generated: 0,
-            sessions: HashMap::new(),
+            uploads: Default::default(),
             rules: Vec::new(),
             next_rule: 0,
             overrides: Vec::new(),
