@@ -159,6 +159,16 @@ fn embedded(content: &MessageContent) -> (AttachmentKind, Option<String>) {
     });
     let mut item = parts.props;
     item.remove("internetMessageHeaders");
+    // Only what is in a mailbox was ever created there.
+    for (name, tag) in [
+        ("createdDateTime", CREATION_TIME),
+        ("lastModifiedDateTime", LAST_MODIFICATION_TIME),
+    ] {
+        if content.props.tag(tag).is_none() {
+            item.remove(name);
+        }
+    }
+    item.entry("internetMessageId").or_insert(Json::Null);
     item.insert("@odata.type".into(), json!("#microsoft.graph.message"));
     let kind = if parts.text.html { "html" } else { "text" };
     item.insert(

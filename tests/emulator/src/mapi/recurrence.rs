@@ -2,7 +2,7 @@
 //!
 //! All times in it are minutes since 1601 in the series' own zone.
 
-use jiff::civil::{Date, DateTime, Weekday};
+use jiff::civil::{Date, DateTime};
 use jiff::{Span, ToSpan as _};
 use serde_json::{Value as Json, json};
 
@@ -749,7 +749,7 @@ mod tests {
         );
         assert_eq!(
             weekday_number(EPOCH),
-            Weekday::Monday.to_sunday_zero_offset() as u32
+            jiff::civil::Weekday::Monday.to_sunday_zero_offset() as u32
         );
         assert_eq!(bytes[22..30], [2, 0, 0, 0, 0x22, 0x20, 0, 0]);
     }

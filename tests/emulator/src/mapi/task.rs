@@ -87,6 +87,8 @@ pub fn write(task: &Object) -> MessageContent {
 }
 
 /// A `todoTask` out of a task's properties.
+// For imports into a primary mailbox that has tasks of its own.
+#[cfg_attr(not(test), allow(dead_code))]
 pub fn read(content: &MessageContent, now: i64) -> Object {
     let all = &content.props;
     let parts = restored::parts(content, now);
