@@ -163,8 +163,6 @@ fn picture(photo: &[u8]) -> Attached {
 }
 
 /// A contact in Graph's form out of its properties, and its picture.
-// For imports into a primary mailbox that has contacts of its own.
-#[cfg_attr(not(test), allow(dead_code))]
 pub fn read(content: &MessageContent, now: i64) -> (Object, Option<Bytes>) {
     let all = &content.props;
     let text = |name: &Name| {

@@ -380,12 +380,7 @@ fn difference(exception: &Event, master: &Event, times: &Times) -> Exception {
 }
 
 /// An exception as it is attached to its series.
-fn exception_attachment(
-    exception: &Event,
-    master: &Event,
-    times: &Times,
-    number: i32,
-) -> Attached {
+fn exception_attachment(exception: &Event, master: &Event, times: &Times, number: i32) -> Attached {
     let own = Times::in_zone(&exception.props, times.zone_name.clone());
     let replaced = original(exception, times);
     let mut inner = Builder::new();

@@ -14,8 +14,6 @@ use crate::fasttransfer::{MessageContent, Properties, Value};
 use crate::odata::{Object, field};
 
 /// Reads an appointment; `None` when it does not say when it is.
-// For imports into a primary mailbox that has events of its own.
-#[cfg_attr(not(test), allow(dead_code))]
 pub fn read(content: &MessageContent, now: i64) -> Option<Event> {
     let all = &content.props;
     let series_zone = all.get(&names::appointment(0x8260));

@@ -30,7 +30,9 @@ async fn folders_are_listed_with_their_kind() {
     assert_eq!(root["wellKnownName"], "msgfolderroot");
 
     let found = g
-        .ok(&format!("{archive}/folders?$filter=type eq 'IPF.Contact'&$count=true&$select=displayName"))
+        .ok(&format!(
+            "{archive}/folders?$filter=type eq 'IPF.Contact'&$count=true&$select=displayName"
+        ))
         .await;
     assert_eq!(found["@odata.count"], 1);
     let folder = found["value"][0].as_object().unwrap();
@@ -46,11 +48,16 @@ async fn folders_are_listed_with_their_kind() {
     let class = g
         .ok(&format!("{archive}/folders/inbox?$expand=singleValueExtendedProperties($filter=id eq 'String 0x3613')"))
         .await;
-    assert_eq!(class["singleValueExtendedProperties"][0]["value"], "IPF.Note");
+    assert_eq!(
+        class["singleValueExtendedProperties"][0]["value"],
+        "IPF.Note"
+    );
     let projects = g.folder(&archive, "msgfolderroot", "Projects").await;
     g.folder(&archive, &projects, "Atlas").await;
     let (dumpster, _) = g
-        .all(&format!("{archive}/folders/recoverableitemsroot/childFolders"))
+        .all(&format!(
+            "{archive}/folders/recoverableitemsroot/childFolders"
+        ))
         .await;
     assert!(dumpster.iter().any(|f| f["displayName"] == "Deletions"));
 
@@ -69,16 +76,24 @@ async fn folders_are_made_renamed_and_deleted() {
     let g = Graph::start(SMALL).await;
     let archive = g.archive().await;
     let calendar = json!({"displayName": "Team/2016", "type": "IPF.Appointment"});
-    let (status, made) = g.post(&format!("{archive}/folders"), calendar.clone()).await;
+    let (status, made) = g
+        .post(&format!("{archive}/folders"), calendar.clone())
+        .await;
     assert_eq!((status, &made["type"]), (201, &calendar["type"]));
     let id = made["id"].as_str().unwrap();
     let path = format!("{archive}/folders/{id}");
     let (status, child) = g
-        .post(&format!("{path}/childFolders"), json!({"displayName": "x", "type": "IPF.Appointment"}))
+        .post(
+            &format!("{path}/childFolders"),
+            json!({"displayName": "x", "type": "IPF.Appointment"}),
+        )
         .await;
     assert_eq!((status, &child["parentFolderId"]), (201, &made["id"]));
     let (status, body) = g
-        .post(&format!("{archive}/folders"), json!({"displayName": "team/2016", "type": "IPF.Note"}))
+        .post(
+            &format!("{archive}/folders"),
+            json!({"displayName": "team/2016", "type": "IPF.Note"}),
+        )
         .await;
     let code = body["error"]["code"].as_str();
     assert_eq!((status, code), (409, Some("ErrorFolderExists")));
@@ -117,7 +132,9 @@ async fn changes_of_folders_are_told_where_they_happen() {
     let (listed, _) = g.all(&format!("{mailbox}/folders")).await;
     assert_eq!(top.len(), listed.len());
     let (_, below) = g
-        .all(&format!("{mailbox}/folders/inbox/childFolders/delta?$select=displayName"))
+        .all(&format!(
+            "{mailbox}/folders/inbox/childFolders/delta?$select=displayName"
+        ))
         .await;
     let (top, below) = (link.unwrap(), below.unwrap());
 

@@ -28,7 +28,9 @@ async fn another_writers_message_is_read_and_written_again() {
     let mailbox = g.primary("alice@contoso.com").await;
     let inbox = inbox(&g, &mailbox).await;
     let id = g.put(&mailbox, &inbox, VECTOR).await;
-    let message = g.ok(&format!("{ALICE}/messages/{id}?$expand=attachments")).await;
+    let message = g
+        .ok(&format!("{ALICE}/messages/{id}?$expand=attachments"))
+        .await;
     for (name, value) in [
         ("subject", json!("Hi")),
         ("importance", json!("normal")),
@@ -41,14 +43,27 @@ async fn another_writers_message_is_read_and_written_again() {
         ("categories", json!(["Red"])),
         ("parentFolderId", json!(inbox)),
         ("body", json!({"contentType": "text", "content": "Body"})),
-        ("toRecipients", json!([{"emailAddress": {"name": "Bo", "address": "b@ex.test"}}])),
+        (
+            "toRecipients",
+            json!([{"emailAddress": {"name": "Bo", "address": "b@ex.test"}}]),
+        ),
     ] {
         assert_eq!(message[name], value, "{name}");
     }
     assert_eq!(message["sender"]["emailAddress"]["address"], "a@ex.test");
     let attachment = &message["attachments"][0];
-    assert_eq!((&attachment["name"], &attachment["contentBytes"]), (&json!("n.txt"), &json!("aGkh")));
-    let mime = g.send(Method::GET, &format!("{ALICE}/messages/{id}/$value"), &[], None).await;
+    assert_eq!(
+        (&attachment["name"], &attachment["contentBytes"]),
+        (&json!("n.txt"), &json!("aGkh"))
+    );
+    let mime = g
+        .send(
+            Method::GET,
+            &format!("{ALICE}/messages/{id}/$value"),
+            &[],
+            None,
+        )
+        .await;
     let mime = mime.text().await.unwrap();
     assert!(mime.contains("Subject: Hi\r\n") && mime.contains("Message-ID: <1@ex.test>\r\n"));
 
@@ -68,7 +83,10 @@ async fn another_writers_message_is_read_and_written_again() {
             assert_eq!(&written[name], value, "{name}");
         }
     }
-    assert_eq!((written.recipients.len(), written.attachments.len()), (1, 1));
+    assert_eq!(
+        (written.recipients.len(), written.attachments.len()),
+        (1, 1)
+    );
     g.finish();
 }
 
@@ -86,7 +104,9 @@ async fn messages_come_back_with_every_property() {
     let expand = "$expand=attachments($expand=microsoft.graph.itemattachment/item)";
     let mut kinds = [0; 4];
     for folder in ["inbox", "drafts", "archive"] {
-        let (items, _) = g.all(&format!("{alice}/folders/{folder}/items?$top=100")).await;
+        let (items, _) = g
+            .all(&format!("{alice}/folders/{folder}/items?$top=100"))
+            .await;
         for item in items {
             let id = item["id"].as_str().unwrap();
             let data = g.export(&alice, id).await;
@@ -100,7 +120,16 @@ async fn messages_come_back_with_every_property() {
             assert_eq!(found["changeKey"], made["changeKey"]);
             for message in [&mut given, &mut found] {
                 let message = message.as_object_mut().unwrap();
-                for own in ["id", "@odata.etag", "@odata.context", "changeKey", "parentFolderId", "webLink", "conversationId", "attachments@odata.context"] {
+                for own in [
+                    "id",
+                    "@odata.etag",
+                    "@odata.context",
+                    "changeKey",
+                    "parentFolderId",
+                    "webLink",
+                    "conversationId",
+                    "attachments@odata.context",
+                ] {
                     message.remove(own);
                 }
                 for attachment in message["attachments"].as_array_mut().unwrap() {
@@ -139,28 +168,106 @@ async fn every_kind_goes_through_an_archive_unchanged() {
             let (status, made) = g.import(&session, body).await;
             assert_eq!(status, 200, "{made}");
             let id = made["itemId"].as_str().unwrap();
-            let listed = g.ok(&format!("{archive}/folders/{folder}/items/{id}")).await;
-            for name in ["type", "categories", "createdDateTime", "lastModifiedDateTime"] {
+            let listed = g
+                .ok(&format!("{archive}/folders/{folder}/items/{id}"))
+                .await;
+            for name in [
+                "type",
+                "categories",
+                "createdDateTime",
+                "lastModifiedDateTime",
+            ] {
                 assert_eq!(listed[name], item[name], "{name}");
             }
             let (mut given, mut again) = (read(&data), read(&g.export(&archive, id).await));
             for message in [&mut given, &mut again] {
                 // What tells one stored copy from another.
-                message.props.retain(|name, _| !matches!(name.as_str(), "65E2" | "65E3"));
+                message
+                    .props
+                    .retain(|name, _| !matches!(name.as_str(), "65E2" | "65E3"));
+                // A message that is attached to a message is kept as MIME.
+                for (_, embedded) in &mut message.attachments {
+                    if listed["type"] == "IPM.Note"
+                        && let Some(embedded) = embedded
+                    {
+                        embedded.props.retain(|name, _| {
+                            matches!(
+                                name.as_str(),
+                                "001A" | "0037" | "0039" | "0E06" | "0C1F" | "1035" | "1013"
+                            )
+                        });
+                    }
+                }
+            }
+            for (name, value) in &given.props {
+                assert_eq!(again.props.get(name), Some(value), "{name}");
             }
             assert_eq!(again, given);
             classes.insert(listed["type"].as_str().unwrap().to_owned());
         }
     }
-    let wanted = ["IPM.Appointment", "IPM.Contact", "IPM.DistList", "IPM.Note", "IPM.StickyNote", "IPM.Task"];
+    let wanted = [
+        "IPM.Appointment",
+        "IPM.Contact",
+        "IPM.DistList",
+        "IPM.Note",
+        "IPM.StickyNote",
+        "IPM.Task",
+    ];
     assert!(wanted.iter().all(|c| classes.contains(*c)), "{classes:?}");
     assert_eq!(g.outbox().await, json!([]));
     g.finish();
 }
 
 #[tokio::test]
+async fn attached_events_and_contacts_stay_what_they_are() {
+    let g = Graph::start(&["--accounts", "1", "--messages", "0"]).await;
+    let mailbox = g.primary("alice@contoso.com").await;
+    let event = json!({"@odata.type": "#microsoft.graph.event", "subject": "Visit", "location": {"displayName": "Oslo"},
+        "start": {"dateTime": "2026-03-02T08:00:00.0000000", "timeZone": "UTC"}, "end": {"dateTime": "2026-03-02T09:00:00.0000000", "timeZone": "UTC"}});
+    let contact = json!({"@odata.type": "#microsoft.graph.contact", "displayName": "Jane Roe", "mobilePhone": "+46 70"});
+    let attached = |name: &str, item: &Value| json!({"@odata.type": "#microsoft.graph.itemAttachment", "name": name, "item": item});
+    let body = json!({"subject": "See these", "attachments": [attached("a", &event), attached("b", &contact)]});
+    let made = g
+        .post(&format!("{ALICE}/mailFolders/inbox/messages"), body)
+        .await
+        .1;
+    let data = g.export(&mailbox, made["id"].as_str().unwrap()).await;
+    let classes: Vec<String> = read(&data)
+        .attachments
+        .iter()
+        .map(|(_, embedded)| text(&embedded.as_ref().unwrap().props["001A"]))
+        .collect();
+    assert_eq!(classes, ["IPM.Appointment", "IPM.Contact"]);
+    let id = g.put(&mailbox, &inbox(&g, &mailbox).await, &data).await;
+    let path =
+        format!("{ALICE}/messages/{id}/attachments?$expand=microsoft.graph.itemattachment/item");
+    let found = g.ok(&path).await;
+    for (n, given) in [event, contact].iter().enumerate() {
+        let item = &found["value"][n]["item"];
+        for (name, value) in given.as_object().unwrap() {
+            match value.as_object() {
+                Some(parts) => parts
+                    .iter()
+                    .for_each(|(k, v)| assert_eq!(&item[name][k], v, "{name}")),
+                None => assert_eq!(&item[name], value, "{name}"),
+            }
+        }
+    }
+    g.finish();
+}
+
+#[tokio::test]
 async fn an_rtf_body_is_read_and_kept() {
-    let g = Graph::start(&["--accounts", "1", "--archives", "1", "--archive-messages", "0"]).await;
+    let g = Graph::start(&[
+        "--accounts",
+        "1",
+        "--archives",
+        "1",
+        "--archive-messages",
+        "0",
+    ])
+    .await;
     let (archive, primary) = (g.archive().await, g.primary("alice@contoso.com").await);
     let (items, _) = g.all(&format!("{archive}/folders/inbox/items")).await;
     let data = g.export(&archive, items[0]["id"].as_str().unwrap()).await;
@@ -196,12 +303,20 @@ async fn an_item_is_replaced_only_as_it_was_seen() {
     let (status, made) = g.import(&session, update(&id, &key)).await;
     assert_eq!((status, &made["itemId"]), (200, &id), "{made}");
     assert_ne!(made["changeKey"], key);
-    let found = g.ok(&format!("{ALICE}/messages/{}", id.as_str().unwrap())).await;
-    assert_eq!((&found["subject"], &found["changeKey"]), (&json!("Hi"), &made["changeKey"]));
+    let found = g
+        .ok(&format!("{ALICE}/messages/{}", id.as_str().unwrap()))
+        .await;
+    assert_eq!(
+        (&found["subject"], &found["changeKey"]),
+        (&json!("Hi"), &made["changeKey"])
+    );
     let (changed, _) = g.all(&link.unwrap()).await;
     assert_eq!(ids(&changed), [id.as_str().unwrap()]);
     let (status, refused) = g.import(&session, update(&id, &key)).await;
-    assert_eq!((status, &refused["error"]["code"]), (409, &json!("ErrorIrresolvableConflict")));
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (409, &json!("ErrorIrresolvableConflict"))
+    );
     let elsewhere = g.ok(&format!("{mailbox}/folders/archive")).await;
     let mut body = update(&id, &made["changeKey"]);
     body["FolderId"] = elsewhere["id"].clone();
@@ -212,14 +327,16 @@ async fn an_item_is_replaced_only_as_it_was_seen() {
         g.put(&mailbox, &inbox, VECTOR).await;
     }
     let filter = "$filter=internetMessageId eq '<1@ex.test>'";
-    let found = g.ok(&format!("{ALICE}/mailFolders/inbox/messages?{filter}")).await;
+    let found = g
+        .ok(&format!("{ALICE}/mailFolders/inbox/messages?{filter}"))
+        .await;
     assert_eq!(found["value"].as_array().unwrap().len(), 3);
     g.finish();
 }
 
 #[tokio::test]
 async fn wrong_imports_are_refused() {
-    let g = Graph::start(&["--accounts", "1", "--messages", "20"]).await;
+    let mut g = Graph::start(&["--accounts", "1", "--messages", "20"]).await;
     let mailbox = g.primary("alice@contoso.com").await;
     let inbox = inbox(&g, &mailbox).await;
     let url = g.session(&mailbox).await;
@@ -247,7 +364,10 @@ async fn wrong_imports_are_refused() {
         (with("Data", json!("")), 400),
         (with("FolderId", json!("nowhere")), 404),
         (with("folderId", json!(inbox)), 400),
-        (json!({"folderId": inbox, "mode": "create", "data": VECTOR}), 400),
+        (
+            json!({"folderId": inbox, "mode": "create", "data": VECTOR}),
+            400,
+        ),
         (json!([]), 400),
     ] {
         let (found, answer) = g.import(&url, body.clone()).await;
@@ -263,6 +383,12 @@ async fn wrong_imports_are_refused() {
 
     g.control("clock", json!({"advance_seconds": 3601})).await;
     assert_eq!(g.import_raw(&url, &[], body.clone()).await, 401);
+    // The access token has expired as well.
+    let (id, secret) = (
+        g.emulator.client_id.clone(),
+        g.emulator.client_secret.clone(),
+    );
+    g.become_app(&id, &secret).await;
     g.control(
         "faults",
         json!([{"route": "*/createImportSession", "fault": "expired_url"}]),
@@ -292,10 +418,16 @@ async fn what_cannot_be_read_is_kept() {
     assert_eq!(folder["totalItemCount"], 1);
     let (mail, _) = g.all(&format!("{ALICE}/mailFolders/inbox/messages")).await;
     assert!(mail.is_empty());
-    let (mail, _) = g.all(&format!("{ALICE}/mailFolders/inbox/messages/delta")).await;
+    let (mail, _) = g
+        .all(&format!("{ALICE}/mailFolders/inbox/messages/delta"))
+        .await;
     assert!(mail.is_empty());
     assert_eq!(g.get(&format!("{ALICE}/messages/{id}")).await.0, 404);
-    assert_eq!(g.delete(&format!("{mailbox}/folders/inbox/items/{id}")).await, 204);
+    assert_eq!(
+        g.delete(&format!("{mailbox}/folders/inbox/items/{id}"))
+            .await,
+        204
+    );
 }
 
 #[tokio::test]
@@ -318,20 +450,42 @@ async fn properties_that_graph_has_no_name_for_stay() {
     assert_eq!(status, 201, "{made}");
     let data = g.export(&mailbox, made["id"].as_str().unwrap()).await;
     let message = read(&data);
-    assert_eq!(text(&message.props["00020386-0000-0000-c000-000000000046/x-own"]), "yes");
-    assert_eq!(text(&message.props["8f2d1c1e-6b0a-4a53-9c1e-7e0f5d7a9b42/marker"]), "m 1");
+    assert_eq!(
+        text(&message.props["00020386-0000-0000-c000-000000000046/x-own"]),
+        "yes"
+    );
+    assert_eq!(
+        text(&message.props["8f2d1c1e-6b0a-4a53-9c1e-7e0f5d7a9b42/marker"]),
+        "m 1"
+    );
     assert_eq!(message.props["300B"], [0, 1, 2]);
     // To the last decimal, which Graph does not show.
-    assert_eq!(message.props["0039"], 134_168_292_005_000_000u64.to_le_bytes());
+    assert_eq!(
+        message.props["0039"],
+        134_168_292_005_000_000u64.to_le_bytes()
+    );
 
     let inbox = inbox(&g, &mailbox).await;
     let id = g.put(&mailbox, &inbox, &data).await;
-    let query = format!("$select=replyTo,flag,importance,internetMessageHeaders,isReadReceiptRequested,sentDateTime&$expand=singleValueExtendedProperties($filter=id eq '{mine}' or id eq 'SystemTime 0x1082' or id eq 'Binary 0x300B')");
+    let query = format!(
+        "$select=replyTo,flag,importance,internetMessageHeaders,isReadReceiptRequested,sentDateTime&$expand=singleValueExtendedProperties($filter=id eq '{mine}' or id eq 'SystemTime 0x1082' or id eq 'Binary 0x300B')"
+    );
     let found = g.ok(&format!("{ALICE}/messages/{id}?{query}")).await;
     let given = g
-        .ok(&format!("{ALICE}/messages/{}?{query}", made["id"].as_str().unwrap()))
+        .ok(&format!(
+            "{ALICE}/messages/{}?{query}",
+            made["id"].as_str().unwrap()
+        ))
         .await;
-    for name in ["replyTo", "flag", "importance", "internetMessageHeaders", "isReadReceiptRequested", "sentDateTime", "singleValueExtendedProperties"] {
+    for name in [
+        "replyTo",
+        "flag",
+        "importance",
+        "internetMessageHeaders",
+        "isReadReceiptRequested",
+        "sentDateTime",
+        "singleValueExtendedProperties",
+    ] {
         assert!(!given[name].is_null(), "{name}");
         assert_eq!(found[name], given[name], "{name}");
     }

@@ -50,7 +50,11 @@ async fn items_are_the_messages_of_the_folder() {
 
     // What is not shown by itself comes as extended properties.
     let expand = "$expand=singleValueExtendedProperties($filter=id eq 'String 0x0037' or id eq 'SystemTime 0x0E06' or id eq 'String 0x0C1A' or id eq 'Integer 0x7777')";
-    let page = g.ok(&format!("{items}?$select=id,type&$top=3&$count=true&{expand}")).await;
+    let page = g
+        .ok(&format!(
+            "{items}?$select=id,type&$top=3&$count=true&{expand}"
+        ))
+        .await;
     assert_eq!(page["@odata.count"], all.len());
     for item in page["value"].as_array().unwrap() {
         let id = item["id"].as_str().unwrap();
@@ -74,10 +78,16 @@ async fn items_are_the_messages_of_the_folder() {
 
     let middle = all[all.len() / 2]["createdDateTime"].as_str().unwrap();
     let (newer, _) = g
-        .all(&format!("{items}?$filter=createdDateTime ge {middle}&$top=5"))
+        .all(&format!(
+            "{items}?$filter=createdDateTime ge {middle}&$top=5"
+        ))
         .await;
     assert!(!newer.is_empty() && newer.len() < all.len());
-    assert!(newer.iter().all(|i| i["createdDateTime"].as_str().unwrap() >= middle));
+    assert!(
+        newer
+            .iter()
+            .all(|i| i["createdDateTime"].as_str().unwrap() >= middle)
+    );
     let (sorted, _) = g.all(&format!("{items}?$orderby=size&$top=9")).await;
     assert!(sorted.is_sorted_by_key(|i| i["size"].as_u64()));
     assert_eq!(sorted.len(), all.len());
@@ -96,7 +106,9 @@ async fn an_archive_holds_every_kind_of_item() {
     ] {
         let id = g.folder(&archive, "msgfolderroot", folder).await;
         let expand = "$expand=singleValueExtendedProperties($filter=id eq 'String 0x0037')";
-        let (items, _) = g.all(&format!("{archive}/folders/{id}/items?{expand}")).await;
+        let (items, _) = g
+            .all(&format!("{archive}/folders/{id}/items?{expand}"))
+            .await;
         assert!(!items.is_empty());
         for item in &items {
             assert!(classes.contains(&item["type"].as_str().unwrap()), "{item}");
@@ -104,7 +116,9 @@ async fn an_archive_holds_every_kind_of_item() {
         }
         for class in classes {
             let (found, _) = g
-                .all(&format!("{archive}/folders/{id}/items?$filter=type eq '{class}'"))
+                .all(&format!(
+                    "{archive}/folders/{id}/items?$filter=type eq '{class}'"
+                ))
                 .await;
             assert!(!found.is_empty(), "{class}");
         }
@@ -133,21 +147,29 @@ async fn changes_of_items_are_told() {
         let (gone, link) = g.all_with(&link.unwrap(), &[pages]).await;
         assert_eq!(
             gone,
-            [json!({"@odata.type": "#microsoft.graph.mailboxItem", "id": told[0], "@removed": {"reason": "deleted"}})]
+            [
+                json!({"@odata.type": "#microsoft.graph.mailboxItem", "id": told[0], "@removed": {"reason": "deleted"}})
+            ]
         );
         let (deleted, _) = g
-            .all_with(&format!("{mailbox}/folders/recoverableitemsdeletions/items"), &[pages])
+            .all_with(
+                &format!("{mailbox}/folders/recoverableitemsdeletions/items"),
+                &[pages],
+            )
             .await;
         assert!(ids(&deleted).contains(&told[0]));
         if mailbox == primary {
             let read = json!({"isRead": true, "categories": ["Red category"]});
-            g.patch(&format!("{ALICE}/messages/{}", told[1]), read).await;
+            g.patch(&format!("{ALICE}/messages/{}", told[1]), read)
+                .await;
             let (changed, _) = g.all_with(&link.unwrap(), &[pages]).await;
             assert_eq!(ids(&changed), [told[1].as_str()]);
             assert_eq!(changed[0]["categories"], json!(["Red category"]));
         }
         let (some, _) = g
-            .all(&format!("{items}/delta?$select=type&$filter=receivedDateTime ge 2100-01-01T00:00:00Z"))
+            .all(&format!(
+                "{items}/delta?$select=type&$filter=receivedDateTime ge 2100-01-01T00:00:00Z"
+            ))
             .await;
         assert!(some.is_empty());
         let capped = g.all(&format!("{items}/delta?$top=3")).await;
@@ -191,7 +213,10 @@ async fn a_move_there_and_back_can_look_like_a_removal() {
         let id = items[0]["id"].as_str().unwrap();
         for to in ["archive", "inbox"] {
             let (status, _) = g
-                .post(&format!("{ALICE}/messages/{id}/move"), json!({"destinationId": to}))
+                .post(
+                    &format!("{ALICE}/messages/{id}/move"),
+                    json!({"destinationId": to}),
+                )
                 .await;
             assert_eq!(status, 201);
         }
@@ -216,7 +241,11 @@ async fn wrong_questions_are_refused() {
         ("exportItems", 405),
         ("createImportSession", 405),
     ] {
-        assert_eq!(g.get(&format!("{mailbox}/{path}")).await.0, status, "{path}");
+        assert_eq!(
+            g.get(&format!("{mailbox}/{path}")).await.0,
+            status,
+            "{path}"
+        );
     }
     assert_eq!(g.get("/v1.0/admin/exchange/mailboxes").await.0, 405);
 }

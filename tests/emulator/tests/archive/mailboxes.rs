@@ -32,10 +32,13 @@ async fn archives_are_told_in_beta_alone() {
         answers.push(g.ok(&path).await["id"].clone());
     }
     assert!(answers.iter().all(|id| *id == answers[0]));
-    let one = g.ok(&format!("/v1.0/admin/exchange/mailboxes/{primary}")).await;
+    let one = g
+        .ok(&format!("/v1.0/admin/exchange/mailboxes/{primary}"))
+        .await;
     assert_eq!(one["id"], primary);
 
-    g.ok(&format!("/beta/admin/exchange/mailboxes/{archive}/folders")).await;
+    g.ok(&format!("/beta/admin/exchange/mailboxes/{archive}/folders"))
+        .await;
     for path in [
         format!("/v1.0/admin/exchange/mailboxes/{archive}/folders"),
         "/v1.0/admin/exchange/mailboxes/MBX:0@1/folders".to_owned(),
@@ -58,7 +61,15 @@ async fn v1_takes_archives_where_it_is_told_to() {
 
 #[tokio::test]
 async fn an_archive_needs_a_mailbox_and_guests_have_none() {
-    let g = Graph::start(&["--accounts", "1", "--archives", "9", "--archive-messages", "30"]).await;
+    let g = Graph::start(&[
+        "--accounts",
+        "1",
+        "--archives",
+        "9",
+        "--archive-messages",
+        "30",
+    ])
+    .await;
     let (status, body) = g
         .get("/v1.0/users/print@contoso.com/settings/exchange")
         .await;
@@ -109,32 +120,97 @@ async fn each_operation_needs_its_own_permission() {
         .map(|(id, role)| format!("{id}:secret:{role}"))
         .collect();
     let mut arguments = vec!["--accounts", "2", "--messages", "40"];
-    given.iter().for_each(|a| arguments.extend(["--app", a.as_str()]));
+    given
+        .iter()
+        .for_each(|a| arguments.extend(["--app", a.as_str()]));
     let mut g = Graph::start(&arguments).await;
     let mailbox = g.primary("alice@contoso.com").await;
     let page = g.ok(&format!("{mailbox}/folders/inbox/items?$top=2")).await;
     let item = page["value"][0]["id"].as_str().unwrap().to_owned();
     let gone = page["value"][1]["id"].as_str().unwrap().to_owned();
     let made = g
-        .post(&format!("{mailbox}/folders"), json!({"displayName": "Mine", "type": "IPF.Note"}))
+        .post(
+            &format!("{mailbox}/folders"),
+            json!({"displayName": "Mine", "type": "IPF.Note"}),
+        )
         .await
         .1;
     let mine = made["id"].as_str().unwrap().to_owned();
 
     let folder = json!({"displayName": "New", "type": "IPF.Note"});
     let operations: Vec<(Method, String, Option<Value>, &[&str])> = vec![
-        (Method::GET, "/folders".into(), None, &["readfolders", "writefolders"]),
-        (Method::GET, "/folders/inbox".into(), None, &["readfolders", "writefolders"]),
-        (Method::GET, "/folders/delta".into(), None, &["readfolders", "writefolders"]),
-        (Method::POST, "/folders".into(), Some(folder), &["writefolders"]),
-        (Method::PATCH, format!("/folders/{mine}"), Some(json!({"displayName": "Still mine"})), &["writefolders"]),
-        (Method::GET, "/folders/inbox/items".into(), None, &["readitems", "writeitems"]),
-        (Method::GET, "/folders/inbox/items/delta".into(), None, &["readitems", "writeitems"]),
-        (Method::GET, format!("/folders/inbox/items/{item}"), None, &["readitems", "writeitems"]),
-        (Method::POST, "/exportItems".into(), Some(json!({"itemIds": [item]})), &["export", "import"]),
-        (Method::POST, "/createImportSession".into(), None, &["import"]),
-        (Method::DELETE, format!("/folders/inbox/items/{gone}"), None, &["writeitems"]),
-        (Method::DELETE, format!("/folders/{mine}"), None, &["writefolders"]),
+        (
+            Method::GET,
+            "/folders".into(),
+            None,
+            &["readfolders", "writefolders"],
+        ),
+        (
+            Method::GET,
+            "/folders/inbox".into(),
+            None,
+            &["readfolders", "writefolders"],
+        ),
+        (
+            Method::GET,
+            "/folders/delta".into(),
+            None,
+            &["readfolders", "writefolders"],
+        ),
+        (
+            Method::POST,
+            "/folders".into(),
+            Some(folder),
+            &["writefolders"],
+        ),
+        (
+            Method::PATCH,
+            format!("/folders/{mine}"),
+            Some(json!({"displayName": "Still mine"})),
+            &["writefolders"],
+        ),
+        (
+            Method::GET,
+            "/folders/inbox/items".into(),
+            None,
+            &["readitems", "writeitems"],
+        ),
+        (
+            Method::GET,
+            "/folders/inbox/items/delta".into(),
+            None,
+            &["readitems", "writeitems"],
+        ),
+        (
+            Method::GET,
+            format!("/folders/inbox/items/{item}"),
+            None,
+            &["readitems", "writeitems"],
+        ),
+        (
+            Method::POST,
+            "/exportItems".into(),
+            Some(json!({"itemIds": [item]})),
+            &["export", "import"],
+        ),
+        (
+            Method::POST,
+            "/createImportSession".into(),
+            None,
+            &["import"],
+        ),
+        (
+            Method::DELETE,
+            format!("/folders/inbox/items/{gone}"),
+            None,
+            &["writeitems"],
+        ),
+        (
+            Method::DELETE,
+            format!("/folders/{mine}"),
+            None,
+            &["writefolders"],
+        ),
     ];
     for (app, _) in apps {
         g.become_app(app, "secret").await;
@@ -162,7 +238,12 @@ async fn each_operation_needs_its_own_permission() {
 #[tokio::test]
 async fn an_auto_expanding_archive_is_two_mailboxes() {
     let g = Graph::start(&[
-        "--archives", "1", "--archive-messages", "80", "--quirk", "auto-expanding-archive",
+        "--archives",
+        "1",
+        "--archive-messages",
+        "80",
+        "--quirk",
+        "auto-expanding-archive",
     ])
     .await;
     let archive = g.archive().await;
@@ -184,7 +265,10 @@ async fn an_auto_expanding_archive_is_two_mailboxes() {
     let item = items[0]["id"].as_str().unwrap();
     g.export(url, item).await;
     let (_, refused) = g
-        .post(&format!("{archive}/exportItems"), json!({"itemIds": [item]}))
+        .post(
+            &format!("{archive}/exportItems"),
+            json!({"itemIds": [item]}),
+        )
         .await;
     assert_eq!(refused["value"][0]["error"]["code"], "ErrorItemNotFound");
     // What is below is in the same mailbox.
@@ -209,7 +293,8 @@ async fn imports_draw_on_the_budget_of_their_mailbox() {
     // 150 MB in five minutes, of whatever kind.
     assert_eq!(g.import_raw(&url, &[], vec![b'x'; 100 << 20]).await, 400);
     assert_eq!(g.import_raw(&url, &[], vec![b'x'; 60 << 20]).await, 429);
-    let big = json!({"subject": "x", "body": {"contentType": "text", "content": "x".repeat(3 << 20)}});
+    let big =
+        json!({"subject": "x", "body": {"contentType": "text", "content": "x".repeat(3 << 20)}});
     let mut refused = 0;
     for _ in 0..18 {
         let (status, _) = g.post(&format!("{ALICE}/messages"), big.clone()).await;

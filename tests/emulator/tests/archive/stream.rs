@@ -128,7 +128,7 @@ fn value(rest: &mut &[u8], kind: u16) -> Vec<u8> {
         0x0048 => Some(16),
         _ => None,
     };
-    let mut one = |rest: &mut &[u8], kind: u16| {
+    let one = |rest: &mut &[u8], kind: u16| {
         let length = size(kind).unwrap_or_else(|| word(rest) as usize);
         take(rest, length).to_vec()
     };

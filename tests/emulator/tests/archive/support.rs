@@ -127,7 +127,15 @@ impl Graph {
 
     pub async fn outbox(&self) -> Value {
         let url = self.url("/_emulator/outbox");
-        let answer: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        let answer: Value = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
         answer["value"].clone()
     }
 
@@ -155,7 +163,9 @@ impl Graph {
 
     /// The path of a user's primary mailbox.
     pub async fn primary(&self, user: &str) -> String {
-        let settings = self.ok(&format!("/v1.0/users/{user}/settings/exchange")).await;
+        let settings = self
+            .ok(&format!("/v1.0/users/{user}/settings/exchange"))
+            .await;
         let id = settings["primaryMailboxId"].as_str().unwrap().to_owned();
         format!("/v1.0/admin/exchange/mailboxes/{id}")
     }
@@ -241,9 +251,13 @@ impl Graph {
             let mut reported = check(&checker, &["--beta"], &beta);
             // What beta has and v1.0 has not.
             reported.retain(|line| {
-                !["inPlaceArchiveMailboxId", "parentMailboxUrl", "wellKnownName"]
-                    .iter()
-                    .any(|name| line.contains(name))
+                ![
+                    "inPlaceArchiveMailboxId",
+                    "parentMailboxUrl",
+                    "wellKnownName",
+                ]
+                .iter()
+                .any(|name| line.contains(name))
             });
             assert_eq!(reported, Vec::<String>::new());
         }
@@ -277,7 +291,12 @@ fn check(checker: &Path, arguments: &[&str], lines: &[&str]) -> Vec<String> {
         return Vec::new();
     }
     text.lines()
-        .filter(|line| line.contains(" GET ") || line.contains(" POST ") || line.contains(" PATCH ") || line.contains(" DELETE "))
+        .filter(|line| {
+            line.contains(" GET ")
+                || line.contains(" POST ")
+                || line.contains(" PATCH ")
+                || line.contains(" DELETE ")
+        })
         .map(str::to_owned)
         .collect()
 }
