@@ -9,7 +9,8 @@ use serde_json::Value as Json;
 
 use super::message::{address_type, body, person, recipient, subject};
 use super::names::{self, *};
-use super::recurrence::{Blob, Exception, Frequency, Recurrence};
+use super::recurrence::{Frequency, Recurrence};
+use super::recurrence_blob::{Blob, Exception};
 use super::zone::{self, definition, structure};
 use super::{Builder, attachment, global_id};
 use crate::clock::parse_rfc3339;
@@ -191,7 +192,8 @@ fn properties(b: &mut Builder, props: &Object, class: &str, times: &Times) {
     who(b, props);
     let reminder = field(props, "reminderMinutesBeforeStart")
         .as_i64()
-        .unwrap_or(15);
+        .unwrap_or(15)
+        .clamp(0, 1 << 30);
     b.int(names::common(0x8501), reminder as i32)
         .bool(names::common(0x8503), yes("isReminderOn").unwrap_or(false))
         .time(names::common(0x8502), times.start.as_second())
@@ -321,7 +323,7 @@ fn series(b: &mut Builder, event: &Event, recurrence: Recurrence, times: &Times)
     let year = local.year();
     let blob = Blob {
         start_offset,
-        end_offset: start_offset + times.minutes().max(0) as u32,
+        end_offset: start_offset.saturating_add(times.minutes().clamp(0, 1 << 30) as u32),
         cancelled: event.cancelled.clone(),
         exceptions: event
             .exceptions
