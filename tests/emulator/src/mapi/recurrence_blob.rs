@@ -5,7 +5,7 @@
 use jiff::civil::{Date, DateTime};
 use jiff::{Span, ToSpan as _};
 
-use super::recurrence::{End, Frequency, Recurrence, weekday_number};
+use super::recurrence::{End, Frequency, Recurrence};
 
 const DAILY: u16 = 0x200A;
 const WEEKLY: u16 = 0x200B;
@@ -455,6 +455,7 @@ impl<'a> In<'a> {
 mod tests {
     use serde_json::{Value as Json, json};
 
+    use super::super::recurrence::weekday_number;
     use super::*;
 
     fn of(pattern: Json, range: Json) -> Recurrence {
