@@ -3,15 +3,16 @@
 //!
 //! Every folder of `--import-mail DIR` becomes a mail folder of the same name below the visible root,
 //! with its own folders below it; the accounts take turns folder by folder. Files directly in DIR go to
-//! a folder named like DIR. Bytes are kept as they are, but for an mbox `From ` line at the start.
-//! Contact folders come out of `--import-vcf DIR` in the same way, below the default folder,
-//! task lists out of `--import-ics DIR`.
+//! a folder named like DIR; `--import-archive DIR` does the same for archives. Bytes are kept as they
+//! are, but for an mbox `From ` line at the start. Contact folders come out of `--import-vcf DIR` in
+//! the same way, below the default folder, task lists out of `--import-ics DIR`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::contacts::{self, Book};
 use crate::mail::deliver;
@@ -25,26 +26,44 @@ use crate::users::{Purpose, User};
 use crate::world::World;
 
 pub fn mail(world: &World) -> anyhow::Result<()> {
-    for (user, folder, files) in jobs(world, &world.options.import_mail)? {
+    for (user, folder, files) in turns(world, &world.options.import_mail)? {
         let mailbox = world
             .mail
             .get(&user.id)
             .context("the account has no mailbox")?;
-        let mut mailbox = mailbox.lock();
-        let parent = mailbox.well_known("msgfolderroot");
-        match files {
-            None => tree(&mut mailbox, &folder, parent)?,
-            Some(files) => {
-                let no = folder_named(&mut mailbox, &folder, parent);
-                store(&mut mailbox, no, &files)?;
-            }
-        }
+        mail_folder(&mut mailbox.lock(), &folder, files)?;
     }
     Ok(())
 }
 
+/// Imports folders of mail into the mailboxes whose turn it is.
+pub fn folders(
+    roots: &[PathBuf],
+    mailbox_of: impl Fn(usize) -> anyhow::Result<Arc<Mutex<Mailbox>>>,
+) -> anyhow::Result<()> {
+    for (turn, (folder, files)) in jobs(roots)?.into_iter().enumerate() {
+        mail_folder(&mut mailbox_of(turn)?.lock(), &folder, files)?;
+    }
+    Ok(())
+}
+
+fn mail_folder(
+    mailbox: &mut Mailbox,
+    folder: &Path,
+    files: Option<Vec<PathBuf>>,
+) -> anyhow::Result<()> {
+    let parent = mailbox.well_known("msgfolderroot");
+    match files {
+        None => tree(mailbox, folder, parent),
+        Some(files) => {
+            let no = folder_named(mailbox, folder, parent);
+            store(mailbox, no, &files)
+        }
+    }
+}
+
 pub fn contacts(world: &World) -> anyhow::Result<()> {
-    for (user, folder, files) in jobs(world, &world.options.import_vcf)? {
+    for (user, folder, files) in turns(world, &world.options.import_vcf)? {
         let book = world.contacts.get(&user, world.options.seed);
         let mut book = book.lock();
         match files {
@@ -60,7 +79,7 @@ pub fn contacts(world: &World) -> anyhow::Result<()> {
 
 /// The VTODOs of calendar files: each folder with tasks becomes a list of its name.
 pub fn tasks(world: &World) -> anyhow::Result<()> {
-    for (user, folder, files) in jobs(world, &world.options.import_ics)? {
+    for (user, folder, files) in turns(world, &world.options.import_ics)? {
         let board = world.todo.get(&user, world.options.seed);
         let mut board = board.lock();
         match files {
@@ -71,11 +90,11 @@ pub fn tasks(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Folder by folder, who gets it; with the files for a folder whose own folders are somebody else's.
-fn jobs(
-    world: &World,
-    roots: &[PathBuf],
-) -> anyhow::Result<Vec<(Arc<User>, PathBuf, Option<Vec<PathBuf>>)>> {
+/// A folder to import; with files, when its own folders are somebody else's.
+type Job = (PathBuf, Option<Vec<PathBuf>>);
+
+/// Folder by folder, who gets it.
+fn turns(world: &World, roots: &[PathBuf]) -> anyhow::Result<Vec<(Arc<User>, PathBuf, Option<Vec<PathBuf>>)>> {
     let users: Vec<Arc<User>> = world
         .users()
         .into_iter()
@@ -84,18 +103,19 @@ fn jobs(
     if users.is_empty() && !roots.is_empty() {
         anyhow::bail!("importing needs at least one account");
     }
+    let jobs = jobs(roots)?.into_iter();
+    let whose = users.iter().cycle().cloned();
+    Ok(jobs.zip(whose).map(|((folder, files), user)| (user, folder, files)).collect())
+}
+
+fn jobs(roots: &[PathBuf]) -> anyhow::Result<Vec<Job>> {
     let mut out = Vec::new();
     for root in roots {
         let (files, folders) = entries(root)?;
-        let mut jobs: Vec<(PathBuf, Option<Vec<PathBuf>>)> =
-            folders.into_iter().map(|f| (f, None)).collect();
         if !files.is_empty() {
-            jobs.insert(0, (root.clone(), Some(files)));
+            out.push((root.clone(), Some(files)));
         }
-        for (folder, files) in jobs {
-            let user = users[out.len() % users.len()].clone();
-            out.push((user, folder, files));
-        }
+        out.extend(folders.into_iter().map(|folder| (folder, None)));
     }
     Ok(out)
 }

@@ -5,7 +5,7 @@
 
 use crate::api::{ApiRequest, ApiResponse};
 use crate::world::World;
-use crate::{calendar, contacts, drive, mail, reports, todo, users};
+use crate::{calendar, contacts, drive, exchange_admin, mail, reports, todo, users};
 
 /// Answers one API request. What is around it (quotas, faults, counting) is the server's.
 pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
@@ -25,6 +25,7 @@ pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
         .or_else(|| calendar::handle(world, request))
         .or_else(|| contacts::handle(world, request))
         .or_else(|| todo::handle(world, request))
+        .or_else(|| exchange_admin::handle(world, request))
         .or_else(|| drive::handle(world, request))
         .or_else(|| reports::handle(world, request))
         .or_else(|| users::handle(world, request))
@@ -61,6 +62,7 @@ const NAMES: &[&str] = &[
     "content",
     "contentTypes",
     "copy",
+    "createImportSession",
     "createLink",
     "createUploadSession",
     "decline",
@@ -74,8 +76,10 @@ const NAMES: &[&str] = &[
     "driveItem",
     "events",
     "exchange",
+    "exportItems",
     "extensions",
     "fields",
+    "folders",
     "followed",
     "following",
     "forward",
@@ -187,6 +191,9 @@ pub fn raw_template(path: &[String]) -> String {
             format!("/_upload/{}/{{id}}", lower[1])
         }
         Some("_upload") => "/_upload/{id}".to_owned(),
+        Some("api") if lower.last().is_some_and(|s| s == "importitem") => {
+            format!("/api/{}/Mailboxes/{{id}}/importItem", lower[1])
+        }
         None => "/".to_owned(),
         Some("metadata") => format!("/{}", lower.join("/")),
         Some(_) => match lower

@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::rng::Rng;
 use crate::seed::people::shares;
 use crate::users::{Directory, Settings, User};
-use crate::{auth, calendar, contacts, drive, faults, mail, throttle, todo};
+use crate::{auth, calendar, contacts, drive, exchange_admin, faults, mail, throttle, todo};
 
 pub struct World {
     pub options: Options,
@@ -33,6 +33,8 @@ pub struct World {
     pub settings: Settings,
     /// Calendars, by user id.
     pub calendars: calendar::Books,
+    /// Archive mailboxes: all state of [`crate::exchange_admin`].
+    pub archives: exchange_admin::Archives,
     /// Drives: all state of [`crate::drive`].
     pub drive: drive::Drives,
     /// What Exchange would have sent to people.
@@ -60,6 +62,7 @@ impl World {
             todo: todo::Boards::default(),
             settings: Settings::default(),
             calendars: calendar::Books::default(),
+            archives: exchange_admin::Archives::default(),
             drive,
             outbox: Mutex::default(),
             imports: crate::imports::Imports::default(),
@@ -77,6 +80,7 @@ impl World {
         crate::import::contacts(&world)?;
         crate::import::tasks(&world)?;
         calendar::import(&world)?;
+        exchange_admin::fill(&world)?;
         if let Some(path) = &world.options.faults {
             let text = std::fs::read(path)
                 .map_err(|e| anyhow::anyhow!("cannot read the faults {}: {e}", path.display()))?;
