@@ -59,10 +59,19 @@ fn task(
         "body",
         description.map(|text| json!({"content": text, "contentType": "text"})),
     );
-    set("dueDateTime", todo.property(&ICalendarProperty::Due).and_then(zoned));
-    set("startDateTime", todo.property(&ICalendarProperty::Dtstart).and_then(zoned));
+    set(
+        "dueDateTime",
+        todo.property(&ICalendarProperty::Due).and_then(zoned),
+    );
+    set(
+        "startDateTime",
+        todo.property(&ICalendarProperty::Dtstart).and_then(zoned),
+    );
     let completed = todo.property(&ICalendarProperty::Completed).and_then(zoned);
-    let status = match todo.property(&ICalendarProperty::Status).map(|s| &s.values[..]) {
+    let status = match todo
+        .property(&ICalendarProperty::Status)
+        .map(|s| &s.values[..])
+    {
         Some([ICalendarValue::Status(ICalendarStatus::Completed), ..]) => "completed",
         Some([ICalendarValue::Status(ICalendarStatus::InProcess), ..]) => "inProgress",
         Some([ICalendarValue::Status(ICalendarStatus::Cancelled), ..]) => "deferred",
@@ -96,7 +105,11 @@ fn task(
         }),
     );
     let at = |name: &ICalendarProperty| {
-        let time = todo.property(name)?.values.first()?.as_partial_date_time()?;
+        let time = todo
+            .property(name)?
+            .values
+            .first()?
+            .as_partial_date_time()?;
         time.to_timestamp().filter(|t| *t > 0).map(|t| t * 1000)
     };
     let modified = at(&ICalendarProperty::LastModified).unwrap_or(now_ms);
@@ -115,7 +128,8 @@ fn task(
             _ => drop(body.remove("recurrence")),
         }
     }
-    validate::apply(&body, &mut out.props, modified).map_err(|_| "a task with values of no task")?;
+    validate::apply(&body, &mut out.props, modified)
+        .map_err(|_| "a task with values of no task")?;
     Ok(out)
 }
 
@@ -152,9 +166,15 @@ fn reminder(calendar: &ICalendar, todo: &ICalendarComponent) -> Option<Value> {
 }
 
 fn recurrence(rule: &ICalendarRecurrenceRule) -> Option<Value> {
-    let days: Vec<&str> = rule.byday.iter().map(|day| DAYS[day.weekday as usize]).collect();
+    let days: Vec<&str> = rule
+        .byday
+        .iter()
+        .map(|day| DAYS[day.weekday as usize])
+        .collect();
     let place = rule.byday.first().and_then(|day: &ICalendarDay| day.ordwk);
-    let place = place.map(i32::from).or_else(|| rule.bysetpos.first().copied());
+    let place = place
+        .map(i32::from)
+        .or_else(|| rule.bysetpos.first().copied());
     let index = match place {
         Some(-1) => Some(INDEXES[4]),
         Some(n @ 1..=4) => Some(INDEXES[n as usize - 1]),
@@ -206,11 +226,23 @@ mod tests {
         let p = &task.props;
         assert_eq!(p["title"], "Gießen");
         assert_eq!(p["body"]["content"], "two\nlines");
-        assert_eq!(p["dueDateTime"], json!({"dateTime": "2026-07-10T08:30:00.0000000", "timeZone": "Europe/Berlin"}));
-        assert_eq!(p["startDateTime"]["dateTime"], "2026-07-01T00:00:00.0000000");
-        assert_eq!((&p["importance"], &p["status"]), (&json!("high"), &json!("inProgress")));
+        assert_eq!(
+            p["dueDateTime"],
+            json!({"dateTime": "2026-07-10T08:30:00.0000000", "timeZone": "Europe/Berlin"})
+        );
+        assert_eq!(
+            p["startDateTime"]["dateTime"],
+            "2026-07-01T00:00:00.0000000"
+        );
+        assert_eq!(
+            (&p["importance"], &p["status"]),
+            (&json!("high"), &json!("inProgress"))
+        );
         assert_eq!(p["categories"], json!(["A", "B"]));
-        assert_eq!(p["reminderDateTime"]["dateTime"], "2026-07-09T09:00:00.0000000");
+        assert_eq!(
+            p["reminderDateTime"]["dateTime"],
+            "2026-07-09T09:00:00.0000000"
+        );
         assert_eq!(p["recurrence"]["pattern"]["type"], "relativeMonthly");
         assert_eq!(p["recurrence"]["pattern"]["index"], "last");
         assert_eq!(p["recurrence"]["range"]["numberOfOccurrences"], 3);
@@ -219,9 +251,17 @@ mod tests {
 
     #[test]
     fn little_is_enough_but_a_title() {
-        let task = one("DESCRIPTION:first\\nrest\r\nCOMPLETED:20260701T153000Z\r\nRRULE:FREQ=DAILY\r\n").unwrap();
-        assert_eq!((&task.props["title"], &task.props["status"]), (&json!("first"), &json!("completed")));
-        assert!(!task.props.contains_key("recurrence"), "it begins on no day");
+        let task =
+            one("DESCRIPTION:first\\nrest\r\nCOMPLETED:20260701T153000Z\r\nRRULE:FREQ=DAILY\r\n")
+                .unwrap();
+        assert_eq!(
+            (&task.props["title"], &task.props["status"]),
+            (&json!("first"), &json!("completed"))
+        );
+        assert!(
+            !task.props.contains_key("recurrence"),
+            "it begins on no day"
+        );
         assert!(one("PRIORITY:1\r\n").is_err());
         assert!(read("BEGIN:VCALENDAR\r\nBEGIN:VTODO\r\n", 0).len() < 2);
         assert!(read("nothing", 0).is_empty());

@@ -17,7 +17,7 @@ use std::process::Command;
 use graph_emulator::{Emulator, Options, Quirk, Running, STATIC_TOKEN};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub const ALICE: &str = "/users/alice@contoso.com";
 pub const IMMUTABLE: (&str, &str) = ("Prefer", "IdType=\"ImmutableId\"");
