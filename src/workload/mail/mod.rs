@@ -26,8 +26,6 @@ use super::{
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
-pub use message::{MARKER_ID, Marker};
-
 /// What of a mailbox is captured.
 #[derive(Clone, Debug)]
 pub struct MailOptions {
