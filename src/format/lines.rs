@@ -39,7 +39,7 @@ impl Lines {
             line.push_str(&parameter(value));
         }
         line.push(':');
-        line.extend(value.chars().filter(|c| !c.is_control()));
+        line.extend(value.chars().filter(|c| !c.is_control() || *c == '\t'));
         self.fold(&line);
     }
 

@@ -11,8 +11,11 @@
 //! - Nothing here sends mail or invitations, and nothing deletes a live item, except the one that
 //!   an overwrite has just replaced.
 
+mod attachments;
+pub mod calendar;
 pub mod drive;
 pub mod mail;
+mod mailbox;
 mod marker;
 
 use std::fmt;

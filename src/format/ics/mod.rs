@@ -101,8 +101,22 @@ impl Series {
 
     /// The day of the occurrence that started at an instant (`originalStart`).
     pub fn day_of(&self, original: &Value) -> Option<Date> {
-        let all_day = matches!(self.start, time::When::Day(_));
-        Some(time::original(original, all_day, &self.zone)?.date())
+        Some(time::original(original, self.is_all_day(), &self.zone)?.date())
+    }
+
+    /// Whether its occurrences are whole days.
+    pub fn is_all_day(&self) -> bool {
+        matches!(self.start, time::When::Day(_))
+    }
+
+    /// Whether an occurrence, as Graph tells it, is the one of a day.
+    pub fn is_occurrence(&self, instance: &Value, day: Date) -> bool {
+        let expected = self.start.on(day);
+        match write::Span::of(instance, &self.zone).start {
+            Some(time::When::Day(date)) => date == day,
+            Some(at) => at.instant() == expected.instant(),
+            None => false,
+        }
     }
 
     /// The last day with an occurrence, for series that end.
@@ -127,6 +141,41 @@ pub fn times(event: &Value) -> Option<(Value, Value, Timestamp)> {
     let (start, end) = (span.start?, span.end?);
     let over = end.instant()?;
     Some((start.graph(&span.zone), end.graph(&span.zone), over))
+}
+
+/// When an event is: start, end and rule, however they are told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    start: Timestamp,
+    end: Timestamp,
+    all_day: bool,
+    rule: Option<rule::Rule>,
+}
+
+impl Schedule {
+    /// From start to end.
+    pub fn length(&self) -> jiff::SignedDuration {
+        self.end.duration_since(self.start)
+    }
+}
+
+/// See [`Schedule`]. `None` for an event without times.
+pub fn schedule(event: &Value) -> Option<Schedule> {
+    let span = write::Span::of(event, &Zone::utc());
+    let mut rule = rule::Rule::from_graph(&event["recurrence"]);
+    if let Some(rule) = &mut rule {
+        // Where weeks begin matters to rules of several weeks only.
+        let weeks = matches!(rule.pattern, rule::Pattern::Weekly(_)) && rule.interval > 1;
+        if !weeks {
+            rule.week_start = jiff::civil::Weekday::Monday;
+        }
+    }
+    Some(Schedule {
+        start: span.start.as_ref()?.instant()?,
+        end: span.end?.instant()?,
+        all_day: matches!(span.start, Some(time::When::Day(_))),
+        rule,
+    })
 }
 
 /// The local start of an event and whether it is a whole day, for its name.

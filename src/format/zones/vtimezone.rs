@@ -3,9 +3,14 @@
 //! A zone whose clocks change by one rule for ever is told by that rule. What came before the rule,
 //! and zones that know none (Gaza), is told change by change, for the life of what is written.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{Dst, Offset, TimeZone, TimeZoneTransition};
 use jiff::{Timestamp, ToSpan};
+
+use parking_lot::Mutex;
 
 use super::Zone;
 use crate::format::lines::Lines;
@@ -86,63 +91,69 @@ impl Yearly {
     }
 }
 
+/// All changes of a zone, and the rules that hold in the end. Made once: a mailbox has thousands of
+/// events in one zone.
+struct History {
+    changes: Vec<Change>,
+    yearly: Vec<Yearly>,
+    /// From this change on each is one of the yearly ones.
+    regular: usize,
+}
+
+impl History {
+    fn of(zone: &Zone) -> Arc<History> {
+        static KNOWN: LazyLock<Mutex<HashMap<String, Arc<History>>>> =
+            LazyLock::new(Mutex::default);
+        if let Some(known) = KNOWN.lock().get(&zone.name) {
+            return Arc::clone(known);
+        }
+        let changes = following(&zone.rules, Timestamp::MIN);
+        let yearly = yearly(&zone.rules);
+        let irregular = changes
+            .iter()
+            .rposition(|c| !yearly.iter().any(|y| y.holds(c)));
+        let history = Arc::new(History {
+            regular: irregular.map_or(0, |last| last + 1),
+            changes,
+            yearly,
+        });
+        KNOWN.lock().insert(zone.name.clone(), Arc::clone(&history));
+        history
+    }
+}
+
 /// Writes the zone as it is from `from` on; to the end of time, or as far as `until`.
 pub fn write(lines: &mut Lines, zone: &Zone, from: Timestamp, until: Option<Timestamp>) {
+    let history = History::of(zone);
     lines.begin("VTIMEZONE");
     lines.put("TZID", &[], &zone.name);
-    let yearly = yearly(&zone.rules);
-    let changes = changes(&zone.rules, from);
-    if changes.is_empty() {
+    // The change that is in force at `from`, and all after it.
+    let after = history.changes.partition_point(|c| c.at <= from);
+    if after == 0 {
         fixed(lines, &zone.rules, from);
     }
-    // From here on each change is one of the yearly ones.
-    let regular = match changes
-        .iter()
-        .rposition(|c| !yearly.iter().any(|y| y.holds(c)))
-    {
-        Some(last) => last + 1,
-        None => 0,
-    };
-    for (at, change) in changes.iter().enumerate().take(regular) {
-        // The first is in force at `from`.
-        if at > 0 && until.is_some_and(|until| change.at > until) {
-            lines.end();
+    changes(lines, &history, after.saturating_sub(1), (from, until));
+    lines.end();
+}
+
+fn changes(
+    lines: &mut Lines,
+    history: &History,
+    first: usize,
+    (from, until): (Timestamp, Option<Timestamp>),
+) {
+    let regular = history.regular.max(first);
+    for change in &history.changes[first..regular] {
+        if change.at > from && until.is_some_and(|until| change.at > until) {
             return;
         }
         observance(lines, change, None);
     }
-    for rule in &yearly {
-        if let Some(first) = changes[regular..].iter().find(|c| rule.holds(c)) {
-            observance(lines, first, Some(&rule.rule()));
+    for rule in &history.yearly {
+        if let Some(begin) = history.changes[regular..].iter().find(|c| rule.holds(c)) {
+            observance(lines, begin, Some(&rule.rule()));
         }
     }
-    lines.end();
-}
-
-/// The change before `from`, and all after it up to the horizon.
-fn changes(rules: &TimeZone, from: Timestamp) -> Vec<Change> {
-    let before = rules
-        .preceding(from.checked_add(1.second()).unwrap_or(from))
-        .next();
-    let Some(before) = before else {
-        // No change yet: what holds now began at the beginning of time.
-        let mut all: Vec<Change> = following(rules, from);
-        if let Some(first) = all.first() {
-            let offset = rules.to_offset_info(from);
-            let began = Change {
-                at: from,
-                from: first.from,
-                to: first.from,
-                daylight: offset.dst() == Dst::Yes,
-                name: offset.abbreviation().to_owned(),
-            };
-            all.insert(0, began);
-        }
-        return all;
-    };
-    let mut all = vec![Change::new(rules, &before)];
-    all.extend(following(rules, from));
-    all
 }
 
 fn following(rules: &TimeZone, from: Timestamp) -> Vec<Change> {
@@ -191,23 +202,27 @@ fn yearly(rules: &TimeZone) -> Vec<Yearly> {
     }
 }
 
+/// Before the first change of the clocks there is one offset since ever.
 fn fixed(lines: &mut Lines, rules: &TimeZone, from: Timestamp) {
     let info = rules.to_offset_info(from);
-    let change = Change {
-        at: Timestamp::UNIX_EPOCH,
-        from: info.offset(),
-        to: info.offset(),
+    let offset = info.offset();
+    let begin = Date::constant(
+        if from < Timestamp::UNIX_EPOCH {
+            1601
+        } else {
+            1970
+        },
+        1,
+        1,
+    );
+    let since = Change {
+        at: offset.to_timestamp(begin.at(0, 0, 0, 0)).unwrap_or(from),
+        from: offset,
+        to: offset,
         daylight: false,
         name: info.abbreviation().to_owned(),
     };
-    let epoch = Change {
-        at: info
-            .offset()
-            .to_timestamp(Date::constant(1970, 1, 1).at(0, 0, 0, 0))
-            .unwrap_or(change.at),
-        ..change
-    };
-    observance(lines, &epoch, None);
+    observance(lines, &since, None);
 }
 
 fn observance(lines: &mut Lines, change: &Change, rule: Option<&str>) {

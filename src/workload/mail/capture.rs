@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::Mail;
 use super::cursor::{self, MessageCursor, Mode};
 use super::message::SELECT;
-use super::{IMMUTABLE, Mail};
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
+use crate::workload::mailbox::IMMUTABLE;
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, FeedError, ItemError, Page, expand_marker,
 };
@@ -242,7 +243,7 @@ impl Mail {
 }
 
 /// Whether this looks like one message spoiling its page, or the page being too large.
-fn is_spoiled(error: &GraphError) -> bool {
+pub(in crate::workload) fn is_spoiled(error: &GraphError) -> bool {
     matches!(error.status, Some(500 | 503 | 504))
         && ![
             "ErrorMailboxStoreUnavailable",
