@@ -254,7 +254,9 @@ fn is_over(composed: &Composed, now: Timestamp) -> bool {
         None if composed.json["recurrence"].is_object() => return false,
         None => end,
         Some(series) => match series.last_day().and_then(|day| series.start_on(day)) {
-            Some(last) => last + length.unwrap_or_default(),
+            Some(last) => last
+                .checked_add(length.unwrap_or_default())
+                .unwrap_or(Timestamp::MAX),
             None => return false,
         },
     };
@@ -360,6 +362,7 @@ fn after_body_tag(html: &str) -> usize {
 mod tests {
     use super::*;
     use crate::workload::ItemKey;
+    use jiff::civil::date;
 
     fn meeting() -> Value {
         json!({
@@ -444,14 +447,14 @@ mod tests {
             uuid::Uuid::from_u128(7).to_string()
         );
         assert_eq!(Marker::of(&made.json), Some(made.marker.clone()));
-        assert_eq!(made.cancelled, ["2026-03-30".parse().unwrap()]);
+        assert_eq!(made.cancelled, [date(2026, 3, 30)]);
     }
 
     #[test]
     fn an_exception_is_what_is_different() {
         let made = built(meeting(), "2026-03-01T00:00:00Z");
         assert_eq!(made.exceptions.len(), 1);
-        assert_eq!(made.exceptions[0].day, "2026-03-23".parse().unwrap());
+        assert_eq!(made.exceptions[0].day, date(2026, 3, 23));
         let patch = made.exceptions[0].patch.as_object().unwrap();
         let names: Vec<&str> = patch.keys().map(String::as_str).collect();
         assert_eq!(names, ["end", "start", "subject"]);
