@@ -11,6 +11,7 @@ mod read;
 mod rule;
 mod syntax;
 mod time;
+mod tzid;
 mod write;
 
 #[cfg(test)]

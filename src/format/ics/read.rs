@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::rule::Rule;
 use super::syntax::{Component, Line, parse};
-use super::time::{When, parse_clock, parse_day, parse_duration};
+use super::time::{When, parse_clock, parse_duration};
+use super::tzid::Zones;
 use super::{Exception, Foreign, Refusal};
 use crate::format::eml::{Attachment, Body};
 use crate::format::zones::Zone;
@@ -276,96 +277,6 @@ fn days_of(
         ));
     }
     Ok(there)
-}
-
-/// The time zones of a file.
-struct Zones<'a> {
-    calendar: &'a Component,
-    /// For times without a zone.
-    floating: Option<Zone>,
-}
-
-impl<'a> Zones<'a> {
-    fn new(calendar: &'a Component) -> Self {
-        let floating = calendar
-            .get("X-WR-TIMEZONE")
-            .and_then(|line| Zone::find(&line.value));
-        Self { calendar, floating }
-    }
-
-    /// The zone of a TZID: by its name, or by what the file says of it.
-    fn find(&self, tzid: &str) -> Result<Zone, Refusal> {
-        if let Some(zone) = by_name(tzid) {
-            return Ok(zone);
-        }
-        let defined = self
-            .calendar
-            .children
-            .iter()
-            .filter(|c| c.name == "VTIMEZONE");
-        let defined: Vec<_> = defined
-            .filter(|c| c.get("TZID").is_some_and(|l| l.text() == tzid))
-            .collect();
-        for zone in &defined {
-            let named = ["X-LIC-LOCATION", "TZID-ALIAS-OF"]
-                .iter()
-                .find_map(|n| zone.get(n));
-            if let Some(zone) = named.and_then(|line| by_name(&line.text())) {
-                return Ok(zone);
-            }
-            let offsets: BTreeSet<&str> = zone
-                .children
-                .iter()
-                .filter_map(|c| c.get("TZOFFSETTO"))
-                .map(|line| line.value.trim())
-                .collect();
-            if let [offset] = offsets.into_iter().collect::<Vec<_>>().as_slice()
-                && let Some(zone) = fixed(offset)
-            {
-                return Ok(zone);
-            }
-        }
-        Err(unsupported(format!(
-            "the time zone {tzid:?}, which is neither a Windows nor an IANA zone"
-        )))
-    }
-
-    /// A DATE or DATE-TIME.
-    fn when(&self, line: &Line, value: &str) -> Result<When, Refusal> {
-        let bad = || unsupported(format!("{} is no date or time: {value:?}", line.name));
-        if let Some(day) = parse_day(value) {
-            return Ok(When::Day(day));
-        }
-        let (local, utc) = parse_clock(value).ok_or_else(bad)?;
-        let zone = match (utc, line.param("TZID")) {
-            (true, _) => Zone::utc(),
-            (false, Some(tzid)) => self.find(tzid)?,
-            (false, None) => self.floating.clone().unwrap_or_else(Zone::utc),
-        };
-        Ok(When::At { local, zone })
-    }
-}
-
-/// Also by the end of names like `/freeassociation.sourceforge.net/Europe/Berlin`.
-fn by_name(tzid: &str) -> Option<Zone> {
-    let tzid = tzid.trim();
-    Zone::find(tzid).or_else(|| {
-        let starts = tzid.match_indices('/').map(|(at, _)| at + 1);
-        starts.filter_map(|at| Zone::find(&tzid[at..])).next()
-    })
-}
-
-/// The zone of a fixed offset of whole hours.
-fn fixed(offset: &str) -> Option<Zone> {
-    let (hours, rest) = offset.split_at_checked(3)?;
-    if !rest.bytes().all(|b| b == b'0') {
-        return None;
-    }
-    // POSIX counts the other way.
-    match hours.parse::<i8>().ok()? {
-        0 => Some(Zone::utc()),
-        hours => Zone::find(&format!("Etc/GMT{:+}", -hours)),
-    }
 }
 
 /// Reads one VEVENT.

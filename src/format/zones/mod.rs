@@ -55,6 +55,13 @@ impl Zone {
         })
     }
 
+    /// The zones that Windows has.
+    pub fn all_of_windows() -> impl Iterator<Item = Self> {
+        table::WINDOWS
+            .iter()
+            .filter_map(|(name, _)| Self::find(name))
+    }
+
     /// True for UTC by any of its names.
     pub fn is_utc(&self) -> bool {
         self.name == "UTC"
