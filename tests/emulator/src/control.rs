@@ -48,10 +48,11 @@ pub fn handle(world: &World, method: &Method, path: &[String], body: &[u8]) -> A
             world.outbox.lock().clear();
             ApiResponse::no_content()
         }
+        ("imports", "GET") => ApiResponse::ok(json!({"value": *world.imports.lock()})),
         _ => ApiResponse::error(
             404,
             "NotFound",
-            "Control routes: requests, clock, expire-delta-tokens, faults, outbox.",
+            "Control routes: requests, clock, expire-delta-tokens, faults, outbox, imports.",
         ),
     }
 }

@@ -57,7 +57,7 @@ pub fn mail(world: &World) -> anyhow::Result<()> {
 
 /// Files and folders in `folder`, each sorted by name; hidden ones and notes about the collection are
 /// passed over.
-fn entries(folder: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+pub fn entries(folder: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let (mut files, mut folders) = (Vec::new(), Vec::new());
     let listing = std::fs::read_dir(folder)
         .with_context(|| format!("cannot read the folder {}", folder.display()))?;

@@ -14,8 +14,10 @@
 #![allow(clippy::result_large_err)]
 
 pub mod api;
+mod attachments;
 mod auth;
 mod batch;
+mod calendar;
 mod clock;
 mod control;
 mod counts;

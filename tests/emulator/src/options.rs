@@ -32,7 +32,7 @@ pub struct Options {
     /// Generated drive files in the whole tenant
     #[arg(long, default_value_t = 100)]
     pub files: u64,
-    /// Generated calendar events in the whole tenant (not emulated: accepted with a warning)
+    /// Generated calendar events in the whole tenant
     #[arg(long, default_value_t = 0)]
     pub events: u64,
     /// Generated contacts in the whole tenant (not emulated: accepted with a warning)
@@ -47,7 +47,7 @@ pub struct Options {
     /// Folder of files; goes into the drives with its paths
     #[arg(long, value_name = "DIR")]
     pub import_files: Vec<PathBuf>,
-    /// Folder of .ics files (not emulated: accepted with a warning)
+    /// Folder of .ics files; each of its folders becomes a calendar, the accounts take turns
     #[arg(long, value_name = "DIR")]
     pub import_ics: Vec<PathBuf>,
     /// Folder of .vcf files (not emulated: accepted with a warning)
@@ -125,6 +125,12 @@ pub enum Quirk {
     HeavyPages,
     /// Access tokens live between 60 and 90 minutes
     RandomLifetime,
+    /// `/v1.0` has `events/delta`, as its model says, with `$select`
+    EventsDelta,
+    /// `calendarView/delta` never comes to an end: its nextLink leads to the same page
+    EndlessDelta,
+    /// A series with hundreds of occurrences or exceptions is answered 503 with an empty body
+    GiantSeries,
     /// Drive delta names items before the folders they are in
     ChildrenFirst,
     /// Notebooks are `package` alone, without the `folder` facet
@@ -149,7 +155,6 @@ impl Options {
     /// What was asked for and is accepted, but is not there.
     pub fn not_emulated(&self) -> Vec<&'static str> {
         let asked = [
-            (self.events > 0 || !self.import_ics.is_empty(), "calendars"),
             (self.contacts > 0 || !self.import_vcf.is_empty(), "contacts"),
             (self.sites > 0, "sites"),
         ];

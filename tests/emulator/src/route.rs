@@ -5,7 +5,7 @@
 
 use crate::api::{ApiRequest, ApiResponse};
 use crate::world::World;
-use crate::{drive, mail, users};
+use crate::{calendar, drive, mail, users};
 
 /// Answers one API request. What is around it (quotas, faults, counting) is the server's.
 pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
@@ -22,6 +22,7 @@ pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
         return handle(world, &own);
     }
     mail::handle(world, request)
+        .or_else(|| calendar::handle(world, request))
         .or_else(|| drive::handle(world, request))
         .or_else(|| users::handle(world, request))
         .unwrap_or_else(|| {
@@ -36,12 +37,16 @@ const NAMES: &[&str] = &[
     "$metadata",
     "$ref",
     "$value",
+    "accept",
     "admin",
     "attachments",
     "bundles",
     "calendar",
+    "calendarGroups",
+    "calendarPermissions",
     "calendars",
     "calendarView",
+    "cancel",
     "childFolders",
     "children",
     "columns",
@@ -52,10 +57,12 @@ const NAMES: &[&str] = &[
     "copy",
     "createLink",
     "createUploadSession",
+    "decline",
     "delta",
     "delta()",
     "deviceManagement",
     "directory",
+    "dismissReminder",
     "drive",
     "drives",
     "driveItem",
@@ -65,7 +72,9 @@ const NAMES: &[&str] = &[
     "fields",
     "followed",
     "following",
+    "forward",
     "groups",
+    "instances",
     "invite",
     "items",
     "listItem",
@@ -78,6 +87,7 @@ const NAMES: &[&str] = &[
     "messages",
     "move",
     "organization",
+    "outlook",
     "permanentDelete",
     "permissions",
     "photo",
@@ -93,10 +103,13 @@ const NAMES: &[&str] = &[
     "sharedWithMe",
     "shares",
     "sites",
+    "snoozeReminder",
     "special",
     "subscriptions",
     "subsites",
+    "supportedTimeZones",
     "teams",
+    "tentativelyAccept",
     "thumbnails",
     "todo",
     "translateExchangeIds",
@@ -156,8 +169,8 @@ pub fn raw_template(path: &[String]) -> String {
     let lower: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
     match lower.first().map(String::as_str) {
         Some(known @ ("_download" | "_monitor")) => format!("/{known}/{{id}}"),
-        Some("_upload") if lower.get(1).is_some_and(|s| s == "mail") => {
-            "/_upload/mail/{id}".to_owned()
+        Some("_upload") if lower.get(1).is_some_and(|s| s == "mail" || s == "calendar") => {
+            format!("/_upload/{}/{{id}}", lower[1])
         }
         Some("_upload") => "/_upload/{id}".to_owned(),
         None => "/".to_owned(),

@@ -111,7 +111,8 @@ pub fn key(world: &World, request: &ApiRequest) -> Option<Key> {
     match below.to_ascii_lowercase().as_str() {
         "drive" | "drives" => Some(Key::SharePoint { app }),
         "messages" | "mailfolders" | "sendmail" | "mailboxsettings" | "calendar" | "calendars"
-        | "events" | "contacts" | "contactfolders" | "todo" => {
+        | "calendargroups" | "calendarview" | "events" | "outlook" | "contacts"
+        | "contactfolders" | "todo" => {
             let user = world
                 .user(user)
                 .map_or_else(|| user.to_owned(), |u| u.id.clone());

@@ -14,7 +14,7 @@ use crate::delta::Tokens;
 use crate::options::Options;
 use crate::rng::Rng;
 use crate::users::{Directory, Purpose, User};
-use crate::{auth, drive, faults, mail, throttle};
+use crate::{auth, calendar, drive, faults, mail, throttle};
 
 pub struct World {
     pub options: Options,
@@ -24,8 +24,12 @@ pub struct World {
     pub tokens: Tokens,
     /// Mailboxes, by user id.
     pub mail: mail::Mailboxes,
+    /// Calendars, by user id.
+    pub calendars: calendar::Books,
     /// Drives: all state of [`crate::drive`].
     pub drive: drive::Drives,
+    /// What became of the folders that were imported, and what was left out.
+    pub imports: Mutex<Vec<Value>>,
     /// What Exchange would have sent to people.
     pub outbox: Mutex<Vec<Value>>,
     pub auth: auth::Issuer,
@@ -45,7 +49,9 @@ impl World {
         let world = World {
             tokens: Tokens::new(options.seed),
             mail: mail::Mailboxes::default(),
+            calendars: calendar::Books::default(),
             drive,
+            imports: Mutex::default(),
             outbox: Mutex::default(),
             auth: auth::Issuer::new(&options)?,
             faults: faults::Script::default(),
@@ -58,6 +64,7 @@ impl World {
         };
         world.fill_mailboxes(&users);
         crate::import::mail(&world)?;
+        calendar::import(&world)?;
         if let Some(path) = &world.options.faults {
             let text = std::fs::read(path)
                 .map_err(|e| anyhow::anyhow!("cannot read the faults {}: {e}", path.display()))?;
@@ -68,7 +75,7 @@ impl World {
         Ok(world)
     }
 
-    /// Spreads the generated messages over the accounts; the shared mailbox gets a few of them.
+    /// Spreads the generated messages and events over the accounts; the shared mailbox gets a few.
     fn fill_mailboxes(&self, users: &[Arc<User>]) {
         let people: Vec<(String, String)> = users
             .iter()
@@ -80,28 +87,32 @@ impl World {
             .iter()
             .filter(|u| u.mailbox == Some(Purpose::User))
             .count() as u64;
-        let total = self.options.messages.min(u64::from(u32::MAX - 1));
-        let shared = if accounts > 1 {
-            (total / 20).min(50)
-        } else {
-            0
+        // Of `total`, what the shared mailbox gets, and the `nth` of the accounts.
+        let share = |total: u64, nth: Option<u64>| {
+            let total = total.min(u64::from(u32::MAX - 1));
+            let shared = if accounts > 1 {
+                (total / 20).min(50)
+            } else {
+                0
+            };
+            let until = |n: u64| (total - shared) * n / accounts;
+            nth.map_or(shared, |n| until(n + 1) - until(n)) as u32
         };
-        let mut nth = 0;
+        let (seed, mut accounts_before) = (self.options.seed, 0);
         for user in users {
-            let count = match user.mailbox {
+            let nth = match user.mailbox {
                 None => continue,
-                Some(Purpose::Shared) => shared,
+                Some(Purpose::Shared) => None,
                 Some(Purpose::User) => {
-                    nth += 1;
-                    (total - shared) * nth / accounts - (total - shared) * (nth - 1) / accounts
+                    accounts_before += 1;
+                    Some(accounts_before - 1)
                 }
             };
-            self.mail.insert(mail::generate(
-                user,
-                self.options.seed,
-                people.clone(),
-                count as u32,
-            ));
+            let messages = share(self.options.messages, nth);
+            let mailbox = mail::generate(user, seed, people.clone(), messages);
+            self.mail.insert(mailbox);
+            let events = share(self.options.events, nth);
+            self.calendars.generate(user, seed, people.clone(), events);
         }
     }
 

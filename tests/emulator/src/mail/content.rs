@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::ids::No;
 use super::mime;
 use super::store::{Detail, Mailbox};
+pub use crate::attachments::{Attachment, AttachmentKind};
 use crate::odata::Object;
 use crate::seed;
 
@@ -23,47 +24,6 @@ pub enum Origin {
     Generated,
     Mime(Bytes),
     Json,
-}
-
-#[derive(Debug, Clone)]
-pub enum AttachmentKind {
-    File(Bytes),
-    /// An attached message: its properties, and its MIME when there is one.
-    Item {
-        item: Value,
-        mime: Option<Bytes>,
-    },
-    /// A link to a file elsewhere; v1.0 shows no more than the common properties.
-    Reference,
-}
-
-#[derive(Debug, Clone)]
-pub struct Attachment {
-    /// Number in its message.
-    pub no: u32,
-    pub kind: AttachmentKind,
-    pub name: String,
-    pub content_type: Option<String>,
-    pub is_inline: bool,
-    pub content_id: Option<String>,
-    pub content_location: Option<String>,
-    /// Seconds since 1970.
-    pub modified: i64,
-}
-
-impl Attachment {
-    /// The size as MAPI counts it: the bytes and some overhead.
-    pub fn size(&self) -> u64 {
-        let bytes = match &self.kind {
-            AttachmentKind::File(bytes) => bytes.len(),
-            AttachmentKind::Item {
-                mime: Some(mime), ..
-            } => mime.len(),
-            AttachmentKind::Item { item, .. } => item.to_string().len(),
-            AttachmentKind::Reference => 0,
-        };
-        bytes as u64 + 178
-    }
 }
 
 /// A message's text.

@@ -1,4 +1,4 @@
-//! Ids of folders, messages and attachments.
+//! Ids of folders, items (messages, events) and attachments.
 //!
 //! A message has two: the default id depends on how often it was moved, so a move gives it a new one;
 //! the immutable id stays. Both look like Exchange's (`AAMkA...`, `AAkALgAAAAAAHYQDEapmEc2byACqAC-E...`)
@@ -37,6 +37,10 @@ const IMMUTABLE_HEAD: [u8; 27] = [
     0, 9, 0, 0x2e, 0, 0, 0, 0, 0, 0x1d, 0x84, 3, 0x11, 0xaa, 0x66, 0x11, 0xcd, 0x9b, 0xc8, 0, 0xaa,
     0, 0x2f, 0x84, 0x5a, 0x0d, 0,
 ];
+
+/// What stands between an item's id and the number of an attachment, or of a day of a series.
+const ATTACHMENT: [u8; 5] = [1, 0x12, 0, 0x10, 0];
+const OCCURRENCE: [u8; 5] = [2, 0x51, 0, 8, 0];
 
 impl Ids {
     pub fn new(guid: [u8; 16]) -> Ids {
@@ -107,24 +111,64 @@ impl Ids {
         (self.message_bytes(no, moves, immutable) == raw).then_some(parsed)
     }
 
-    /// Id of attachment `attachment` of a message; of the same kind as the message's own.
+    /// Id of attachment `attachment` of an item; of the same kind as the item's own.
     pub fn attachment(&self, no: No, moves: u32, immutable: bool, attachment: u32) -> String {
-        let mut out = self.message_bytes(no, moves, immutable);
-        out.extend_from_slice(&[1, 0x12, 0, 0x10, 0]);
-        out.extend_from_slice(&self.entry(b"attachment", u64::from(attachment)));
-        out.push(0);
-        URL_SAFE.encode(out)
+        let item = self.message_bytes(no, moves, immutable);
+        URL_SAFE.encode(self.below(item, &ATTACHMENT, attachment))
     }
 
-    /// Reads an attachment id: its message and its number in it.
+    /// Reads an attachment id: its item (of an occurrence, its series) and its number in it.
     pub fn parse_attachment(&self, id: &str) -> Option<(Parsed, u32)> {
         let raw = URL_SAFE.decode(id).ok()?;
-        let split = raw.len().checked_sub(28)?;
-        let message = self.parse_message_bytes(&raw[..split])?;
-        let attachment = number(raw.get(split + 21..split + 27)?)?;
-        let entry = self.entry(b"attachment", u64::from(attachment));
-        (raw[split..split + 5] == [1, 0x12, 0, 0x10, 0] && raw[split + 5..split + 27] == entry)
-            .then_some((message, attachment))
+        let (item, attachment) = self.split(&raw, &ATTACHMENT)?;
+        let item = match self.split(item, &OCCURRENCE) {
+            Some((series, _)) => series,
+            None => item,
+        };
+        Some((self.parse_message_bytes(item)?, attachment))
+    }
+
+    /// Id of the occurrence of series `no` on `day`, a number that tells the date.
+    pub fn occurrence(&self, no: No, moves: u32, immutable: bool, day: u32) -> String {
+        URL_SAFE.encode(self.occurrence_bytes(no, moves, immutable, day))
+    }
+
+    fn occurrence_bytes(&self, no: No, moves: u32, immutable: bool, day: u32) -> Vec<u8> {
+        self.below(self.message_bytes(no, moves, immutable), &OCCURRENCE, day)
+    }
+
+    /// Reads the id of an occurrence: its series, and the number of its day.
+    pub fn parse_occurrence(&self, id: &str) -> Option<(Parsed, u32)> {
+        let raw = URL_SAFE.decode(id).ok()?;
+        let (series, day) = self.split(&raw, &OCCURRENCE)?;
+        Some((self.parse_message_bytes(series)?, day))
+    }
+
+    /// Id of an attachment of an occurrence.
+    pub fn occurrence_attachment(
+        &self,
+        (no, moves, day): (No, u32, u32),
+        immutable: bool,
+        attachment: u32,
+    ) -> String {
+        let item = self.occurrence_bytes(no, moves, immutable, day);
+        URL_SAFE.encode(self.below(item, &ATTACHMENT, attachment))
+    }
+
+    /// What is part of an item has the item's id, and 28 bytes that tell what and which.
+    fn below(&self, mut item: Vec<u8>, mark: &[u8; 5], value: u32) -> Vec<u8> {
+        item.extend_from_slice(mark);
+        item.extend_from_slice(&self.entry(b"attachment", u64::from(value)));
+        item.push(0);
+        item
+    }
+
+    fn split<'a>(&self, raw: &'a [u8], mark: &[u8; 5]) -> Option<(&'a [u8], u32)> {
+        let at = raw.len().checked_sub(28)?;
+        let (item, part) = raw.split_at(at);
+        let value = number(&part[21..27])?;
+        let entry = self.entry(b"attachment", u64::from(value));
+        (part[..5] == *mark && part[5..27] == entry).then_some((item, value))
     }
 
     pub fn conversation(&self, key: u64) -> String {
@@ -205,6 +249,11 @@ mod tests {
             assert_eq!(ids.parse_message(&id), Some(Parsed::Immutable { no }));
             for immutable in [false, true] {
                 let id = ids.attachment(no, moves, immutable, 4);
+                assert_eq!(ids.parse_attachment(&id).map(|p| p.1), Some(4));
+                let id = ids.occurrence(no, moves, immutable, 20_260_316);
+                assert_eq!(ids.parse_occurrence(&id).map(|p| p.1), Some(20_260_316));
+                assert_eq!(ids.parse_message(&id), None);
+                let id = ids.occurrence_attachment((no, moves, 20_260_316), immutable, 4);
                 assert_eq!(ids.parse_attachment(&id).map(|p| p.1), Some(4));
             }
         }

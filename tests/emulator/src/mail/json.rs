@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::attachments;
 use super::compose::plain;
 use super::content::{Content, Text};
 use super::ids::No;
 use super::properties::{self, PropertyValue, Wanted};
 use super::store::Mailbox;
 use crate::api::{ApiRequest, ApiResponse};
+use crate::attachments;
 use crate::odata::{Object, Select};
 
 /// Properties that may be named in `$select`.
@@ -174,7 +174,7 @@ pub fn message(mailbox: &Mailbox, no: No, view: &View) -> Object {
         let text = content.text();
         set("bodyPreview", json!(preview(&text)));
         if select.wants("body") || unique {
-            let body = shown(text, view);
+            let body = shown(text, view.body_type, view.unsafe_html);
             if unique {
                 set("uniqueBody", body.clone());
             }
@@ -207,15 +207,9 @@ pub fn message(mailbox: &Mailbox, no: No, view: &View) -> Object {
             .attachments()
             .iter()
             .map(|a| {
-                attachments::show(
-                    mailbox,
-                    no,
-                    a,
-                    select,
-                    view.immutable,
-                    view.expand_items,
-                    true,
-                )
+                let moves = mailbox.item(no).moves;
+                let id = mailbox.ids.attachment(no, moves, view.immutable, a.no);
+                attachments::show(id, a, select, view.expand_items, true)
             })
             .collect();
         out.insert("attachments@odata.context".into(), json!(format!(
@@ -240,7 +234,7 @@ pub fn property(mailbox: &Mailbox, no: No, id: &str, props: &Object) -> Option<P
 }
 
 /// The first 255 characters of the text.
-fn preview(text: &Text) -> String {
+pub fn preview(text: &Text) -> String {
     let source: String = text.content.chars().take(20_000).collect();
     let plain = if text.html { plain(&source) } else { source };
     plain
@@ -252,8 +246,9 @@ fn preview(text: &Text) -> String {
         .collect()
 }
 
-fn shown(text: Text, view: &View) -> Value {
-    let text = match view.body_type {
+/// An `itemBody`. `html`: the form that was asked for, if any; `unsafe_html`: scripts stay in.
+pub fn shown(text: Text, html: Option<bool>, unsafe_html: bool) -> Value {
+    let text = match html {
         Some(false) if text.html => Text {
             html: false,
             content: plain(&text.content),
@@ -271,7 +266,7 @@ fn shown(text: Text, view: &View) -> Value {
         }
         _ => text,
     };
-    let content = if text.html && !view.unsafe_html {
+    let content = if text.html && !unsafe_html {
         without_scripts(&text.content)
     } else {
         text.content

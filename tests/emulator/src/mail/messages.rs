@@ -6,12 +6,13 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Value, json};
 
+use super::attachments::Message;
 use super::content::{Content, Origin};
 use super::ids::{No, Parsed};
 use super::json::{View, message, property};
 use super::properties::{self, PropertyValue};
 use super::store::{FolderKind, Mailbox, NOWHERE};
-use super::{attachments, delta, folders, item_not_found, send, write};
+use super::{delta, folders, item_not_found, send, write};
 use crate::api::{ApiRequest, ApiResponse};
 use crate::filter::{self, Expr, Literal, Op, Subject};
 use crate::odata;
@@ -82,7 +83,10 @@ fn at(
     let name = name.strip_prefix("microsoft.graph.").unwrap_or(&name);
     match (name, &below[1..]) {
         ("$value", []) if request.method == Method::GET => value(world, mailbox, request, no),
-        ("attachments", rest) => attachments::route(world, mailbox, request, no, rest),
+        ("attachments", _) if super::basic_only(request) => Err(super::denied()),
+        ("attachments", rest) => {
+            crate::attachments::route(world, &mut Message { mailbox, no }, request, rest)
+        }
         (_, []) if request.method != Method::POST => Err(ApiResponse::no_such_segment(what)),
         ("move", []) => {
             let to = folders::destination(mailbox, request)?;

@@ -1,7 +1,7 @@
 //! Exchange mail: what Graph shows below `/users/{id}/mailFolders` and `/users/{id}/messages`.
 
 pub mod attachments;
-mod compose;
+pub mod compose;
 pub mod content;
 mod delta;
 mod folders;
@@ -11,10 +11,9 @@ mod messages;
 pub mod mime;
 pub mod properties;
 mod send;
-pub mod sessions;
 pub mod store;
 mod system;
-mod validate;
+pub mod validate;
 mod write;
 
 pub use write::deliver;
@@ -104,7 +103,7 @@ pub fn item_not_found() -> ApiResponse {
 pub const MAX_BODY: usize = 4 << 20;
 
 /// 413, as it comes: without a body.
-fn too_large() -> ApiResponse {
+pub fn too_large() -> ApiResponse {
     ApiResponse::empty(413)
 }
 
@@ -162,10 +161,18 @@ fn route(
     if what == "sendmail" {
         return send::send_mail(world, request, &user);
     }
+    if what == "translateexchangeids" {
+        return translate(request, |id, immutable| {
+            let mailbox = mailbox.lock();
+            let message = mailbox.find(id);
+            let message = message.map(|no| mailbox.message_id(no, immutable));
+            drop(mailbox);
+            message.or_else(|| world.calendars.translate(&user.id, id, immutable))
+        });
+    }
     let mut mailbox = mailbox.lock();
     let rest = &path[3..];
     let mut response = match what {
-        "translateexchangeids" => translate(&mailbox, request),
         "messages" => messages::route(world, &mut mailbox, request, None, rest),
         _ => folders::route(world, &mut mailbox, request, rest),
     }?;
@@ -175,8 +182,12 @@ fn route(
     Ok(response)
 }
 
-/// `POST /users/{id}/translateExchangeIds`, at most 1,000 ids.
-fn translate(mailbox: &Mailbox, request: &ApiRequest) -> Result<ApiResponse, ApiResponse> {
+/// `POST /users/{id}/translateExchangeIds`, at most 1,000 ids. `other` gives the id of an item, immutable
+/// or not, by any of its ids.
+fn translate(
+    request: &ApiRequest,
+    other: impl Fn(&str, bool) -> Option<String>,
+) -> Result<ApiResponse, ApiResponse> {
     if request.method != Method::POST {
         return Err(ApiResponse::method_not_allowed());
     }
@@ -219,8 +230,8 @@ fn translate(mailbox: &Mailbox, request: &ApiRequest) -> Result<ApiResponse, Api
         .iter()
         .map(|id| {
             let id = id.as_str().unwrap_or_default();
-            match mailbox.find(id) {
-                Some(no) => json!({"sourceId": id, "targetId": mailbox.message_id(no, immutable)}),
+            match other(id, immutable) {
+                Some(target) => json!({"sourceId": id, "targetId": target}),
                 None => json!({"sourceId": id, "targetId": null,
                     "errorDetails": {"code": "ErrorItemNotFound", "message": "The specified object was not found in the store."}}),
             }

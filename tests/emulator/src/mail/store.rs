@@ -121,7 +121,7 @@ pub struct Mailbox {
     pub details: HashMap<No, Box<Detail>>,
     /// How many of `items`, from the first, are generated.
     pub generated: No,
-    pub sessions: HashMap<String, super::attachments::Session>,
+    pub uploads: crate::attachments::Uploads,
     seq: u64,
 }
 
@@ -139,7 +139,7 @@ impl Mailbox {
             items: Vec::new(),
             details: HashMap::new(),
             generated: 0,
-            sessions: HashMap::new(),
+            uploads: Default::default(),
             seq: 0,
         }
     }

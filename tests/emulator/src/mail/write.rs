@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 use super::content::Origin;
 use super::ids::No;
 use super::messages::one;
+use super::mime;
 use super::properties::{self, Extended, PropertyValue};
 use super::store::{Detail, Item, Mailbox};
 use super::validate::{
     ALWAYS, DRAFT, SERVICE, check, invalid, lower_body, lower_enum, object_of, unknown_property,
 };
-use super::{attachments, mime};
 use crate::api::{ApiRequest, ApiResponse};
+use crate::attachments;
 use crate::clock::{parse_rfc3339, rfc3339};
 use crate::odata::Object;
 use crate::options::Quirk;

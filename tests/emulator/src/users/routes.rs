@@ -254,6 +254,7 @@ fn create(world: &World, request: &ApiRequest) -> Result<ApiResponse, ApiRespons
     };
     let user = world.directory.write().insert(user);
     world.mail.provision(world, &user);
+    world.calendars.provision(world, &user);
     Ok(with_context(201, request, shown(&user, &Select::default())))
 }
 

@@ -3,15 +3,13 @@
 //! The bytes go, without an access token, to a URL outside the API. Chunks come in order and are at
 //! most 4 MB; the last one makes the attachment.
 
+use std::collections::HashMap;
+
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use serde_json::json;
 
-use super::attachments;
-use super::content::{Attachment, AttachmentKind};
-use super::ids::No;
-use super::item_not_found;
-use super::store::{Mailbox, NOWHERE};
+use super::{Attachment, AttachmentKind, ItemKey, Owner, add};
 use crate::api::{ApiRequest, ApiResponse, RawRequest};
 use crate::clock::rfc3339;
 use crate::world::World;
@@ -22,20 +20,32 @@ const MAX_CHUNK: usize = 4 << 20;
 const LIFETIME: i64 = 2 * 3600;
 
 /// An upload under way.
-pub struct Session {
-    message: No,
+struct Session {
+    item: ItemKey,
     attachment: Attachment,
     size: u64,
     bytes: BytesMut,
     expires: i64,
 }
 
+/// The uploads under way in one mailbox.
+#[derive(Default)]
+pub struct Uploads(HashMap<String, Session>);
+
+impl Uploads {
+    /// What an upload is for. An upload that has expired is gone.
+    pub fn item(&mut self, world: &World, key: &str) -> Result<ItemKey, ApiResponse> {
+        let now = world.clock.now();
+        self.0.retain(|_, s| s.expires > now);
+        self.0.get(key).map(|s| s.item).ok_or_else(gone)
+    }
+}
+
 /// `POST .../attachments/createUploadSession`.
-pub fn create(
+pub fn create<O: Owner>(
     world: &World,
-    mailbox: &mut Mailbox,
+    owner: &mut O,
     request: &ApiRequest,
-    no: No,
 ) -> Result<ApiResponse, ApiResponse> {
     let body = request.json()?;
     let item = body
@@ -88,29 +98,32 @@ pub fn create(
         content_location: None,
         modified: now,
     };
-    mailbox.sessions.retain(|_, s| s.expires > now);
+    let item = owner.key();
+    let open = owner.uploads().0.len();
     let key = world
         .rng(&format!(
-            "session {} {no} {} {}",
-            mailbox.user.id,
-            mailbox.sessions.len(),
+            "session {} {item:?} {open} {}",
+            owner.user(),
             world.clock.now_ms()
         ))
         .guid();
     let expires = now + LIFETIME;
     let session = Session {
-        message: no,
+        item,
         attachment,
         size,
         bytes: BytesMut::new(),
         expires,
     };
-    mailbox.sessions.insert(key.clone(), session);
+    let uploads = &mut owner.uploads().0;
+    uploads.retain(|_, s| s.expires > now);
+    uploads.insert(key.clone(), session);
+    let (place, items) = names::<O>();
     let url = format!(
-        "{}/_upload/mail/Users('{}')/Messages('{}')/AttachmentSessions('{key}')?authtoken={}",
+        "{}/_upload/{place}/Users('{}')/{items}('{}')/AttachmentSessions('{key}')?authtoken={}",
         request.base_url,
-        mailbox.user.id,
-        mailbox.message_id(no, request.immutable_ids()),
+        owner.user(),
+        owner.id(request.immutable_ids()),
         world.tokens.seal("upload", &key)
     );
     Ok(ApiResponse::json(
@@ -122,9 +135,20 @@ pub fn create(
     ))
 }
 
-/// A request to an `uploadUrl` below `/_upload/mail/`.
-pub fn handle_raw(world: &World, request: &RawRequest) -> ApiResponse {
-    upload(world, request).unwrap_or_else(|refusal| refusal)
+/// Where uploads for these owners go, and what the items are called there.
+fn names<O: Owner>() -> (&'static str, &'static str) {
+    match O::COLLECTION {
+        "messages" => ("mail", "Messages"),
+        _ => ("calendar", "Events"),
+    }
+}
+
+pub fn gone() -> ApiResponse {
+    ApiResponse::error(
+        404,
+        "UploadSessionNotFound",
+        "The upload session was not found.",
+    )
 }
 
 fn key_of<'a>(segment: &'a str, name: &str) -> Option<&'a str> {
@@ -134,14 +158,8 @@ fn key_of<'a>(segment: &'a str, name: &str) -> Option<&'a str> {
         .strip_suffix("')")
 }
 
-fn upload(world: &World, request: &RawRequest) -> Result<ApiResponse, ApiResponse> {
-    let gone = || {
-        ApiResponse::error(
-            404,
-            "UploadSessionNotFound",
-            "The upload session was not found.",
-        )
-    };
+/// User id and key in an `uploadUrl`, whose token is checked.
+pub fn open(world: &World, request: &RawRequest) -> Result<(String, String), ApiResponse> {
     let segment = |n: usize| request.path.get(n).map(String::as_str).unwrap_or_default();
     let (Some(user), Some(key)) = (
         key_of(segment(2), "Users"),
@@ -164,23 +182,26 @@ fn upload(world: &World, request: &RawRequest) -> Result<ApiResponse, ApiRespons
             "The upload URL has expired.",
         ));
     }
-    let mailbox = world.mail.get(user).ok_or_else(gone)?;
-    let mut mailbox = mailbox.lock();
-    let now = world.clock.now();
-    if mailbox.sessions.get(key).is_none_or(|s| s.expires <= now) {
-        mailbox.sessions.remove(key);
-        return Err(gone());
-    }
+    Ok((user.to_owned(), key.to_owned()))
+}
+
+/// A request to an `uploadUrl`, after [`open`] and [`Uploads::item`].
+pub fn handle(
+    world: &World,
+    request: &RawRequest,
+    key: &str,
+    owner: &mut impl Owner,
+) -> Result<ApiResponse, ApiResponse> {
     match request.method {
         Method::DELETE => {
-            mailbox.sessions.remove(key);
+            owner.uploads().0.remove(key);
             Ok(ApiResponse::no_content())
         }
         Method::GET => {
-            let session = mailbox.sessions.get(key).ok_or_else(gone)?;
+            let session = owner.uploads().0.get(key).ok_or_else(gone)?;
             Ok(progress(session))
         }
-        Method::PUT => put(world, &mut mailbox, request, key),
+        Method::PUT => put(world, owner, request, key),
         _ => Err(ApiResponse::method_not_allowed()),
     }
 }
@@ -203,9 +224,9 @@ fn content_range(text: &str) -> Option<(u64, u64, u64)> {
     ))
 }
 
-fn put(
+fn put<O: Owner>(
     world: &World,
-    mailbox: &mut Mailbox,
+    owner: &mut O,
     request: &RawRequest,
     key: &str,
 ) -> Result<ApiResponse, ApiResponse> {
@@ -214,7 +235,7 @@ fn put(
         .header("content-range")
         .and_then(content_range)
         .ok_or_else(|| bad("Content-Range is missing or cannot be read."))?;
-    let session = mailbox.sessions.get_mut(key).ok_or_else(item_not_found)?;
+    let session = owner.uploads().0.get_mut(key).ok_or_else(gone)?;
     if total != session.size
         || last >= total
         || first > last
@@ -238,31 +259,19 @@ fn put(
     if (session.bytes.len() as u64) < session.size {
         return Ok(progress(session));
     }
-    let Some(session) = mailbox.sessions.remove(key) else {
-        return Err(item_not_found());
+    let session = owner.uploads().0.remove(key).ok_or_else(gone)?;
+    let attachment = Attachment {
+        kind: AttachmentKind::File(session.bytes.freeze()),
+        ..session.attachment
     };
-    let no = session.message;
-    if mailbox.item(no).folder == NOWHERE {
-        return Err(item_not_found());
-    }
-    let kind = AttachmentKind::File(session.bytes.freeze());
-    let number = attachments::add(
-        world,
-        mailbox,
-        no,
-        Attachment {
-            kind,
-            ..session.attachment
-        },
-    );
+    let number = add(world, owner, attachment);
     let location = format!(
-        "{}/api/v2.0/Users('{}')/Messages('{}')/Attachments('{}')",
+        "{}/api/v2.0/Users('{}')/{}('{}')/Attachments('{}')",
         request.base_url,
-        mailbox.user.id,
-        mailbox.message_id(no, false),
-        mailbox
-            .ids
-            .attachment(no, mailbox.item(no).moves, false, number)
+        owner.user(),
+        names::<O>().1,
+        owner.id(false),
+        owner.attachment_id(number, false)
     );
     Ok(ApiResponse::empty(201).with_header("location", &location))
 }
