@@ -230,7 +230,8 @@ impl Calendar {
         path: &[String],
     ) -> Result<Option<Place>, GraphError> {
         for anew in [false, true] {
-            let found = self.find(&*self.book(account, anew).await?, path);
+            let book = self.book(account, anew).await?;
+            let found = self.find(&book, path);
             if found.is_some() {
                 return Ok(found);
             }
