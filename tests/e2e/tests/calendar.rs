@@ -538,12 +538,8 @@ fn calendars_go_elsewhere() -> Result<()> {
         scene.remove(alice, gone[0]["id"].as_str().context("no id")?)?;
     }
     let path = format!("{alice}/Calendar/Calendar");
-    let arguments = [
-        "restore",
-        &format!("latest/{path}"),
-        &path,
-        "--deleted-only",
-    ];
+    let from = format!("latest/{path}");
+    let arguments = ["restore", &from, &path, "--deleted-only"];
     let plan = scene
         .tenant
         .json(&[&arguments[..], &["--dry-run"]].concat())?;
