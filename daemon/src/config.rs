@@ -164,7 +164,7 @@ impl Default for Protect {
     fn default() -> Self {
         Self {
             accounts: Globs::default(),
-            workloads: vec!["mail".into(), "drive".into()],
+            workloads: crate::app::WORKLOADS.map(str::to_owned).to_vec(),
             schedule: Schedule::default(),
             recoverable_items: false,
             parallel_accounts: 8,
@@ -418,7 +418,10 @@ mod tests {
     #[test]
     fn an_unknown_workload_names_the_known_ones() {
         let error = parse(&format!("{MINIMAL}\n[protect]\nworkloads = [\"mial\"]")).unwrap_err();
-        assert!(format!("{error:#}").contains("mail, drive"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("mail, calendar, drive"),
+            "{error:#}"
+        );
     }
 
     #[test]

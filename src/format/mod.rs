@@ -4,8 +4,11 @@
 //! same bytes in every version of every run, because a file's bytes are its identity.
 
 pub mod eml;
+pub mod ics;
+pub mod lines;
 pub mod mime;
 mod rfc2047;
+pub mod zones;
 
 /// The mails of the test corpus, if it is here.
 #[cfg(test)]

@@ -55,6 +55,11 @@ const BACKUP: &[Permission] = &[
         health: Health::Limited,
     },
     Permission {
+        any_of: &["Calendars.Read", "Calendars.ReadWrite"],
+        without: "no calendar is captured",
+        health: Health::Limited,
+    },
+    Permission {
         any_of: &[
             "Files.Read.All",
             "Files.ReadWrite.All",
@@ -77,6 +82,11 @@ const RESTORE: &[Permission] = &[
     Permission {
         any_of: &["Mail.ReadWrite"],
         without: "mail cannot be put back",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["Calendars.ReadWrite"],
+        without: "events cannot be put back",
         health: Health::Limited,
     },
     Permission {

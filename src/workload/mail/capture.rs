@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::Mail;
 use super::cursor::{self, MessageCursor, Mode};
-use super::message::{SELECT, expand_marker};
-use super::{IMMUTABLE, Mail};
+use super::message::SELECT;
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
-use crate::workload::{Account, Alive, Change, Content, Cursor, FeedError, ItemError, Page};
+use crate::workload::mailbox::IMMUTABLE;
+use crate::workload::{
+    Account, Alive, Change, Content, Cursor, FeedError, ItemError, Page, expand_marker,
+};
 
 const DELTA: &str = "/users/{user}/mailFolders/{folder}/messages/delta";
 const LIST: &str = "/users/{user}/mailFolders/{folder}/messages";
@@ -240,7 +243,7 @@ impl Mail {
 }
 
 /// Whether this looks like one message spoiling its page, or the page being too large.
-fn is_spoiled(error: &GraphError) -> bool {
+pub(in crate::workload) fn is_spoiled(error: &GraphError) -> bool {
     matches!(error.status, Some(500 | 503 | 504))
         && ![
             "ErrorMailboxStoreUnavailable",

@@ -5,12 +5,12 @@
 //! per new message one `$value`; nothing else in the usual case. Flags, categories and read state
 //! are in the delta itself.
 
-mod capture;
+pub(in crate::workload) mod capture;
 mod compose;
-mod cursor;
+pub(in crate::workload) mod cursor;
 mod folders;
 mod message;
-mod names;
+pub(in crate::workload) mod names;
 mod paths;
 mod rebuild;
 mod restore;
@@ -22,11 +22,9 @@ use serde_json::Value;
 
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
-
-pub use message::{MARKER_ID, Marker};
 
 /// What of a mailbox is captured.
 #[derive(Clone, Debug)]
@@ -73,17 +71,13 @@ impl Mail {
     }
 
     fn scope(account: &Account) -> Scope {
-        Scope::Mailbox(account.id.clone())
+        mailbox::scope(account)
     }
 
-    /// Counts a call against its mailbox and asks for immutable ids.
     fn of(account: &Account, call: Call) -> Call {
-        call.scope(Self::scope(account), 1).prefer(IMMUTABLE)
+        mailbox::of(account, call)
     }
 }
-
-/// Ids that survive moves. Must be on every request, also on links.
-const IMMUTABLE: &str = "IdType=\"ImmutableId\"";
 
 /// The feed of folders.
 const FOLDERS: &str = "folders";

@@ -10,24 +10,16 @@ use serde_json::{Value, json};
 
 use super::Mail;
 use super::compose::{self, Composed};
-use super::message::{LIVE_SELECT, MARKER_ID, Marker, expand_live, same_mail};
-use crate::format::eml::Attachment;
-use crate::graph::{
-    Call, ErrorClass, GraphError, MAIL_FRAGMENT, Source as Bytes, Upload, UploadError, odata_quote,
-};
+use super::message::{LIVE_SELECT, expand_live, same_mail};
+use crate::graph::{Call, ErrorClass, GraphError, odata_quote};
+use crate::workload::attachments::{Holder, OF_MESSAGES};
 use crate::workload::{
-    Account, ItemKey, Journal, LiveEntry, Policy, Push, PushError, Pushed, Source,
+    Account, ItemKey, Journal, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
 };
 
 const CREATE: &str = "/users/{user}/mailFolders/{folder}/messages";
 const MESSAGE: &str = "/users/{user}/messages/{message}";
-const ATTACHMENTS: &str = "/users/{user}/messages/{message}/attachments";
-const SESSION: &str = "/users/{user}/messages/{message}/attachments/createUploadSession";
 
-/// Content up to this goes into one request (which may have 4 MB, base64 included).
-const INLINE: usize = 2_900_000;
-/// The largest attachment a session takes.
-const MAX_ATTACHMENT: usize = 150_000_000;
 /// Attempts at a creation whose answer got lost.
 const ATTEMPTS: u32 = 4;
 /// Messages that may share one internet message id in a folder.
@@ -92,14 +84,8 @@ impl Mail {
         progress.message = Some(id.clone());
         save(journal, &progress)?;
 
-        let total = composed
-            .attachments
-            .iter()
-            .map(|a| a.bytes().len() as u64)
-            .sum();
-        let attached = self
-            .attach(account, &id, &composed.attachments, journal, total)
-            .await;
+        let holder = self.holder(account, &id);
+        let attached = holder.add(&composed.attachments, journal).await;
         let notes = match attached {
             Err(PushError::Graph(e)) if !e.class.is_temporary() => {
                 // Refused for good: half a message is not what anyone asked for.
@@ -135,7 +121,8 @@ impl Mail {
             return Ok(None);
         };
         let id = id_of(&message)?;
-        if self.attached(account, &id).await? < composed.attachments.len() {
+        let attached = self.holder(account, &id).listed().await?.len();
+        if attached < composed.attachments.len() {
             return Ok(None);
         }
         let mut replaced = None;
@@ -164,11 +151,7 @@ impl Mail {
         folder: &str,
         marker: &Marker,
     ) -> Result<Option<Value>, GraphError> {
-        let filter = format!(
-            "singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{}')",
-            odata_quote(&marker.value())
-        );
-        let found = self.find(account, folder, &filter).await?;
+        let found = self.find(account, folder, &marker.filter()).await?;
         // A service that does not know the filter ignores it: believe only what carries the marker.
         Ok(found
             .into_iter()
@@ -260,157 +243,12 @@ impl Mail {
         }
     }
 
-    /// How many attachments a message has.
-    async fn attached(&self, account: &Account, message: &str) -> Result<usize, GraphError> {
-        let call = Call::get(ATTACHMENTS, &[&account.id, message])
-            .query("$select", "id,name,size")
-            .patient_404(5);
-        Ok(self
-            .client
-            .pages(Self::of(account, call), usize::MAX)
-            .await?
-            .len())
-    }
-
-    /// Adds what is missing of the attachments. They are added in order, so the number that is
-    /// there tells which.
-    async fn attach(
-        &self,
-        account: &Account,
-        message: &str,
-        attachments: &[Attachment],
-        journal: &dyn Journal,
-        total: u64,
-    ) -> Result<Vec<String>, PushError> {
-        let mut notes = Vec::new();
-        if attachments.is_empty() {
-            return Ok(notes);
-        }
-        let mut have = if journal.repeated() {
-            self.attached(account, message).await?
-        } else {
-            0
-        };
-        let mut lost = 0;
-        while let Some(attachment) = attachments.get(have) {
-            let sent = attachments[..have]
-                .iter()
-                .map(|a| a.bytes().len() as u64)
-                .sum::<u64>();
-            journal.progress(sent, total);
-            let error = match self.attach_one(account, message, attachment).await {
-                Ok(note) => {
-                    notes.extend(note);
-                    have += 1;
-                    continue;
-                }
-                Err(e) => e,
-            };
-            let temporary = matches!(&error, PushError::Graph(e) if e.class.is_temporary());
-            lost += 1;
-            if !temporary || lost >= ATTEMPTS {
-                return Err(error);
-            }
-            tokio::time::sleep(self.client.patience().backoff(lost)).await;
-            have = self.attached(account, message).await?;
-        }
-        journal.progress(total, total);
-        Ok(notes)
-    }
-
-    async fn attach_one(
-        &self,
-        account: &Account,
-        message: &str,
-        attachment: &Attachment,
-    ) -> Result<Option<String>, PushError> {
-        let bytes = attachment.bytes();
-        let ids = [account.id.as_str(), message];
-        if bytes.len() > MAX_ATTACHMENT {
-            return Err(PushError::Graph(GraphError::local(
-                ErrorClass::TooLarge,
-                "POST attachment",
-                format!(
-                    "{}: an attachment may have {MAX_ATTACHMENT} bytes",
-                    attachment.name
-                ),
-            )));
-        }
-        if bytes.len() <= INLINE {
-            let mut body = attachment.to_graph_json();
-            let mut call = Call::post(ATTACHMENTS, &ids, body.clone()).patient_404(6);
-            let mut outcome = self.client.json(&Self::of(account, call)).await;
-            // An item that the service does not take as an item is still a file.
-            if let Err(e) = &outcome
-                && e.status == Some(400)
-                && body["@odata.type"] == "#microsoft.graph.itemAttachment"
-            {
-                body = as_file(attachment);
-                call = Call::post(ATTACHMENTS, &ids, body).patient_404(6);
-                outcome = self.client.json(&Self::of(account, call)).await;
-                outcome?;
-                return Ok(Some(format!(
-                    "{}: attached as a file",
-                    attachment.file_name()
-                )));
-            }
-            outcome?;
-            return Ok(None);
-        }
-        self.attach_large(account, &ids, attachment).await?;
-        Ok(None)
-    }
-
-    async fn attach_large(
-        &self,
-        account: &Account,
-        ids: &[&str],
-        attachment: &Attachment,
-    ) -> Result<(), PushError> {
-        let bytes = bytes::Bytes::copy_from_slice(attachment.bytes());
-        let item = json!({ "AttachmentItem": {
-            "attachmentType": "file",
-            "name": attachment.file_name(),
-            "size": bytes.len(),
-            "contentType": attachment.mime_type(),
-            "isInline": attachment.inline,
-            "contentId": attachment.content_id,
-        }});
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            // A session that nothing was sent to leaves nothing behind: ask as often as needed.
-            let call = Call::post(SESSION, ids, item.clone())
-                .patient_404(6)
-                .repeatable();
-            let session = self.client.json(&Self::of(account, call)).await?;
-            let Some(url) = session["uploadUrl"].as_str() else {
-                return Err(PushError::Graph(GraphError::local(
-                    ErrorClass::Transient,
-                    SESSION,
-                    "the session has no uploadUrl",
-                )));
-            };
-            let upload = Upload {
-                url,
-                source: Bytes::Memory(bytes.clone()),
-                total: bytes.len() as u64,
-                fragment: MAIL_FRAGMENT,
-                scope: Self::scope(account),
-            };
-            match self.client.upload(&upload, false, &|_| {}).await {
-                Ok(_) => return Ok(()),
-                Err(UploadError::Expired) if attempt < ATTEMPTS => {}
-                Err(UploadError::Expired) => {
-                    return Err(PushError::Graph(GraphError::local(
-                        ErrorClass::Transient,
-                        SESSION,
-                        "upload sessions expire again and again",
-                    )));
-                }
-                Err(UploadError::Graph(e)) => return Err(e.into()),
-                Err(UploadError::Local(e)) => return Err(e.into()),
-            }
+    fn holder<'a>(&'a self, account: &'a Account, item: &'a str) -> Holder<'a> {
+        Holder {
+            client: &self.client,
+            account,
+            routes: &OF_MESSAGES,
+            item,
         }
     }
 
@@ -459,16 +297,4 @@ fn no_id() -> PushError {
         "the message has no id",
     )
     .into()
-}
-
-fn as_file(attachment: &Attachment) -> Value {
-    use base64::Engine;
-    json!({
-        "@odata.type": "#microsoft.graph.fileAttachment",
-        "name": attachment.file_name(),
-        "contentType": attachment.mime_type(),
-        "isInline": attachment.inline,
-        "contentId": attachment.content_id,
-        "contentBytes": base64::engine::general_purpose::STANDARD.encode(attachment.bytes()),
-    })
 }

@@ -224,6 +224,9 @@ impl<'a> Bench<'a> {
                 inventory.rounds += mails.div_ceil(MAIL_PAGE).max(1);
                 inventory.idle += 1;
             }
+            let calendars = self.calendars(&user)?;
+            inventory.rounds += calendars;
+            inventory.idle += calendars;
             let items = self.all(&format!("/users/{user}/drive/root/delta"))?;
             if !items.is_empty() {
                 inventory.files += items
@@ -235,6 +238,25 @@ impl<'a> Bench<'a> {
             }
         }
         Ok(inventory)
+    }
+
+    /// The list of calendars, the list of their groups, who is in each but the default one, and a page of
+    /// each calendar that the mailbox owns.
+    fn calendars(&self, user: &str) -> Result<u64> {
+        let all = self.all(&format!("/users/{user}/calendars"))?;
+        let groups = self.all(&format!("/users/{user}/calendarGroups"))?;
+        let me = all
+            .iter()
+            .find(|c| c["isDefaultCalendar"] == true)
+            .map(|c| &c["owner"]["address"]);
+        let own = all
+            .iter()
+            .filter(|c| Some(&c["owner"]["address"]) == me)
+            .count();
+        Ok(match all.is_empty() {
+            true => 0,
+            false => (1 + groups.len() + own) as u64,
+        })
     }
 
     /// Lets mails arrive, spread over the mailboxes.

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a tenant, the program under test, somebody else's Graph client.
 
+pub mod calendars;
 pub mod clients;
 pub mod graph;
 pub mod program;

@@ -308,3 +308,127 @@ fn killed_in_every_request_of_a_file() -> Result<()> {
     );
     Ok(())
 }
+
+impl Bench {
+    fn calendar(&self, name: &str) -> Result<String> {
+        let all = self
+            .tenant
+            .graph
+            .list(&format!("/users/{}/calendars", self.upn))?;
+        let found = all
+            .iter()
+            .find(|c| c["name"] == name)
+            .and_then(|c| c["id"].as_str());
+        found
+            .map(str::to_owned)
+            .with_context(|| format!("there is no calendar {name}"))
+    }
+
+    /// Subjects with their occurrences' starts and the number of attachments, sorted.
+    fn series(&self, calendar: &str) -> Result<Vec<(String, Vec<String>, usize)>> {
+        let user = format!("/users/{}", self.upn);
+        let events = format!("{user}/calendars/{}/events", self.calendar(calendar)?);
+        let mut all = Vec::new();
+        for event in self.tenant.graph.list(&events)? {
+            let id = event["id"].as_str().context("no id")?;
+            let window = "startDateTime=2026-03-01T00:00:00Z&endDateTime=2026-06-01T00:00:00Z";
+            let days = match event["type"] == "seriesMaster" {
+                true => self
+                    .tenant
+                    .graph
+                    .list(&format!("{user}/events/{id}/instances?{window}"))?,
+                false => vec![event.clone()],
+            };
+            let start = |day: &Value| {
+                day["start"]["dateTime"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let attachments = self
+                .tenant
+                .graph
+                .list(&format!("{user}/events/{id}/attachments"))?;
+            let subject = event["subject"].as_str().unwrap_or_default().to_owned();
+            all.push((subject, days.iter().map(start).collect(), attachments.len()));
+        }
+        all.sort();
+        Ok(all)
+    }
+}
+
+/// A single event, and a series with a moved and a cancelled day and two attachments.
+fn write_events(dir: &Path) -> Result<()> {
+    let calendar = |events: &str| {
+        format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n{events}END:VCALENDAR\r\n")
+    };
+    let event = |lines: &str| {
+        format!("BEGIN:VEVENT\r\nUID:u\r\nDTSTAMP:20260101T000000Z\r\n{lines}END:VEVENT\r\n")
+    };
+    let single = event("SUMMARY:single\r\nDTSTART:20260401T080000Z\r\nDTEND:20260401T090000Z\r\n");
+    std::fs::write(dir.join("single.ics"), calendar(&single))?;
+    let attach = |name: &str, bytes: usize| {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(vec![7; bytes]);
+        format!("ATTACH;ENCODING=BASE64;VALUE=BINARY;X-FILENAME={name}:{encoded}\r\n")
+    };
+    let master = event(&format!(
+        "SUMMARY:series\r\nDTSTART:20260302T080000Z\r\nDTEND:20260302T090000Z\r\n\
+         RRULE:FREQ=WEEKLY;COUNT=5\r\nEXDATE:20260316T080000Z\r\n{}{}",
+        attach("small.bin", 1000),
+        attach("large.bin", 4_000_000)
+    ));
+    let moved = event(
+        "SUMMARY:moved\r\nRECURRENCE-ID:20260309T080000Z\r\nDTSTART:20260310T100000Z\r\nDTEND:20260310T110000Z\r\n",
+    );
+    std::fs::write(dir.join("series.ics"), calendar(&(master + &moved)))?;
+    Ok(())
+}
+
+#[test]
+fn killed_in_every_request_of_a_series() -> Result<()> {
+    let bench = Bench::new()?;
+    let dir = source(&bench, "events")?;
+    write_events(&dir)?;
+    let from = dir.to_string_lossy().into_owned();
+    let target = |calendar: &str| format!("{}/Calendar/{calendar}", bench.upn);
+
+    bench.requests()?;
+    bench.restore(&[&from, &target("Whole")])?;
+    let routes = killable(bench.requests()?);
+    let expected = bench.series("Whole")?;
+    let starts = ["03-02T08", "03-10T10", "03-23T08", "03-30T08"];
+    ensure!(
+        expected.len() == 2
+            && expected[0].2 == 2
+            && expected[0].1.len() == starts.len()
+            && starts
+                .iter()
+                .zip(&expected[0].1)
+                .all(|(start, told)| told.contains(start)),
+        "{expected:?}"
+    );
+    ensure!(
+        routes.len() >= 7,
+        "too few kinds of requests to be all: {routes:?}"
+    );
+    let mut kills = 0;
+    for (at, (method, route, count)) in routes.iter().enumerate() {
+        for n in 0..(*count).min(PER_ROUTE) {
+            let calendar = format!("Case {at} {n}");
+            let case = format!("{method} {route} number {n}");
+            kills += u32::from(bench.killed_in(method, route, n, &[&from, &target(&calendar)])?);
+            bench
+                .restore(&[&from, &target(&calendar)])
+                .context(case.clone())?;
+            assert_eq!(bench.series(&calendar)?, expected, "killed in {case}");
+        }
+    }
+    ensure!(kills >= 7, "only {kills} kills");
+    let outbox = bench.tenant.graph.outbox()?;
+    let sent = outbox
+        .as_array()
+        .or(outbox["value"].as_array())
+        .context("no outbox")?;
+    ensure!(sent.is_empty(), "a restore sent mail: {sent:?}");
+    Ok(())
+}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::categories::outlook;
 use super::organization::organization;
 use super::settings::{mailbox_settings, settings};
-use super::{Entry, Purpose, User, not_found};
+use super::{Entry, Purpose, User, no_mailbox, not_found};
 use crate::api::{ApiRequest, ApiResponse};
 use crate::delta::TokenError;
 use crate::filter::Expr;
