@@ -62,6 +62,10 @@ pub(super) async fn fetch(
                 job.record = record;
                 break Outcome::Got(Payload::Mail(bytes));
             }
+            Ok(Content::File(bytes)) => {
+                job.record = record;
+                break Outcome::Got(Payload::File(bytes));
+            }
             Ok(Content::None) => {
                 job.record = record;
                 break Outcome::Got(Payload::Stored(ContentId::EMPTY, 0));
@@ -85,7 +89,7 @@ pub(super) async fn fetch(
     };
     if let Outcome::Got(payload) = &outcome {
         Progress::add(&cx.progress.fetched, 1);
-        if let Payload::Mail(bytes) = payload {
+        if let Payload::Mail(bytes) | Payload::File(bytes) = payload {
             Progress::add(&cx.progress.bytes, bytes.len() as u64);
         }
     }

@@ -11,8 +11,11 @@
 //! - Nothing here sends mail or invitations, and nothing deletes a live item, except the one that
 //!   an overwrite has just replaced.
 
+pub mod contacts;
 pub mod drive;
 pub mod mail;
+pub mod settings;
+pub mod todo;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -141,6 +144,8 @@ pub struct Described {
 pub enum Content {
     /// A whole mail (RFC 5322), in memory because its parts are stored separately.
     Mail(Bytes),
+    /// A whole file, rendered from the record.
+    File(Bytes),
     /// A file. The stream ends with an error when length or hash are wrong, or the download broke
     /// for good; nothing of it may be kept then. On [`ErrorClass::Corrupt`], `fetch` once again.
     Stream(BoxStream<'static, Result<Bytes, GraphError>>),
@@ -152,6 +157,7 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mail(bytes) => write!(f, "Mail({} bytes)", bytes.len()),
+            Self::File(bytes) => write!(f, "File({} bytes)", bytes.len()),
             Self::Stream(_) => f.write_str("Stream"),
             Self::None => f.write_str("None"),
         }

@@ -306,8 +306,8 @@ impl Reader {
 
     fn picture(&mut self, entry: VCardEntry) {
         for value in entry.values {
-            let picture = match value {
-                VCardValue::Binary(data) => data.data,
+            let (told, picture) = match value {
+                VCardValue::Binary(data) => (data.content_type.unwrap_or_default(), data.data),
                 VCardValue::Text(link) => {
                     self.lost("a photo that is only a link", &link);
                     continue;
@@ -318,11 +318,11 @@ impl Reader {
                 "a second photo"
             } else if picture.len() > MAX_PHOTO {
                 "a photo of more than 4 MB"
-            } else if image_type(&picture).is_none() {
-                "a photo that is no picture"
-            } else {
-                self.photo = Photo::of(picture);
+            } else if let Some(photo) = picture_of(&told, &picture) {
+                self.photo = Some(photo);
                 continue;
+            } else {
+                "a photo that is no picture"
             };
             self.lost(why, &format!("{} bytes", picture.len()));
         }
@@ -521,6 +521,17 @@ impl Reader {
             self.unnoted += 1;
         }
     }
+}
+
+/// A photo of the kind that its bytes or else the card tells.
+fn picture_of(told: &str, bytes: &[u8]) -> Option<Photo> {
+    let told = told.to_ascii_lowercase();
+    let told = told.starts_with("image/").then_some(told);
+    let kind = image_type(bytes).map(str::to_owned).or(told)?;
+    (!bytes.is_empty()).then(|| Photo {
+        content_type: kind,
+        bytes: bytes.to_vec(),
+    })
 }
 
 /// Year, month and day, if all are told and there is such a day.

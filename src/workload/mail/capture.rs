@@ -240,7 +240,7 @@ impl Mail {
 }
 
 /// Whether this looks like one message spoiling its page, or the page being too large.
-fn is_spoiled(error: &GraphError) -> bool {
+pub(in crate::workload) fn is_spoiled(error: &GraphError) -> bool {
     matches!(error.status, Some(500 | 503 | 504))
         && ![
             "ErrorMailboxStoreUnavailable",

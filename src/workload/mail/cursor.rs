@@ -70,11 +70,11 @@ pub(super) struct MessageCursor {
 }
 
 /// Reads a cursor; one that is not ours (or from a future version) begins anew.
-pub(super) fn read<T: for<'a> Deserialize<'a>>(cursor: &str) -> Result<T, FeedError> {
+pub(in crate::workload) fn read<T: for<'a> Deserialize<'a>>(cursor: &str) -> Result<T, FeedError> {
     serde_json::from_str(cursor).map_err(|_| FeedError::Reset { start: None })
 }
 
-pub(super) fn write<T: Serialize>(cursor: &T) -> String {
+pub(in crate::workload) fn write<T: Serialize>(cursor: &T) -> String {
     // Strings and booleans always serialize.
     serde_json::to_string(cursor).unwrap_or_default()
 }

@@ -5,13 +5,13 @@
 //! per new message one `$value`; nothing else in the usual case. Flags, categories and read state
 //! are in the delta itself.
 
-mod capture;
+pub(in crate::workload) mod capture;
 mod compose;
-mod cursor;
+pub(in crate::workload) mod cursor;
 mod folders;
-mod message;
-mod names;
-mod paths;
+pub(in crate::workload) mod message;
+pub(in crate::workload) mod names;
+pub(in crate::workload) mod paths;
 mod rebuild;
 mod restore;
 

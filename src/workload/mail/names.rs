@@ -52,7 +52,7 @@ fn message(key: &ItemKey, record: &Value) -> Described {
 }
 
 /// Unix seconds of a Graph time.
-pub(super) fn seconds(value: &Value) -> Option<i64> {
+pub(in crate::workload) fn seconds(value: &Value) -> Option<i64> {
     Some(value.as_str()?.parse::<Timestamp>().ok()?.as_second())
 }
 
@@ -66,7 +66,7 @@ fn minute(seconds: i64) -> String {
 
 /// The display name that a folder made under this name shall have: `%XX` escapes are undone, so
 /// that a folder copied out of a snapshot is called what it was called.
-pub(super) fn display_name(name: &str) -> String {
+pub(in crate::workload) fn display_name(name: &str) -> String {
     percent_encoding::percent_decode_str(name)
         .decode_utf8()
         .map(|text| text.chars().filter(|c| !c.is_control()).collect())
