@@ -77,7 +77,6 @@ pub(super) type Held = Item;
 /// A content as fetched, ready to be given a place.
 pub(super) enum Payload {
     Mail(bytes::Bytes),
-    File(bytes::Bytes),
     Stored(ContentId, u64),
 }
 
@@ -177,11 +176,6 @@ impl Collection {
         Ok(match payload {
             Payload::Stored(content, size) => (content, size),
             Payload::Mail(bytes) => put_mail(&mut self.stream, &bytes)?,
-            Payload::File(bytes) => {
-                let mut writer = content::Writer::new(&mut self.stream);
-                writer.write(&bytes)?;
-                writer.finish()?
-            }
         })
     }
 

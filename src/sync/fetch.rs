@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -62,15 +62,11 @@ pub(super) async fn fetch(
                 job.record = record;
                 break Outcome::Got(Payload::Mail(bytes));
             }
-            Ok(Content::File(bytes)) => {
-                job.record = record;
-                break Outcome::Got(Payload::File(bytes));
-            }
             Ok(Content::None) => {
                 job.record = record;
                 break Outcome::Got(Payload::Stored(ContentId::EMPTY, 0));
             }
-            Ok(Content::Stream(pieces)) => match store(cx, pieces).await? {
+            Ok(file @ (Content::File(_) | Content::Stream(_))) => match store(cx, file).await? {
                 Ok((content, size)) => {
                     job.record = record;
                     break Outcome::Got(Payload::Stored(content, size));
@@ -89,7 +85,7 @@ pub(super) async fn fetch(
     };
     if let Outcome::Got(payload) = &outcome {
         Progress::add(&cx.progress.fetched, 1);
-        if let Payload::Mail(bytes) | Payload::File(bytes) = payload {
+        if let Payload::Mail(bytes) = payload {
             Progress::add(&cx.progress.bytes, bytes.len() as u64);
         }
     }
@@ -100,9 +96,10 @@ pub(super) async fn fetch(
 /// only chunks that the next attempt finds again.
 async fn store(
     cx: &Shared,
-    mut pieces: BoxStream<'static, Result<Bytes, GraphError>>,
+    file: Content,
 ) -> Result<Result<(ContentId, u64), GraphError>, SyncError> {
     let _permit = cx.downloads.acquire().await;
+    let mut pieces = pieces(file);
     let mut stream = cx.take_stream();
     // `None` says that all of it came.
     let (sender, mut receiver) = mpsc::channel::<Option<Bytes>>(QUEUED_PIECES);
@@ -150,4 +147,13 @@ async fn store(
             return Err(lost.into());
         }
     })
+}
+
+/// What is in memory is one piece.
+fn pieces(content: Content) -> BoxStream<'static, Result<Bytes, GraphError>> {
+    match content {
+        Content::Stream(pieces) => pieces,
+        Content::File(bytes) | Content::Mail(bytes) => stream::iter([Ok(bytes)]).boxed(),
+        Content::None => stream::empty().boxed(),
+    }
 }

@@ -14,6 +14,7 @@
 pub mod contacts;
 pub mod drive;
 pub mod mail;
+mod marker;
 pub mod settings;
 pub mod todo;
 
@@ -27,6 +28,8 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+pub use marker::{MARKER_ID, Marker, expand_marker};
 
 pub use crate::graph::users::Account;
 use crate::graph::{ErrorClass, GraphError};
@@ -144,7 +147,7 @@ pub struct Described {
 pub enum Content {
     /// A whole mail (RFC 5322), in memory because its parts are stored separately.
     Mail(Bytes),
-    /// A whole file, rendered from the record.
+    /// A file that was made here (an `.ics`), in memory.
     File(Bytes),
     /// A file. The stream ends with an error when length or hash are wrong, or the download broke
     /// for good; nothing of it may be kept then. On [`ErrorClass::Corrupt`], `fetch` once again.

@@ -15,8 +15,9 @@ use super::{Contacts, IMMUTABLE};
 use crate::format::vcf;
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
 use crate::workload::mail::capture::is_spoiled;
-use crate::workload::mail::message::expand_marker;
-use crate::workload::mail::{MARKER_ID, cursor};
+use crate::workload::expand_marker;
+use crate::workload::MARKER_ID;
+use crate::workload::mail::cursor;
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, EntryKind, FeedError, ItemError, Page, Workload,
 };

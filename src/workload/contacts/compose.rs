@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::contact::{PHOTO, writable};
 use crate::format::vcf::{self, Photo};
-use crate::workload::mail::Marker;
+use crate::workload::Marker;
 use crate::workload::{Policy, Push, PushError, Source};
 
 /// Bytes of the largest card that is read for a restore.

@@ -9,7 +9,7 @@ use super::folders::{CHILDREN, is_own};
 use super::{Contacts, DEFAULT};
 use crate::format::vcf;
 use crate::graph::{Call, ErrorClass, GraphError};
-use crate::workload::mail::message::expand_marker;
+use crate::workload::expand_marker;
 use crate::workload::mail::names::display_name;
 use crate::workload::mail::paths::{Subfolders, pick};
 use crate::workload::{Account, EntryKind, LiveEntry, PushError, Workload};

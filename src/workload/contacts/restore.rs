@@ -13,8 +13,8 @@ use super::compose::{self, Composed};
 use super::contact::{filter, same};
 use crate::format::vcf::Photo;
 use crate::graph::{Call, ErrorClass, GraphError, odata_quote};
-use crate::workload::mail::message::expand_marker;
-use crate::workload::mail::{MARKER_ID, Marker};
+use crate::workload::expand_marker;
+use crate::workload::{MARKER_ID, Marker};
 use crate::workload::{Account, ItemKey, Journal, Policy, Push, PushError, Pushed, Source};
 
 const LIST: &str = "/users/{user}/contactFolders/{folder}/contacts";

@@ -10,10 +10,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::cursor::{self, MessageCursor, Mode};
-use super::message::{SELECT, expand_marker};
+use super::message::SELECT;
 use super::{IMMUTABLE, Mail};
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
-use crate::workload::{Account, Alive, Change, Content, Cursor, FeedError, ItemError, Page};
+use crate::workload::{
+    Account, Alive, Change, Content, Cursor, FeedError, ItemError, Page, expand_marker,
+};
 
 const DELTA: &str = "/users/{user}/mailFolders/{folder}/messages/delta";
 const LIST: &str = "/users/{user}/mailFolders/{folder}/messages";

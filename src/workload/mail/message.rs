@@ -1,11 +1,9 @@
-//! A message's record: which properties are asked for, what a change of them means, and the marker
-//! that a restore leaves on a message.
+//! A message's record: which properties are asked for, and what a change of them means.
 
-use serde_json::{Value, json};
-use uuid::Uuid;
+use serde_json::Value;
 
 use super::names::seconds;
-use crate::workload::ItemKey;
+use crate::workload::MARKER_ID;
 
 /// Every property of a message that is not in its MIME.
 pub(super) const SELECT: &str = "id,changeKey,createdDateTime,lastModifiedDateTime,categories,\
@@ -13,14 +11,6 @@ pub(super) const SELECT: &str = "id,changeKey,createdDateTime,lastModifiedDateTi
      parentFolderId,conversationId,conversationIndex,isDeliveryReceiptRequested,\
      isReadReceiptRequested,isRead,isDraft,webLink,inferenceClassification,sender,from,\
      toRecipients,ccRecipients,bccRecipients,replyTo,flag";
-
-/// The named MAPI property that marks what this program restored.
-pub const MARKER_ID: &str = "String {8f2d1c1e-6b0a-4a53-9c1e-7e0f5d7a9b42} Name tenantfs";
-
-/// `$expand` that brings the marker.
-pub(in crate::workload) fn expand_marker() -> String {
-    format!("singleValueExtendedProperties($filter=id eq '{MARKER_ID}')")
-}
 
 /// What a live listing needs of a message.
 pub(super) const LIVE_SELECT: &str = "id,subject,receivedDateTime,sentDateTime,createdDateTime,\
@@ -47,86 +37,6 @@ pub(super) fn size(record: &Value) -> Option<u64> {
         .iter()
         .find(is_size)?;
     size["value"].as_str()?.parse().ok()
-}
-
-/// What the marker says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marker {
-    /// Which push made this message.
-    pub push: Uuid,
-    /// Key of the message that it restores; `None` for files from elsewhere and for copies that
-    /// shall stand beside the original.
-    pub origin: Option<ItemKey>,
-    /// When the original was created, for drafts: part of their name. Unix seconds.
-    pub created: Option<i64>,
-}
-
-impl Marker {
-    /// Name of the open extension that marks what has no named properties (tasks).
-    pub const EXTENSION: &str = "io.github.tenantfs.restored";
-
-    /// Reads it off a record.
-    pub fn of(record: &Value) -> Option<Self> {
-        Self::in_properties(record).or_else(|| Self::in_extensions(record))
-    }
-
-    fn in_extensions(record: &Value) -> Option<Self> {
-        let extensions = record["extensions"].as_array()?;
-        let marker = extensions.iter().find(|extension| {
-            let name = extension["extensionName"].as_str();
-            name.is_some_and(|name| name.eq_ignore_ascii_case(Self::EXTENSION))
-        })?;
-        Self::parse(marker["marker"].as_str()?)
-    }
-
-    fn in_properties(record: &Value) -> Option<Self> {
-        let properties = record["singleValueExtendedProperties"].as_array()?;
-        // Exchange writes ids its own way (letter case, braces are kept).
-        let marker = properties.iter().find(|p| {
-            p["id"]
-                .as_str()
-                .is_some_and(|id| id.eq_ignore_ascii_case(MARKER_ID))
-        })?;
-        Self::parse(marker["value"].as_str()?)
-    }
-
-    fn parse(value: &str) -> Option<Self> {
-        let mut words = value.split(' ');
-        let push = words.next()?.parse().ok()?;
-        let origin = words.next().and_then(ItemKey::from_hex);
-        let created = words.next().and_then(|w| w.parse().ok());
-        Some(Self {
-            push,
-            origin,
-            created,
-        })
-    }
-
-    /// The value as it is stored.
-    pub fn value(&self) -> String {
-        let mut value = self.push.to_string();
-        if let Some(origin) = &self.origin {
-            value.push_str(&format!(" {origin}"));
-            if let Some(created) = self.created {
-                value.push_str(&format!(" {created}"));
-            }
-        }
-        value
-    }
-
-    /// The extended property.
-    pub fn property(&self) -> Value {
-        json!({ "id": MARKER_ID, "value": self.value() })
-    }
-
-    /// The open extension.
-    pub fn extension(&self) -> Value {
-        json!({
-            "@odata.type": "#microsoft.graph.openTypeExtension",
-            "extensionName": Self::EXTENSION,
-            "marker": self.value(),
-        })
-    }
 }
 
 /// Properties that change without the content changing.
@@ -191,6 +101,7 @@ pub(super) fn same_mail(a: &Value, b: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn stored() -> Value {
         json!({
@@ -245,34 +156,5 @@ mod tests {
             &stored(),
             &json!({ "id": "m", "subject": "b" })
         ));
-    }
-
-    #[test]
-    fn a_marker_comes_back() {
-        for marker in [
-            Marker {
-                push: Uuid::from_u128(5),
-                origin: None,
-                created: None,
-            },
-            Marker {
-                push: Uuid::from_u128(5),
-                origin: Some(ItemKey([3; 16])),
-                created: None,
-            },
-            Marker {
-                push: Uuid::from_u128(5),
-                origin: Some(ItemKey([3; 16])),
-                created: Some(77),
-            },
-        ] {
-            let record = json!({ "singleValueExtendedProperties": [
-                { "id": "String 0x1a", "value": "x" },
-                { "id": MARKER_ID.to_lowercase(), "value": marker.value() },
-            ]});
-            assert_eq!(Marker::of(&record), Some(marker));
-        }
-        assert_eq!(Marker::of(&json!({})), None);
-        assert_eq!(Marker::parse("hello"), None);
     }
 }

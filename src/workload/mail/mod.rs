@@ -9,7 +9,7 @@ pub(in crate::workload) mod capture;
 mod compose;
 pub(in crate::workload) mod cursor;
 mod folders;
-pub(in crate::workload) mod message;
+mod message;
 pub(in crate::workload) mod names;
 pub(in crate::workload) mod paths;
 mod rebuild;
@@ -25,8 +25,6 @@ use super::{
     Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
-
-pub use message::{MARKER_ID, Marker};
 
 /// What of a mailbox is captured.
 #[derive(Clone, Debug)]

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::Mail;
 use super::compose::{self, Composed};
-use super::message::{LIVE_SELECT, MARKER_ID, Marker, expand_live, same_mail};
+use super::message::{LIVE_SELECT, expand_live, same_mail};
 use crate::format::eml::Attachment;
 use crate::graph::{
     Call, ErrorClass, GraphError, MAIL_FRAGMENT, Source as Bytes, Upload, UploadError, odata_quote,
 };
 use crate::workload::{
-    Account, ItemKey, Journal, LiveEntry, Policy, Push, PushError, Pushed, Source,
+    Account, ItemKey, Journal, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
 };
 
 const CREATE: &str = "/users/{user}/mailFolders/{folder}/messages";
@@ -164,11 +164,7 @@ impl Mail {
         folder: &str,
         marker: &Marker,
     ) -> Result<Option<Value>, GraphError> {
-        let filter = format!(
-            "singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{}')",
-            odata_quote(&marker.value())
-        );
-        let found = self.find(account, folder, &filter).await?;
+        let found = self.find(account, folder, &marker.filter()).await?;
         // A service that does not know the filter ignores it: believe only what carries the marker.
         Ok(found
             .into_iter()

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::task::FILES;
 use crate::format::todo::{self, File};
-use crate::workload::mail::Marker;
+use crate::workload::Marker;
 use crate::workload::mail::names::seconds;
 use crate::workload::{Policy, Push, PushError, Source};
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::tree::names::{folder_name, item_name};
-use crate::workload::mail::Marker;
+use crate::workload::Marker;
 use crate::workload::mail::names::seconds;
 use crate::workload::{Described, EntryKind, ItemKey};
 

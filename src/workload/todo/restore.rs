@@ -12,7 +12,7 @@ use super::compose::{self, Composed};
 use super::lists::{MAX_TASKS, TASKS};
 use super::task::{LIST, expand, same};
 use crate::graph::{Call, ErrorClass, GraphError, odata_quote};
-use crate::workload::mail::Marker;
+use crate::workload::Marker;
 use crate::workload::{Account, ItemKey, Journal, Policy, Push, PushError, Pushed, Source};
 
 const TASK: &str = "/users/{user}/todo/lists/{list}/tasks/{task}";

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::workload::mail::Marker;
+use crate::workload::Marker;
 
 /// Id of the list that a task is in: no property of the task tells it.
 pub(super) const LIST: &str = "tenantfsList";
