@@ -187,11 +187,11 @@ impl Settings {
 
 /// True for a rule that forwards or redirects.
 fn sends(rule: &Value) -> bool {
-    let any = |action: &&str| {
-        let to = rule["actions"][**action].as_array();
+    let any = |action: &str| {
+        let to = rule["actions"][action].as_array();
         to.is_some_and(|to| !to.is_empty())
     };
-    SENDS.iter().any(|action| any(&action))
+    SENDS.iter().any(|action| any(action))
 }
 
 fn named_folders(rules: &Value) -> BTreeSet<String> {
