@@ -258,23 +258,15 @@ fn list(push: &Push, said: &Value) -> Result<Vec<Value>, PushError> {
 fn mailbox(said: &Value, live: &Value) -> Value {
     let mut body = Map::new();
     for name in WRITABLE {
-        let value = match name {
-            // The language's name is told, and not taken.
-            "language" => &said[name]["locale"],
-            _ => &said[name],
+        let (value, there) = (&said[name], &live[name]);
+        // The name of a language is in the language of whoever asks.
+        let same = match name {
+            "language" => value["locale"] == there["locale"],
+            _ => value == there,
         };
-        let there = match name {
-            "language" => &live[name]["locale"],
-            _ => &live[name],
-        };
-        if value.is_null() || value == there {
-            continue;
+        if !value.is_null() && !same {
+            body.insert(name.to_owned(), value.clone());
         }
-        let value = match name {
-            "language" => json!({ "locale": value }),
-            _ => value.clone(),
-        };
-        body.insert(name.to_owned(), value);
     }
     Value::Object(body)
 }

@@ -43,6 +43,7 @@ pub fn handle(world: &World, method: &Method, path: &[String], body: &[u8]) -> A
             world.faults.replace(Vec::new());
             ApiResponse::no_content()
         }
+        ("imports", "GET") => ApiResponse::ok(world.imports.report()),
         ("outbox", "GET") => ApiResponse::ok(json!({"value": *world.outbox.lock()})),
         ("outbox", "DELETE") => {
             world.outbox.lock().clear();
@@ -51,7 +52,7 @@ pub fn handle(world: &World, method: &Method, path: &[String], body: &[u8]) -> A
         _ => ApiResponse::error(
             404,
             "NotFound",
-            "Control routes: requests, clock, expire-delta-tokens, faults, outbox.",
+            "Control routes: requests, clock, expire-delta-tokens, faults, imports, outbox.",
         ),
     }
 }

@@ -1,8 +1,9 @@
-//! Mail from folders of `.eml` files.
+//! Mail from folders of `.eml` files, contacts from folders of `.vcf` files.
 //!
 //! Every folder of `--import-mail DIR` becomes a mail folder of the same name below the visible root,
 //! with its own folders below it; the accounts take turns folder by folder. Files directly in DIR go to
 //! a folder named like DIR. Bytes are kept as they are, but for an mbox `From ` line at the start.
+//! Contact folders come out of `--import-vcf DIR` in the same way, below the default folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,49 +11,77 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bytes::Bytes;
 
+use crate::contacts::{self, Book};
 use crate::mail::deliver;
 use crate::mail::ids::No;
 use crate::mail::mime::without_from_line;
 use crate::mail::store::Mailbox;
 use crate::rng::Rng;
+use crate::seed::ANCHOR;
 use crate::users::{Purpose, User};
 use crate::world::World;
 
 pub fn mail(world: &World) -> anyhow::Result<()> {
-    let users: Vec<Arc<User>> = world
-        .users()
-        .into_iter()
-        .filter(|u| u.mailbox == Some(Purpose::User))
-        .collect();
-    if users.is_empty() && !world.options.import_mail.is_empty() {
-        anyhow::bail!("--import-mail needs at least one account");
-    }
-    let mut turn = 0;
-    for root in &world.options.import_mail {
-        let (files, folders) = entries(root)?;
-        let mut jobs: Vec<(PathBuf, Vec<PathBuf>)> =
-            folders.into_iter().map(|f| (f, Vec::new())).collect();
-        if !files.is_empty() {
-            jobs.insert(0, (root.clone(), files));
-        }
-        for (folder, files) in jobs {
-            let user = &users[turn % users.len()];
-            turn += 1;
-            let mailbox = world
-                .mail
-                .get(&user.id)
-                .context("the account has no mailbox")?;
-            let mut mailbox = mailbox.lock();
-            let parent = mailbox.well_known("msgfolderroot");
-            if files.is_empty() {
-                tree(&mut mailbox, &folder, parent)?;
-            } else {
+    for (user, folder, files) in jobs(world, &world.options.import_mail)? {
+        let mailbox = world
+            .mail
+            .get(&user.id)
+            .context("the account has no mailbox")?;
+        let mut mailbox = mailbox.lock();
+        let parent = mailbox.well_known("msgfolderroot");
+        match files {
+            None => tree(&mut mailbox, &folder, parent)?,
+            Some(files) => {
                 let no = folder_named(&mut mailbox, &folder, parent);
                 store(&mut mailbox, no, &files)?;
             }
         }
     }
     Ok(())
+}
+
+pub fn contacts(world: &World) -> anyhow::Result<()> {
+    for (user, folder, files) in jobs(world, &world.options.import_vcf)? {
+        let book = world.contacts.get(&user, world.options.seed);
+        let mut book = book.lock();
+        match files {
+            None => cards(world, &mut book, &folder, contacts::DEFAULT)?,
+            Some(files) => {
+                let no = contact_folder(&mut book, &folder, contacts::DEFAULT);
+                store_cards(world, &mut book, no, &files)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Folder by folder, who gets it; with the files for a folder whose own folders are somebody else's.
+fn jobs(
+    world: &World,
+    roots: &[PathBuf],
+) -> anyhow::Result<Vec<(Arc<User>, PathBuf, Option<Vec<PathBuf>>)>> {
+    let users: Vec<Arc<User>> = world
+        .users()
+        .into_iter()
+        .filter(|u| u.mailbox == Some(Purpose::User))
+        .collect();
+    if users.is_empty() && !roots.is_empty() {
+        anyhow::bail!("importing needs at least one account");
+    }
+    let mut out = Vec::new();
+    for root in roots {
+        let (files, folders) = entries(root)?;
+        let mut jobs: Vec<(PathBuf, Option<Vec<PathBuf>>)> =
+            folders.into_iter().map(|f| (f, None)).collect();
+        if !files.is_empty() {
+            jobs.insert(0, (root.clone(), Some(files)));
+        }
+        for (folder, files) in jobs {
+            let user = users[out.len() % users.len()].clone();
+            out.push((user, folder, files));
+        }
+    }
+    Ok(out)
 }
 
 /// Files and folders in `folder`, each sorted by name; hidden ones and notes about the collection are
@@ -81,11 +110,15 @@ fn entries(folder: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     Ok((files, folders))
 }
 
-fn folder_named(mailbox: &mut Mailbox, path: &Path, parent: No) -> No {
-    let name = path
-        .file_name()
+/// The name of a folder made from `path`.
+fn name_of(path: &Path) -> String {
+    path.file_name()
         .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_else(|| "Imported".to_owned());
+        .unwrap_or_else(|| "Imported".to_owned())
+}
+
+fn folder_named(mailbox: &mut Mailbox, path: &Path, parent: No) -> No {
+    let name = name_of(path);
     let lower = name.to_lowercase();
     let there = mailbox
         .children(parent)
@@ -114,4 +147,59 @@ fn store(mailbox: &mut Mailbox, folder: No, files: &[PathBuf]) -> anyhow::Result
         deliver(mailbox, folder, message, read);
     }
     Ok(())
+}
+
+fn contact_folder(book: &mut Book, path: &Path, parent: No) -> No {
+    let name = name_of(path);
+    let lower = name.to_lowercase();
+    let there = book
+        .children(parent)
+        .find(|f| f.name.to_lowercase() == lower)
+        .map(|f| f.no);
+    there.unwrap_or_else(|| book.add_folder(&name, parent))
+}
+
+fn cards(world: &World, book: &mut Book, path: &Path, parent: No) -> anyhow::Result<()> {
+    let no = contact_folder(book, path, parent);
+    let (files, folders) = entries(path)?;
+    store_cards(world, book, no, &files)?;
+    for folder in folders {
+        cards(world, book, &folder, no)?;
+    }
+    Ok(())
+}
+
+fn store_cards(world: &World, book: &mut Book, folder: No, files: &[PathBuf]) -> anyhow::Result<()> {
+    for path in files {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("cannot read the card {}", path.display()))?;
+        world.imports.file("vcf");
+        let (cards, reasons) = contacts::import::read(&decoded(&bytes), ANCHOR);
+        for card in cards {
+            book.add(folder, card);
+            world.imports.item("vcf");
+        }
+        for reason in reasons {
+            world.imports.failed("vcf", path, &reason);
+        }
+    }
+    Ok(())
+}
+
+/// Text of a file that may begin with a byte order mark, or be of the time before UTF-8.
+fn decoded(bytes: &[u8]) -> String {
+    let wide = |bytes: &[u8], word: fn([u8; 2]) -> u16| {
+        let (pairs, _) = bytes.as_chunks::<2>();
+        let words: Vec<u16> = pairs.iter().map(|pair| word(*pair)).collect();
+        String::from_utf16_lossy(&words)
+    };
+    match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
+        },
+    }
 }

@@ -157,6 +157,11 @@ pub fn wants_count(request: &ApiRequest) -> bool {
         .is_some_and(|v| v.eq_ignore_ascii_case("true"))
 }
 
+/// The answer to `.../$count`.
+pub fn count(items: usize) -> ApiResponse {
+    ApiResponse::bytes(200, items.to_string(), "text/plain")
+}
+
 /// Pages through `all` by `$top` and `$skip`, in the order given.
 pub fn slice(
     request: &ApiRequest,

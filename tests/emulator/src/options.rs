@@ -35,7 +35,7 @@ pub struct Options {
     /// Generated calendar events in the whole tenant (not emulated: accepted with a warning)
     #[arg(long, default_value_t = 0)]
     pub events: u64,
-    /// Generated contacts in the whole tenant (not emulated: accepted with a warning)
+    /// Generated contacts in the whole tenant
     #[arg(long, default_value_t = 0)]
     pub contacts: u64,
     /// Generated sites (not emulated: accepted with a warning)
@@ -50,7 +50,7 @@ pub struct Options {
     /// Folder of .ics files (not emulated: accepted with a warning)
     #[arg(long, value_name = "DIR")]
     pub import_ics: Vec<PathBuf>,
-    /// Folder of .vcf files (not emulated: accepted with a warning)
+    /// Folder of .vcf files; each of its folders becomes a contact folder, the mailboxes take turns
     #[arg(long, value_name = "DIR")]
     pub import_vcf: Vec<PathBuf>,
 
@@ -150,7 +150,6 @@ impl Options {
     pub fn not_emulated(&self) -> Vec<&'static str> {
         let asked = [
             (self.events > 0 || !self.import_ics.is_empty(), "calendars"),
-            (self.contacts > 0 || !self.import_vcf.is_empty(), "contacts"),
             (self.sites > 0, "sites"),
         ];
         asked

@@ -5,7 +5,7 @@
 
 use crate::api::{ApiRequest, ApiResponse};
 use crate::world::World;
-use crate::{drive, mail, users};
+use crate::{contacts, drive, mail, reports, todo, users};
 
 /// Answers one API request. What is around it (quotas, faults, counting) is the server's.
 pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
@@ -22,7 +22,10 @@ pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
         return handle(world, &own);
     }
     mail::handle(world, request)
+        .or_else(|| contacts::handle(world, request))
+        .or_else(|| todo::handle(world, request))
         .or_else(|| drive::handle(world, request))
+        .or_else(|| reports::handle(world, request))
         .or_else(|| users::handle(world, request))
         .unwrap_or_else(|| {
             ApiResponse::no_such_segment(request.path.last().map_or("", String::as_str))
@@ -37,11 +40,14 @@ const NAMES: &[&str] = &[
     "$ref",
     "$value",
     "admin",
+    "attachmentSessions",
     "attachments",
+    "automaticRepliesSetting",
     "bundles",
     "calendar",
     "calendars",
     "calendarView",
+    "checklistItems",
     "childFolders",
     "children",
     "columns",
@@ -66,23 +72,30 @@ const NAMES: &[&str] = &[
     "followed",
     "following",
     "groups",
+    "inferenceClassification",
     "invite",
     "items",
+    "linkedResources",
     "listItem",
     "lists",
     "mailboxes",
     "mailboxSettings",
     "mailFolders",
+    "masterCategories",
     "me",
     "members",
+    "messageRules",
     "messages",
     "move",
     "organization",
+    "outlook",
+    "overrides",
     "permanentDelete",
     "permissions",
     "photo",
     "photos",
     "recent",
+    "reports",
     "restoreVersion",
     "retentionLabel",
     "root",
@@ -96,6 +109,7 @@ const NAMES: &[&str] = &[
     "special",
     "subscriptions",
     "subsites",
+    "tasks",
     "teams",
     "thumbnails",
     "todo",
@@ -104,6 +118,7 @@ const NAMES: &[&str] = &[
     "userPurpose",
     "users",
     "versions",
+    "workingHours",
 ];
 
 /// Template of a path below `version` (`v1.0`, `beta`).
@@ -155,7 +170,7 @@ pub fn template(version: &str, path: &[String]) -> String {
 pub fn raw_template(path: &[String]) -> String {
     let lower: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
     match lower.first().map(String::as_str) {
-        Some(known @ ("_download" | "_monitor")) => format!("/{known}/{{id}}"),
+        Some(known @ ("_download" | "_monitor" | "_report")) => format!("/{known}/{{id}}"),
         Some("_upload") if lower.get(1).is_some_and(|s| s == "mail") => {
             "/_upload/mail/{id}".to_owned()
         }

@@ -27,7 +27,7 @@ use crate::exchange::{self, Reply};
 use crate::faults::{Fault, Named};
 use crate::options::Quirk;
 use crate::world::World;
-use crate::{auth, control, drive, log, mail, route};
+use crate::{auth, control, drive, log, mail, reports, route};
 
 /// Largest request body taken at all; the handlers have smaller limits of their own.
 const MAX_BODY: usize = 260 << 20;
@@ -270,6 +270,7 @@ fn raw_handle(world: &World, path: Vec<String>, wire: &Wire) -> ApiResponse {
         ["_upload", "mail", ..] => {
             mail::sessions::handle_raw(world, &raw_request(path, query, wire))
         }
+        ["_report", ..] => reports::handle_raw(world, &raw_request(path, query, wire)),
         ["_download" | "_upload" | "_monitor", ..] => {
             drive::handle_raw(world, &raw_request(path, query, wire))
         }

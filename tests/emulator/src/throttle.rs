@@ -111,7 +111,8 @@ pub fn key(world: &World, request: &ApiRequest) -> Option<Key> {
     match below.to_ascii_lowercase().as_str() {
         "drive" | "drives" => Some(Key::SharePoint { app }),
         "messages" | "mailfolders" | "sendmail" | "mailboxsettings" | "calendar" | "calendars"
-        | "events" | "contacts" | "contactfolders" | "todo" => {
+        | "events" | "contacts" | "contactfolders" | "todo" | "outlook"
+        | "inferenceclassification" => {
             let user = world
                 .user(user)
                 .map_or_else(|| user.to_owned(), |u| u.id.clone());

@@ -1,7 +1,7 @@
 //! The tenant and all that is known about it: what every handler works on.
 //!
-//! There is no lock around the whole. The directory, each mailbox and each drive has a lock of its
-//! own; a handler takes at most one of them at a time (mailbox or drive, never while holding the
+//! There is no lock around the whole. The directory, each mailbox, address book, To Do and drive has a lock of
+//! its own; a handler takes at most one of them at a time (never while holding the
 //! directory), so no order of locks can go wrong.
 
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use crate::clock::Clock;
 use crate::delta::Tokens;
 use crate::options::Options;
 use crate::rng::Rng;
-use crate::users::{Directory, Purpose, User};
-use crate::{auth, drive, faults, mail, throttle};
+use crate::seed::people::shares;
+use crate::users::{Directory, Settings, User};
+use crate::{auth, contacts, drive, faults, mail, throttle, todo};
 
 pub struct World {
     pub options: Options,
@@ -24,10 +25,18 @@ pub struct World {
     pub tokens: Tokens,
     /// Mailboxes, by user id.
     pub mail: mail::Mailboxes,
+    /// Address books, by user id.
+    pub contacts: contacts::Books,
+    /// Task lists, by user id.
+    pub todo: todo::Boards,
+    /// Settings and categories of the mailboxes' owners, by user id.
+    pub settings: Settings,
     /// Drives: all state of [`crate::drive`].
     pub drive: drive::Drives,
     /// What Exchange would have sent to people.
     pub outbox: Mutex<Vec<Value>>,
+    /// What the imports could read.
+    pub imports: crate::imports::Imports,
     pub auth: auth::Issuer,
     pub faults: faults::Script,
     pub throttle: throttle::Limits,
@@ -45,8 +54,12 @@ impl World {
         let world = World {
             tokens: Tokens::new(options.seed),
             mail: mail::Mailboxes::default(),
+            contacts: contacts::Books::default(),
+            todo: todo::Boards::default(),
+            settings: Settings::default(),
             drive,
             outbox: Mutex::default(),
+            imports: crate::imports::Imports::default(),
             auth: auth::Issuer::new(&options)?,
             faults: faults::Script::default(),
             throttle: throttle::Limits::default(),
@@ -58,6 +71,7 @@ impl World {
         };
         world.fill_mailboxes(&users);
         crate::import::mail(&world)?;
+        crate::import::contacts(&world)?;
         if let Some(path) = &world.options.faults {
             let text = std::fs::read(path)
                 .map_err(|e| anyhow::anyhow!("cannot read the faults {}: {e}", path.display()))?;
@@ -68,7 +82,7 @@ impl World {
         Ok(world)
     }
 
-    /// Spreads the generated messages over the accounts; the shared mailbox gets a few of them.
+    /// Spreads the generated messages and contacts over the mailboxes.
     fn fill_mailboxes(&self, users: &[Arc<User>]) {
         let people: Vec<(String, String)> = users
             .iter()
@@ -76,32 +90,13 @@ impl World {
             .map(|u| (u.display_name.clone(), u.upn.clone()))
             .collect();
         let people = Arc::new(people);
-        let accounts = users
-            .iter()
-            .filter(|u| u.mailbox == Some(Purpose::User))
-            .count() as u64;
-        let total = self.options.messages.min(u64::from(u32::MAX - 1));
-        let shared = if accounts > 1 {
-            (total / 20).min(50)
-        } else {
-            0
-        };
-        let mut nth = 0;
-        for user in users {
-            let count = match user.mailbox {
-                None => continue,
-                Some(Purpose::Shared) => shared,
-                Some(Purpose::User) => {
-                    nth += 1;
-                    (total - shared) * nth / accounts - (total - shared) * (nth - 1) / accounts
-                }
-            };
-            self.mail.insert(mail::generate(
-                user,
-                self.options.seed,
-                people.clone(),
-                count as u32,
-            ));
+        let seed = self.options.seed;
+        for (user, count) in shares(users, self.options.messages) {
+            self.mail
+                .insert(mail::generate(&user, seed, people.clone(), count));
+        }
+        for (user, count) in shares(users, self.options.contacts) {
+            self.contacts.insert(contacts::generate(&user, seed, count));
         }
     }
 

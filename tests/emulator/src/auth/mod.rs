@@ -48,6 +48,7 @@ pub const ALL_ROLES: &[&str] = &[
     "Sites.FullControl.All",
     "Group.Read.All",
     "Tasks.Read.All",
+    "Tasks.ReadWrite.All",
     "Reports.Read.All",
 ];
 

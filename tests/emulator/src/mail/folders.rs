@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::ids::No;
 use super::properties::{self, PropertyValue, Wanted};
 use super::store::{Folder, FolderKind, Mailbox, NOWHERE};
-use super::{delta, item_not_found, messages, validate, write};
+use super::{delta, item_not_found, messages, rules, validate, write};
 use crate::api::{ApiRequest, ApiResponse, Version};
 use crate::filter::Expr;
 use crate::odata::{self, Object, Select};
@@ -89,6 +89,7 @@ fn at(
                 .ok_or_else(|| missing(mailbox, child))?;
             at(world, mailbox, request, child, rest)
         }
+        ("messagerules", rest) => rules::route(mailbox, request, no, rest),
         ("messages", rest) => messages::route(world, mailbox, request, Some(no), rest),
         (_, []) if request.method != Method::POST => Err(ApiResponse::no_such_segment(what)),
         ("move" | "microsoft.graph.move", []) => relocate(mailbox, request, no, false),

@@ -39,6 +39,12 @@ const IMMUTABLE_HEAD: [u8; 27] = [
 ];
 
 impl Ids {
+    /// Those of a user's mailbox.
+    pub fn of(user_id: &str, tenant_seed: u64) -> Ids {
+        let mut rng = crate::rng::Rng::new(tenant_seed, &format!("mailbox {user_id}"));
+        Ids::new(rng.bytes16())
+    }
+
     pub fn new(guid: [u8; 16]) -> Ids {
         Ids {
             guid,

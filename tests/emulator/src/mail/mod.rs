@@ -4,12 +4,14 @@ pub mod attachments;
 mod compose;
 pub mod content;
 mod delta;
+mod focus;
 mod folders;
 pub mod ids;
 pub mod json;
 mod messages;
 pub mod mime;
 pub mod properties;
+pub mod rules;
 mod send;
 pub mod sessions;
 pub mod store;
@@ -17,7 +19,9 @@ mod system;
 mod validate;
 mod write;
 
-pub use write::deliver;
+pub use folders::is_delta;
+pub use validate::{object_of, unknown_property};
+pub use write::{conflicts, deliver};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +31,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 
 use crate::api::{ApiRequest, ApiResponse};
-use crate::users::{User, no_mailbox};
+use crate::users::{self, User, no_mailbox};
 use crate::world::World;
 use store::Mailbox;
 
@@ -65,6 +69,7 @@ pub fn generate(
 ) -> Mailbox {
     let mut mailbox = Mailbox::new(user.clone(), seed, people);
     system::folders(&mut mailbox);
+    crate::seed::settings::rules(&mut mailbox);
     if count > 0 {
         let layout = crate::seed::mail::layout(&mut mailbox);
         let key = mailbox.seed;
@@ -117,7 +122,7 @@ pub fn handle(world: &World, request: &ApiRequest) -> Option<ApiResponse> {
     let what = path.get(2)?.to_ascii_lowercase();
     if !matches!(
         what.as_str(),
-        "mailfolders" | "messages" | "translateexchangeids" | "sendmail"
+        "mailfolders" | "messages" | "inferenceclassification" | "translateexchangeids" | "sendmail"
     ) {
         return None;
     }
@@ -145,6 +150,13 @@ fn route(
             "Mail.ReadWrite",
         ],
         "sendmail" => &["Mail.Send"][..],
+        _ if path
+            .iter()
+            .skip(4)
+            .any(|s| s.eq_ignore_ascii_case("messageRules")) =>
+        {
+            users::settings_needed(request)
+        }
         _ if request.method == Method::GET => READ,
         _ => WRITE,
     };
@@ -162,11 +174,14 @@ fn route(
     if what == "sendmail" {
         return send::send_mail(world, request, &user);
     }
+    if what == "translateexchangeids" {
+        return translate(world, request, &user, &mailbox);
+    }
     let mut mailbox = mailbox.lock();
     let rest = &path[3..];
     let mut response = match what {
-        "translateexchangeids" => translate(&mailbox, request),
         "messages" => messages::route(world, &mut mailbox, request, None, rest),
+        "inferenceclassification" => focus::route(&mut mailbox, request, rest),
         _ => folders::route(world, &mut mailbox, request, rest),
     }?;
     if request.immutable_ids() {
@@ -175,8 +190,13 @@ fn route(
     Ok(response)
 }
 
-/// `POST /users/{id}/translateExchangeIds`, at most 1,000 ids.
-fn translate(mailbox: &Mailbox, request: &ApiRequest) -> Result<ApiResponse, ApiResponse> {
+/// `POST /users/{id}/translateExchangeIds`, at most 1,000 ids of messages or contacts.
+fn translate(
+    world: &World,
+    request: &ApiRequest,
+    user: &Arc<User>,
+    mailbox: &Mutex<Mailbox>,
+) -> Result<ApiResponse, ApiResponse> {
     if request.method != Method::POST {
         return Err(ApiResponse::method_not_allowed());
     }
@@ -215,12 +235,23 @@ fn translate(mailbox: &Mailbox, request: &ApiRequest) -> Result<ApiResponse, Api
             ));
         }
     };
+    let message = |id: &str| {
+        let mailbox = mailbox.lock();
+        let no = mailbox.find(id)?;
+        Some(mailbox.message_id(no, immutable))
+    };
+    let contact = |id: &str| {
+        let book = world.contacts.get(user, world.options.seed);
+        let book = book.lock();
+        let no = book.find(id)?;
+        Some(book.contact_id(no, immutable))
+    };
     let value: Vec<_> = ids
         .iter()
         .map(|id| {
             let id = id.as_str().unwrap_or_default();
-            match mailbox.find(id) {
-                Some(no) => json!({"sourceId": id, "targetId": mailbox.message_id(no, immutable)}),
+            match message(id).or_else(|| contact(id)) {
+                Some(target) => json!({"sourceId": id, "targetId": target}),
                 None => json!({"sourceId": id, "targetId": null,
                     "errorDetails": {"code": "ErrorItemNotFound", "message": "The specified object was not found in the store."}}),
             }

@@ -193,7 +193,7 @@ fn progress(session: &Session) -> ApiResponse {
 }
 
 /// `bytes 0-99/200`: first, last, total.
-fn content_range(text: &str) -> Option<(u64, u64, u64)> {
+pub fn content_range(text: &str) -> Option<(u64, u64, u64)> {
     let (range, total) = text.trim().strip_prefix("bytes")?.trim().split_once('/')?;
     let (first, last) = range.split_once('-')?;
     Some((

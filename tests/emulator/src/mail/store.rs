@@ -122,6 +122,11 @@ pub struct Mailbox {
     /// How many of `items`, from the first, are generated.
     pub generated: No,
     pub sessions: HashMap<String, super::attachments::Session>,
+    /// Rules of the inbox, and how many there have been.
+    pub rules: Vec<Map<String, Value>>,
+    pub next_rule: u64,
+    /// Senders whose mail is classified by their address.
+    pub overrides: Vec<Map<String, Value>>,
     seq: u64,
 }
 
@@ -140,6 +145,9 @@ impl Mailbox {
             details: HashMap::new(),
             generated: 0,
             sessions: HashMap::new(),
+            rules: Vec::new(),
+            next_rule: 0,
+            overrides: Vec::new(),
             seq: 0,
         }
     }

@@ -298,18 +298,20 @@ pub fn from_json(
 }
 
 fn conflict(mailbox: &Mailbox, request: &ApiRequest, no: No) -> Result<(), ApiResponse> {
-    let Some(wanted) = request.header("if-match").filter(|v| *v != "*") else {
-        return Ok(());
-    };
-    let etag = format!("W/\"{}\"", mailbox.ids.change_key(mailbox.item(no).seq));
-    if wanted == etag {
-        return Ok(());
+    let key = mailbox.ids.change_key(mailbox.item(no).seq);
+    conflicts(request, &format!("W/\"{key}\""))
+}
+
+/// Refuses a change of an item that is no longer what the caller read, by `If-Match`.
+pub fn conflicts(request: &ApiRequest, etag: &str) -> Result<(), ApiResponse> {
+    match request.header("if-match") {
+        Some(wanted) if wanted != "*" && wanted != etag => Err(ApiResponse::error(
+            412,
+            "ErrorIrresolvableConflict",
+            "The send or update operation could not be performed because the change key passed in the request does not match the current change key for the item.",
+        )),
+        _ => Ok(()),
     }
-    Err(ApiResponse::error(
-        412,
-        "ErrorIrresolvableConflict",
-        "The send or update operation could not be performed because the change key passed in the request does not match the current change key for the item.",
-    ))
 }
 
 /// `PATCH .../messages/{id}`.

@@ -3,8 +3,12 @@
 //! Everything is a pure function of the seed, so nothing of it is kept: a message is made when it is
 //! asked for, the same every time.
 
+pub mod contacts;
 pub mod mail;
 pub mod people;
+pub mod photo;
+pub mod settings;
+pub mod todo;
 pub mod words;
 
 /// The day the generated past ends: 2026-11-01T00:00:00Z. Fixed, so that a tenant is the same whenever

@@ -2,7 +2,10 @@
 //!
 //! `--accounts N` are users with a mailbox and a drive (`alice@`, `bob@`, ...). Besides them there are
 //! always a shared mailbox, a guest and a user without a mailbox, so that no client can take them for
-//! granted: `info@`, `pat_fabrikam.com#EXT#@`, `print@`.
+//! granted: `info@`, `pat_fabrikam.com#EXT#@`, `print@`. Tenants of four accounts and more have a meeting
+//! room and a projector too: `room.aurora@`, `projector@`.
+
+use std::sync::Arc;
 
 use crate::options::Options;
 use crate::rng::Rng;
@@ -52,6 +55,9 @@ const OUTSIDE: &[&str] = &[
     "example.org",
 ];
 
+/// Smaller tenants have no rooms and equipment.
+const ACCOUNTS_WITH_ROOMS: usize = 4;
+
 pub fn users(options: &Options) -> Vec<User> {
     let mut rng = Rng::new(options.seed, "people");
     let mut out = Vec::new();
@@ -77,6 +83,8 @@ pub fn users(options: &Options) -> Vec<User> {
             account_enabled: true,
             guest: false,
             mailbox: Some(Purpose::User),
+            generated: true,
+            archive: false,
             has_drive: true,
             index: out.len(),
         });
@@ -92,6 +100,8 @@ pub fn users(options: &Options) -> Vec<User> {
         account_enabled: false,
         guest: false,
         mailbox: None,
+        generated: true,
+        archive: false,
         has_drive: false,
         index: 0,
     };
@@ -114,11 +124,52 @@ pub fn users(options: &Options) -> Vec<User> {
         account_enabled: true,
         ..special(format!("print@{}", options.domain), "Print service", None)
     };
-    for user in [shared, guest, print] {
+    let mut more = Vec::new();
+    if options.accounts >= ACCOUNTS_WITH_ROOMS {
+        for (local, name, purpose) in [
+            ("room.aurora", "Conf Room Aurora", Purpose::Room),
+            ("projector", "Projector", Purpose::Equipment),
+        ] {
+            let upn = format!("{local}@{}", options.domain);
+            more.push(User {
+                mailbox: Some(purpose),
+                ..special(upn.clone(), name, Some(upn))
+            });
+        }
+    }
+    for user in [shared, guest, print].into_iter().chain(more) {
         let index = out.len();
         out.push(User { index, ..user });
     }
     out
+}
+
+/// How many of `total` generated items each mailbox gets: the shared one a few, rooms and equipment
+/// none, the others the same.
+pub fn shares(users: &[Arc<User>], total: u64) -> Vec<(Arc<User>, u32)> {
+    let total = total.min(u64::from(u32::MAX - 1));
+    let accounts = users
+        .iter()
+        .filter(|u| u.mailbox == Some(Purpose::User))
+        .count() as u64;
+    let shared = if accounts > 1 {
+        (total / 20).min(50)
+    } else {
+        0
+    };
+    let mut nth = 0;
+    let mut count = |purpose| match purpose {
+        Purpose::Room | Purpose::Equipment => 0,
+        Purpose::Shared => shared,
+        Purpose::User => {
+            nth += 1;
+            (total - shared) * nth / accounts - (total - shared) * (nth - 1) / accounts
+        }
+    };
+    users
+        .iter()
+        .filter_map(|user| Some((user.clone(), count(user.mailbox?) as u32)))
+        .collect()
 }
 
 /// Name and address of someone outside the tenant.

@@ -1,20 +1,27 @@
 //! The directory: users, and the routes below `/users` and `/me` that are about the user itself.
 
+mod categories;
+mod organization;
 mod routes;
 mod settings;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::api::ApiResponse;
+use crate::api::{ApiRequest, ApiResponse};
+use crate::mail;
+use crate::world::World;
 
-pub use routes::handle;
+pub use routes::{denied, handle};
+pub use settings::{Personal, Settings, needed as settings_needed};
 
 /// What kind of mailbox a user has (`mailboxSettings/userPurpose`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     User,
     Shared,
+    Room,
+    Equipment,
 }
 
 impl Purpose {
@@ -22,6 +29,8 @@ impl Purpose {
         match self {
             Purpose::User => "user",
             Purpose::Shared => "shared",
+            Purpose::Room => "room",
+            Purpose::Equipment => "equipment",
         }
     }
 }
@@ -41,6 +50,10 @@ pub struct User {
     pub guest: bool,
     /// Mailbox kind; `None` for users without a mailbox.
     pub mailbox: Option<Purpose>,
+    /// Made with the tenant; a user made later begins with nothing.
+    pub generated: bool,
+    /// The user has an in-place archive mailbox.
+    pub archive: bool,
     /// The user has a OneDrive.
     pub has_drive: bool,
     /// Place in the order of creation, from 0.
@@ -120,6 +133,34 @@ impl Directory {
             entry.deleted = true;
             entry.seq = self.seq;
         }
+    }
+}
+
+/// The user whose mailbox a request below `/users/{id}` is about. Refuses users that do not exist,
+/// callers without any of the permissions in `needed`, bodies too large for Exchange, and users
+/// without a mailbox.
+pub fn admit(
+    world: &World,
+    request: &ApiRequest,
+    needed: &[&str],
+) -> Result<Arc<User>, ApiResponse> {
+    let id = request.segment(1);
+    let user = world.user(id).ok_or_else(|| {
+        ApiResponse::error(
+            404,
+            "ErrorInvalidUser",
+            &format!("The requested user '{id}' is invalid."),
+        )
+    })?;
+    if !request.caller.has_any(needed) {
+        return Err(mail::denied());
+    }
+    if request.body.len() > mail::MAX_BODY {
+        return Err(ApiResponse::empty(413));
+    }
+    match user.mailbox {
+        Some(_) => Ok(user),
+        None => Err(no_mailbox()),
     }
 }
 

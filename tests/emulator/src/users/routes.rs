@@ -6,7 +6,9 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::settings::{mailbox_settings, organization, settings};
+use super::categories::outlook;
+use super::organization::organization;
+use super::settings::{mailbox_settings, settings};
 use super::{Entry, Purpose, User, no_mailbox, not_found};
 use crate::api::{ApiRequest, ApiResponse, Version};
 use crate::delta::TokenError;
@@ -249,6 +251,8 @@ fn create(world: &World, request: &ApiRequest) -> Result<ApiResponse, ApiRespons
         account_enabled: body["accountEnabled"].as_bool().unwrap_or(true),
         guest: false,
         mailbox: Some(Purpose::User),
+        generated: false,
+        archive: false,
         has_drive: false,
         index: 0,
     };
@@ -270,7 +274,10 @@ fn one(world: &World, request: &ApiRequest, id: &str) -> Result<ApiResponse, Api
             let select = Select::of(request, "microsoft.graph.user", KNOWN)?;
             let mut value = shown(&user, &select);
             if select.names("mailboxSettings") {
-                value["mailboxSettings"] = settings(&user)?;
+                if user.mailbox.is_none() {
+                    return Err(no_mailbox());
+                }
+                value["mailboxSettings"] = settings(world, &user);
             }
             if select.names("mySite") {
                 value["mySite"] = json!(format!(
@@ -401,8 +408,9 @@ fn below(world: &World, request: &ApiRequest, user: &User, rest: &[&str]) -> Opt
     let name = rest.first()?.to_ascii_lowercase();
     match name.as_str() {
         "mailboxsettings" => {
-            Some(mailbox_settings(request, user, &rest[1..]).unwrap_or_else(|e| e))
+            Some(mailbox_settings(world, request, &rest[1..]).unwrap_or_else(|e| e))
         }
+        "outlook" => Some(outlook(world, request, &rest[1..]).unwrap_or_else(|e| e)),
         "settings"
             if rest
                 .get(1)

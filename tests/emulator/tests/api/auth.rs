@@ -190,7 +190,7 @@ async fn users_of_every_kind() {
             &[],
         )
         .await;
-    assert_eq!(users.len(), 7);
+    assert_eq!(users.len(), 9);
     let upns: Vec<&str> = users
         .iter()
         .map(|u| u["userPrincipalName"].as_str().unwrap())
