@@ -8,14 +8,17 @@ use secrecy::SecretString;
 use tenantfs::graph::{Client, ClientConfig, Credential, Endpoints};
 use tenantfs::repo::{Location, Repository, S3Location};
 use tenantfs::tree::ItemKey;
+use tenantfs::workload::contacts::{Contacts, ContactsOptions};
 use tenantfs::workload::drive::{Drive, DriveOptions};
 use tenantfs::workload::mail::{Mail, MailOptions};
+use tenantfs::workload::settings::Settings;
+use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
 use crate::config::{self, Config, Identity, Proof, read_secret};
 
 /// The workloads there are, by the names the configuration uses.
-pub const WORKLOADS: [&str; 2] = ["mail", "drive"];
+pub const WORKLOADS: [&str; 5] = ["mail", "contacts", "todo", "settings", "drive"];
 
 /// Where the repository is, with what it takes to get in.
 pub fn location(config: &config::Repository) -> Result<Location> {
@@ -157,6 +160,23 @@ pub fn workloads(
             ..MailOptions::default()
         };
         workloads.push(Arc::new(Mail::new(client.clone(), keyer.clone(), options)));
+    }
+    if protected("contacts") {
+        let options = ContactsOptions {
+            photos: config.protect.contact_photos,
+            ..ContactsOptions::default()
+        };
+        workloads.push(Arc::new(Contacts::new(
+            client.clone(),
+            keyer.clone(),
+            options,
+        )));
+    }
+    if protected("todo") {
+        workloads.push(Arc::new(Todo::new(client.clone(), keyer.clone())));
+    }
+    if protected("settings") {
+        workloads.push(Arc::new(Settings::new(client.clone(), keyer.clone())));
     }
     if protected("drive") {
         workloads.push(Arc::new(Drive::new(
