@@ -16,7 +16,7 @@ pub mod drive;
 pub mod mail;
 mod marker;
 pub mod settings;
-// pub mod todo;
+pub mod todo;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -14,9 +14,9 @@ use super::contact::{PHOTO, photo_facts};
 use super::{Contacts, IMMUTABLE};
 use crate::format::vcf;
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
-use crate::workload::mail::capture::is_spoiled;
-use crate::workload::expand_marker;
 use crate::workload::MARKER_ID;
+use crate::workload::expand_marker;
+use crate::workload::mail::capture::is_spoiled;
 use crate::workload::mail::cursor;
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, EntryKind, FeedError, ItemError, Page, Workload,
@@ -280,8 +280,8 @@ impl Contacts {
             let calls: Vec<Call> = ids
                 .iter()
                 .map(|id| {
-                    let call = Call::get(CONTACT, &[&account.id, id])
-                        .query("$expand", &expand_marker());
+                    let call =
+                        Call::get(CONTACT, &[&account.id, id]).query("$expand", &expand_marker());
                     Self::of(account, call)
                 })
                 .collect();
@@ -348,7 +348,10 @@ fn change(folder: &str, record: Value) -> Option<Change> {
             verify: true,
         });
     }
-    let parent = record["parentFolderId"].as_str().unwrap_or(folder).to_owned();
+    let parent = record["parentFolderId"]
+        .as_str()
+        .unwrap_or(folder)
+        .to_owned();
     Some(Change::Item {
         id,
         parent: Some(parent),

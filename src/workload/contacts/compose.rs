@@ -62,11 +62,14 @@ fn build(push: &Push, card: &[u8]) -> Result<Composed, PushError> {
                 notes.push(format!("the photo was never captured: {why}"));
             }
             // An empty contact is one too, and its card may say nothing.
-            (writable(record), read.ok().and_then(|card| card.photo), notes)
+            (
+                writable(record),
+                read.ok().and_then(|card| card.photo),
+                notes,
+            )
         }
         Source::File => {
-            let read =
-                read.map_err(|e| PushError::Invalid(format!("{}: {e}", push.name)))?;
+            let read = read.map_err(|e| PushError::Invalid(format!("{}: {e}", push.name)))?;
             let json = match read.json {
                 Value::Object(json) => json,
                 _ => Map::new(),
@@ -93,7 +96,11 @@ fn fit(json: &mut Map<String, Value>, notes: &mut Vec<String>) {
     if serde_json::to_vec(json).map_or(0, |body| body.len()) <= MAX_REQUEST {
         return;
     }
-    if let Some(text) = json.contains_key("personalNotes").then(|| text(json)).flatten() {
+    if let Some(text) = json
+        .contains_key("personalNotes")
+        .then(|| text(json))
+        .flatten()
+    {
         // Escaping may make six bytes of one.
         let cut = text.floor_char_boundary(MAX_REQUEST / 8);
         json.insert("personalNotes".into(), text[..cut].into());

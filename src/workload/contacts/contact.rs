@@ -110,14 +110,25 @@ fn text(value: &Value) -> String {
 /// says nothing to look for.
 pub(super) fn filter(contact: &Value) -> Option<String> {
     let quoted = |value: &Value| {
-        let text = value.as_str().map(str::trim).filter(|text| !text.is_empty())?;
+        let text = value
+            .as_str()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())?;
         Some(crate::graph::odata_quote(text))
     };
     if let Some(address) = quoted(&contact["emailAddresses"][0]["address"]) {
         return Some(format!("emailAddresses/any(a:a/address eq '{address}')"));
     }
-    let names = ["surname", "givenName", "mobilePhone", "displayName", "companyName"];
-    let found = names.iter().find_map(|name| Some((name, quoted(&contact[*name])?)));
+    let names = [
+        "surname",
+        "givenName",
+        "mobilePhone",
+        "displayName",
+        "companyName",
+    ];
+    let found = names
+        .iter()
+        .find_map(|name| Some((name, quoted(&contact[*name])?)));
     found.map(|(name, value)| format!("{name} eq '{value}'"))
 }
 

@@ -141,7 +141,10 @@ impl Contacts {
             return None;
         }
         if !self.options.hidden && is_own(&record) {
-            let name = record["displayName"].as_str().unwrap_or_default().to_owned();
+            let name = record["displayName"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             let note = "a folder that Exchange fills by itself: it is not captured".to_owned();
             return Some(Change::Noted { id, name, note });
         }
@@ -167,7 +170,9 @@ impl Contacts {
             let default = self.default_folder(account).await?;
             changes.extend(self.folder_change(&at, default));
         }
-        let mut level = self.children(account, Call::get(TOP, &[&account.id])).await?;
+        let mut level = self
+            .children(account, Call::get(TOP, &[&account.id]))
+            .await?;
         for _ in 0..MAX_DEPTH {
             let mut below = Vec::new();
             for folder in level {
@@ -206,7 +211,9 @@ impl Contacts {
             .query("includeHiddenFolders", "true")
             .query("$expand", &expand_class())
             .query("$top", "250");
-        self.client.pages(Self::of(account, call), MAX_FOLDERS).await
+        self.client
+            .pages(Self::of(account, call), MAX_FOLDERS)
+            .await
     }
 }
 

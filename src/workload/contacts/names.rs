@@ -27,7 +27,10 @@ pub(super) fn describe(kind: EntryKind, key: &ItemKey, record: &Value) -> Descri
 /// What people look a contact up by.
 fn shown(record: &Value) -> String {
     let text = |value: &Value| {
-        let text = value.as_str().map(str::trim).filter(|text| !text.is_empty());
+        let text = value
+            .as_str()
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
         text.map(str::to_owned)
     };
     match (text(&record["surname"]), text(&record["givenName"])) {
@@ -54,10 +57,16 @@ mod tests {
         let name = |record: Value| describe(EntryKind::Item, &KEY, &record).name;
         let suffix = KEY.suffix();
         for (record, expected) in [
-            (json!({ "surname": "Roe", "givenName": "Jane", "displayName": "x" }), "Roe, Jane"),
+            (
+                json!({ "surname": "Roe", "givenName": "Jane", "displayName": "x" }),
+                "Roe, Jane",
+            ),
             (json!({ "givenName": " Jane " }), "Jane"),
             (json!({ "companyName": "A/B\n" }), "A%2FB"),
-            (json!({ "emailAddresses": [{ "address": "a@x.test" }] }), "a@x.test"),
+            (
+                json!({ "emailAddresses": [{ "address": "a@x.test" }] }),
+                "a@x.test",
+            ),
             (json!({ "surname": 5 }), "(no name)"),
             (json!(null), "(no name)"),
         ] {
@@ -67,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_restored_contact_has_its_originals_name() {
-        let mut record = json!({ "surname": "Roe", "lastModifiedDateTime": "2026-03-01T09:00:05Z" });
+        let mut record =
+            json!({ "surname": "Roe", "lastModifiedDateTime": "2026-03-01T09:00:05Z" });
         let original = describe(EntryKind::Item, &KEY, &record);
         assert_eq!(original.mtime, 1_772_355_605);
         let marker = Marker {
@@ -76,6 +86,9 @@ mod tests {
             created: None,
         };
         record["singleValueExtendedProperties"] = json!([marker.property()]);
-        assert_eq!(describe(EntryKind::Item, &ItemKey([9; 16]), &record), original);
+        assert_eq!(
+            describe(EntryKind::Item, &ItemKey([9; 16]), &record),
+            original
+        );
     }
 }

@@ -37,9 +37,8 @@ impl Contacts {
         let Some(mut at) = default.first().map(|folder| folder.id.clone()) else {
             return Ok(None);
         };
-        let is_default = |name: &String| {
-            pick(&default, name).is_some() || name.to_lowercase() == ENGLISH
-        };
+        let is_default =
+            |name: &String| pick(&default, name).is_some() || name.to_lowercase() == ENGLISH;
         let below = match path.split_first() {
             Some((first, below)) if is_default(first) => below,
             _ => path,
@@ -75,7 +74,9 @@ impl Contacts {
                 self.children(account, call).await?
             }
         };
-        let shown = folders.into_iter().filter(|f| self.options.hidden || !is_own(f));
+        let shown = folders
+            .into_iter()
+            .filter(|f| self.options.hidden || !is_own(f));
         let folders: Subfolders = Arc::new(shown.filter_map(|f| self.live(f, true)).collect());
         self.paths.put(key, Arc::clone(&folders));
         Ok(folders)
@@ -113,13 +114,20 @@ impl Contacts {
         }
         let Some(folder) = self.folder_at(account, path).await? else {
             let what = format!("there is no folder {}", path.join("/"));
-            return Err(GraphError::local(ErrorClass::NotFound, "contact folder", what));
+            return Err(GraphError::local(
+                ErrorClass::NotFound,
+                "contact folder",
+                what,
+            ));
         };
         let mut entries = self.subfolders(account, &folder, true).await?.to_vec();
         let call = Call::get(LIST, &[&account.id, &folder])
             .query("$expand", &expand_marker())
             .query("$top", "1000");
-        let contacts = self.client.pages(Self::of(account, call), MAX_CONTACTS).await?;
+        let contacts = self
+            .client
+            .pages(Self::of(account, call), MAX_CONTACTS)
+            .await?;
         entries.extend(contacts.into_iter().filter_map(|c| self.live(c, false)));
         Ok(entries)
     }
@@ -144,7 +152,10 @@ impl Contacts {
         let no_parent = || PushError::NoFolder {
             path: parents.join("/"),
         };
-        let parent = self.folder_at(account, parents).await?.ok_or_else(no_parent)?;
+        let parent = self
+            .folder_at(account, parents)
+            .await?
+            .ok_or_else(no_parent)?;
         let mut last = None;
         for _ in 0..3 {
             if let Some(id) = self.folder_at(account, path).await? {

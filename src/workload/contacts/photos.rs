@@ -178,7 +178,9 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_asks_for_is_forgotten() {
         let photos = Photos::default();
-        photos.told("u", (0..9_000).map(|n| n.to_string()).collect()).await;
+        photos
+            .told("u", (0..9_000).map(|n| n.to_string()).collect())
+            .await;
         let ahead = photos.of("u");
         let mut ahead = ahead.lock().await;
         assert_eq!(ahead.told.len(), MAX_TOLD);

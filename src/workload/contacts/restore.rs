@@ -14,8 +14,8 @@ use super::contact::{filter, same};
 use crate::format::vcf::Photo;
 use crate::graph::{Call, ErrorClass, GraphError, odata_quote};
 use crate::workload::expand_marker;
-use crate::workload::{MARKER_ID, Marker};
 use crate::workload::{Account, ItemKey, Journal, Policy, Push, PushError, Pushed, Source};
+use crate::workload::{MARKER_ID, Marker};
 
 const LIST: &str = "/users/{user}/contactFolders/{folder}/contacts";
 const CONTACT: &str = "/users/{user}/contacts/{contact}";
@@ -275,8 +275,11 @@ impl Contacts {
     }
 
     async fn has_photo(&self, account: &Account, contact: &str) -> Result<bool, GraphError> {
-        let call = Call::get("/users/{user}/contacts/{contact}/photo", &[&account.id, contact])
-            .patient_404(1);
+        let call = Call::get(
+            "/users/{user}/contacts/{contact}/photo",
+            &[&account.id, contact],
+        )
+        .patient_404(1);
         match self.client.json(&Self::of(account, call)).await {
             Ok(_) => Ok(true),
             Err(e) if e.class == ErrorClass::NotFound => Ok(false),

@@ -18,12 +18,16 @@ type Answers = Vec<(&'static str, Result<Value, GraphError>)>;
 impl Settings {
     pub(super) async fn all_page(&self, account: &Account) -> Result<Page, FeedError> {
         let answers = self.read(account).await?;
-        let refused = answers.iter().filter_map(|(_, answer)| answer.as_ref().err());
+        let refused = answers
+            .iter()
+            .filter_map(|(_, answer)| answer.as_ref().err());
         let mut refused: Vec<&GraphError> = refused.collect();
         // One of them is an item that fails; all of them, or a service in trouble, is the feed.
         refused.sort_by_key(|e| !(e.class.is_temporary() || e.class == ErrorClass::Auth));
         if let Some(e) = refused.first()
-            && (e.class.is_temporary() || e.class == ErrorClass::Auth || refused.len() == answers.len())
+            && (e.class.is_temporary()
+                || e.class == ErrorClass::Auth
+                || refused.len() == answers.len())
         {
             return Err(FeedError::Failed((*e).clone()));
         }
@@ -54,7 +58,10 @@ impl Settings {
     /// Everything, in one batch.
     async fn read(&self, account: &Account) -> Result<Answers, GraphError> {
         let routes = [SETTINGS, CATEGORIES, RULES, OVERRIDES];
-        let calls: Vec<Call> = routes.iter().map(|route| self.call(account, route)).collect();
+        let calls: Vec<Call> = routes
+            .iter()
+            .map(|route| self.call(account, route))
+            .collect();
         let parts = self.client.batch(Self::scope(account), &calls).await?;
         let mut answers = Vec::with_capacity(routes.len());
         for ((route, call), part) in routes.into_iter().zip(calls).zip(parts) {

@@ -81,7 +81,11 @@ impl File {
             Self::Categories => sort(&mut value, |v| text(&v["displayName"])),
             Self::Rules => sort(&mut value, |v| {
                 let sequence = v["sequence"].as_i64().unwrap_or_default();
-                format!("{sequence:020} {} {}", text(&v["displayName"]), text(&v["id"]))
+                format!(
+                    "{sequence:020} {} {}",
+                    text(&v["displayName"]),
+                    text(&v["id"])
+                )
             }),
             Self::Focused => sort(&mut value, |v| text(&v["senderEmailAddress"]["address"])),
             _ => {}
@@ -125,7 +129,9 @@ fn ordered(value: &Value) -> Value {
         Value::Object(map) => {
             let mut names: Vec<&String> = map.keys().collect();
             names.sort();
-            let pairs = names.into_iter().map(|name| (name.clone(), ordered(&map[name])));
+            let pairs = names
+                .into_iter()
+                .map(|name| (name.clone(), ordered(&map[name])));
             Value::Object(pairs.collect::<Map<_, _>>())
         }
         Value::Array(list) => list.iter().map(ordered).collect(),
@@ -148,9 +154,15 @@ mod tests {
         });
         let mailbox = File::Mailbox.value(&answer);
         let zone = json!({ "@odata.type": "#microsoft.graph.customTimeZone", "bias": 5 });
-        assert_eq!(mailbox, json!({ "timeZone": "UTC", "workingHours": { "timeZone": zone } }));
+        assert_eq!(
+            mailbox,
+            json!({ "timeZone": "UTC", "workingHours": { "timeZone": zone } })
+        );
         let replies = File::Replies.value(&answer);
-        assert_eq!(replies, json!({ "status": "disabled", "internalReplyMessage": "hi" }));
+        assert_eq!(
+            replies,
+            json!({ "status": "disabled", "internalReplyMessage": "hi" })
+        );
         let mut scheduled = answer.clone();
         scheduled["automaticRepliesSetting"]["status"] = json!("scheduled");
         assert!(File::Replies.value(&scheduled)["scheduledStartDateTime"].is_object());
@@ -160,7 +172,10 @@ mod tests {
     fn lists_have_one_order() {
         let list = json!([{ "displayName": "b" }, { "displayName": "A", "@odata.etag": "1" }]);
         let value = File::Categories.value(&list);
-        assert_eq!(value, json!([{ "displayName": "A" }, { "displayName": "b" }]));
+        assert_eq!(
+            value,
+            json!([{ "displayName": "A" }, { "displayName": "b" }])
+        );
         assert_eq!(
             String::from_utf8(pretty(&json!({ "b": 1, "a": [] }))).unwrap(),
             "{\n  \"a\": [],\n  \"b\": 1\n}\n"

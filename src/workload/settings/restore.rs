@@ -44,15 +44,22 @@ impl Settings {
         let overwrite = push.policy == Policy::Overwrite;
         let notes = match file {
             File::Mailbox | File::Replies => self.replace(account, push, file, &said).await?,
-            File::Categories => self.categories(account, &list(push, &said)?, overwrite).await?,
-            File::Focused => self.focused(account, &list(push, &said)?, overwrite).await?,
+            File::Categories => {
+                self.categories(account, &list(push, &said)?, overwrite)
+                    .await?
+            }
+            File::Focused => {
+                self.focused(account, &list(push, &said)?, overwrite)
+                    .await?
+            }
             File::Rules => {
                 let rules = match said.get("rules") {
                     Some(rules) => rules,
                     None => &said,
                 };
                 let rules = list(push, rules)?;
-                self.rules(account, &rules, &said["folders"], overwrite).await?
+                self.rules(account, &rules, &said["folders"], overwrite)
+                    .await?
             }
         };
         let now = self.live(account, file).await?;
@@ -99,7 +106,9 @@ impl Settings {
                 )));
             }
         }
-        let call = Call::new(Method::PATCH, SETTINGS, &[&account.id]).json(body).repeatable();
+        let call = Call::new(Method::PATCH, SETTINGS, &[&account.id])
+            .json(body)
+            .repeatable();
         self.client.json(&Self::of(account, call)).await?;
         Ok(notes)
     }
@@ -168,7 +177,9 @@ impl Settings {
         let live = self.live(account, File::Rules).await?;
         let mut notes = Vec::new();
         for rule in said {
-            let there = found(&live, |there| same_text(&there["displayName"], &rule["displayName"]));
+            let there = found(&live, |there| {
+                same_text(&there["displayName"], &rule["displayName"])
+            });
             if there.is_some() && !overwrite {
                 continue;
             }
@@ -177,11 +188,15 @@ impl Settings {
             notes.extend(different);
             let nothing_left = body["actions"].as_object().is_none_or(Map::is_empty);
             if nothing_left {
-                notes.push(format!("rule {name:?} is not restored: nothing is left of what it did"));
+                notes.push(format!(
+                    "rule {name:?} is not restored: nothing is left of what it did"
+                ));
                 continue;
             }
             if rule["isReadOnly"] == json!(true) {
-                notes.push(format!("rule {name:?} is not restored: only Outlook can make it"));
+                notes.push(format!(
+                    "rule {name:?} is not restored: only Outlook can make it"
+                ));
                 continue;
             }
             let outcome = match there {
@@ -225,7 +240,9 @@ impl Settings {
         body: Value,
     ) -> Result<(), GraphError> {
         let id = id.as_str().unwrap_or_default();
-        let call = Call::new(Method::PATCH, route, &[&account.id, id]).json(body).repeatable();
+        let call = Call::new(Method::PATCH, route, &[&account.id, id])
+            .json(body)
+            .repeatable();
         self.client.json(&Self::of(account, call)).await.map(drop)
     }
 }
@@ -274,7 +291,11 @@ fn mailbox(said: &Value, live: &Value) -> Value {
 /// The texts of automatic replies, and whom they go to. Whether they go is left as it is.
 fn replies(said: &Value, live: &Value) -> (Value, Vec<String>) {
     let mut change = Map::new();
-    for name in ["externalAudience", "internalReplyMessage", "externalReplyMessage"] {
+    for name in [
+        "externalAudience",
+        "internalReplyMessage",
+        "externalReplyMessage",
+    ] {
         if !said[name].is_null() && said[name] != live[name] {
             change.insert(name.to_owned(), said[name].clone());
         }
@@ -345,9 +366,14 @@ mod tests {
 
     #[test]
     fn only_differences_are_written() {
-        let live = json!({ "timeZone": "UTC", "language": { "locale": "en-US", "displayName": "x" } });
-        let said = json!({ "timeZone": "UTC", "language": { "locale": "de-DE" }, "userPurpose": "room" });
-        assert_eq!(mailbox(&said, &live), json!({ "language": { "locale": "de-DE" } }));
+        let live =
+            json!({ "timeZone": "UTC", "language": { "locale": "en-US", "displayName": "x" } });
+        let said =
+            json!({ "timeZone": "UTC", "language": { "locale": "de-DE" }, "userPurpose": "room" });
+        assert_eq!(
+            mailbox(&said, &live),
+            json!({ "language": { "locale": "de-DE" } })
+        );
         assert_eq!(mailbox(&live, &live), json!({}));
     }
 

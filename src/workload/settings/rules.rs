@@ -93,7 +93,10 @@ impl Settings {
                 return Ok(None);
             };
             path.push(folder["displayName"].clone());
-            at = folder["parentFolderId"].as_str().unwrap_or_default().to_owned();
+            at = folder["parentFolderId"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
         }
         Ok(None)
     }
@@ -103,7 +106,11 @@ impl Settings {
             return Ok(None);
         }
         let call = Call::get(FOLDER, &[&account.id, id]).query("$select", SELECT);
-        match self.client.json(&Self::of(account, call.patient_404(1))).await {
+        match self
+            .client
+            .json(&Self::of(account, call.patient_404(1)))
+            .await
+        {
             Ok(folder) => Ok(Some(folder)),
             Err(e) if e.class == ErrorClass::NotFound || e.status == Some(400) => Ok(None),
             Err(e) => Err(e),
@@ -147,7 +154,14 @@ impl Settings {
         let name = rule["displayName"].as_str().unwrap_or("(no name)");
         let mut notes = Vec::new();
         let mut body = Map::new();
-        for property in ["displayName", "sequence", "isEnabled", "conditions", "exceptions", "actions"] {
+        for property in [
+            "displayName",
+            "sequence",
+            "isEnabled",
+            "conditions",
+            "exceptions",
+            "actions",
+        ] {
             let value = without_nulls(&rule[property]);
             if !value.is_null() {
                 body.insert(property.into(), value);
@@ -231,7 +245,9 @@ mod tests {
         let rule = |action: &str| json!({ "actions": { action: [{ "emailAddress": {} }] } });
         assert!(sends(&rule("forwardTo")) && sends(&rule("redirectTo")));
         assert!(sends(&rule("forwardAsAttachmentTo")));
-        assert!(!sends(&json!({ "actions": { "forwardTo": [], "moveToFolder": "x" } })));
+        assert!(!sends(
+            &json!({ "actions": { "forwardTo": [], "moveToFolder": "x" } })
+        ));
         assert!(!sends(&json!({})));
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Todo;
 use super::task::{FILES, LIST};
-use crate::format::todo::File;
+use crate::format::ics::todo::File;
 use crate::graph::{Call, ErrorClass, GraphError};
 use crate::workload::{Account, ItemError};
 
@@ -53,7 +53,10 @@ impl Todo {
             });
         };
         let call = Call::get(ALL, &[&account.id, list, task]);
-        let listed = self.client.pages(Self::of(account, call), MAX_FILES).await?;
+        let listed = self
+            .client
+            .pages(Self::of(account, call), MAX_FILES)
+            .await?;
         let (mut files, mut told, mut total) = (Vec::new(), Vec::new(), 0);
         for entry in listed {
             let name = entry["name"].as_str().unwrap_or("attachment");
@@ -112,7 +115,10 @@ impl Todo {
         task: &str,
     ) -> Result<usize, GraphError> {
         let call = Call::get(ALL, &[&account.id, list, task]).patient_404(5);
-        let all = self.client.pages(Self::of(account, call), MAX_FILES).await?;
+        let all = self
+            .client
+            .pages(Self::of(account, call), MAX_FILES)
+            .await?;
         Ok(all.len())
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::lists::{ALL, is_flagged};
 use super::task::{LIST, expand};
 use super::{TASKS, Todo};
-use crate::format::todo;
+use crate::format::ics::todo;
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
 use crate::workload::mail::capture::is_spoiled;
 use crate::workload::mail::cursor;
@@ -134,9 +134,7 @@ impl Todo {
                 None if at.plain => Call::get(TASKS_ALL, &[&account.id, list])
                     .query("$expand", &expand())
                     .query("$top", &size.to_string()),
-                None => {
-                    Call::get(TASKS_DELTA, &[&account.id, list]).query("$expand", &expand())
-                }
+                None => Call::get(TASKS_DELTA, &[&account.id, list]).query("$expand", &expand()),
             };
             let call = call.prefer(format!("odata.maxpagesize={size}"));
             match self.client.page(&Self::of(account, call)).await {
@@ -234,7 +232,10 @@ fn list_change(record: Value) -> Option<Change> {
         });
     }
     if is_flagged(&record) {
-        let name = record["displayName"].as_str().unwrap_or_default().to_owned();
+        let name = record["displayName"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let note = "the list of flagged mails: it mirrors mail, which is captured".to_owned();
         return Some(Change::Noted { id, name, note });
     }
@@ -275,7 +276,9 @@ fn placed(list: &str, record: Value) -> Value {
 fn tidy(mut record: Value) -> Value {
     if let Some(record) = record.as_object_mut() {
         record.retain(|name, _| {
-            !name.ends_with("@odata.context") && !name.ends_with("@odata.nextLink") && name != "@odata.type"
+            !name.ends_with("@odata.context")
+                && !name.ends_with("@odata.nextLink")
+                && name != "@odata.type"
         });
     }
     record

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::task::FILES;
-use crate::format::todo::{self, File};
+use crate::format::ics::todo::{self, File};
 use crate::workload::Marker;
 use crate::workload::mail::names::seconds;
 use crate::workload::{Policy, Push, PushError, Source};
@@ -26,7 +26,12 @@ const WRITABLE: [&str; 11] = [
     "status",
     "title",
 ];
-const STEP: [&str; 4] = ["displayName", "isChecked", "checkedDateTime", "createdDateTime"];
+const STEP: [&str; 4] = [
+    "displayName",
+    "isChecked",
+    "checkedDateTime",
+    "createdDateTime",
+];
 const LINK: [&str; 4] = ["applicationName", "displayName", "externalId", "webUrl"];
 
 /// A task ready to be created.
@@ -104,7 +109,10 @@ fn build(push: &Push, ics: &[u8], now: i64) -> Result<Composed, PushError> {
 
 /// Makes of what a task was what may be created now.
 fn settle(json: &mut Map<String, Value>, notes: &mut Vec<String>, now: i64) {
-    let title = json.get("title").and_then(Value::as_str).unwrap_or_default();
+    let title = json
+        .get("title")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if title.trim().is_empty() {
         json.insert("title".into(), "(no title)".into());
         notes.push("To Do takes no task without a title: it is called (no title)".to_owned());
@@ -113,13 +121,19 @@ fn settle(json: &mut Map<String, Value>, notes: &mut Vec<String>, now: i64) {
     // To Do makes the next one of a series when one is completed; that one is a task of its own, and
     // is restored as such.
     if completed && json.remove("recurrence").is_some() {
-        notes.push("completed: restored without its recurrence, which goes on in the next one".into());
+        notes.push(
+            "completed: restored without its recurrence, which goes on in the next one".into(),
+        );
     }
     let reminds = json.get("isReminderOn") == Some(&json!(true));
     if !reminds {
         json.remove("reminderDateTime");
         json.insert("isReminderOn".into(), false.into());
-    } else if json.get("reminderDateTime").and_then(instant).is_none_or(|at| at <= now) {
+    } else if json
+        .get("reminderDateTime")
+        .and_then(instant)
+        .is_none_or(|at| at <= now)
+    {
         json.remove("reminderDateTime");
         json.insert("isReminderOn".into(), false.into());
         notes.push("the reminder is in the past: it is left off".to_owned());
@@ -145,14 +159,19 @@ fn parts(list: &Value, names: &[&str]) -> Vec<Value> {
     let mut list: Vec<&Value> = list.collect();
     // Steps are told in no order.
     list.sort_by_key(|part| seconds(&part["createdDateTime"]));
-    list.into_iter().map(|part| chosen(part, names).into()).collect()
+    list.into_iter()
+        .map(|part| chosen(part, names).into())
+        .collect()
 }
 
 fn missing(record: &Value) -> Vec<String> {
     let files = record[FILES].as_array().into_iter().flatten();
     let lost = files.filter_map(|file| {
         let why = file["missing"].as_str()?;
-        Some(format!("{}: never captured: {why}", file["name"].as_str().unwrap_or("a file")))
+        Some(format!(
+            "{}: never captured: {why}",
+            file["name"].as_str().unwrap_or("a file")
+        ))
     });
     lost.collect()
 }
@@ -203,7 +222,10 @@ mod tests {
         let json = &composed.json;
         assert_eq!(json["title"], "Pay");
         assert!(json.get("id").is_none() && json.get("createdDateTime").is_none());
-        assert_eq!(json["linkedResources"], json!([{ "webUrl": "https://x.test" }]));
+        assert_eq!(
+            json["linkedResources"],
+            json!([{ "webUrl": "https://x.test" }])
+        );
         assert_eq!(composed.steps[0]["displayName"], "a");
         assert!(composed.steps[0].get("id").is_none());
         assert_eq!(json["isReminderOn"], true);

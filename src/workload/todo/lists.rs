@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::Todo;
 use super::capture::MAX_LISTS;
 use super::task::{LIST, expand};
-use super::Todo;
-use crate::format::todo;
+use crate::format::ics::todo;
 use crate::graph::{Call, ErrorClass, GraphError};
 use crate::workload::mail::names::display_name;
 use crate::workload::mail::paths::{Subfolders, pick};
@@ -44,7 +44,10 @@ impl Todo {
         path: &[String],
     ) -> Result<Option<String>, GraphError> {
         let found = |lists: &Subfolders| match path {
-            [] => lists.iter().find(|l| is_default(&l.record)).map(|l| l.id.clone()),
+            [] => lists
+                .iter()
+                .find(|l| is_default(&l.record))
+                .map(|l| l.id.clone()),
             [name] => pick(lists, name).or_else(|| {
                 // In a mailbox in another language it has another name.
                 let english = name.to_lowercase() == ENGLISH;
@@ -111,7 +114,10 @@ impl Todo {
         let call = Call::get(TASKS, &[&account.id, &list])
             .query("$expand", &expand())
             .query("$top", "200");
-        let tasks = self.client.pages(Self::of(account, call), MAX_TASKS).await?;
+        let tasks = self
+            .client
+            .pages(Self::of(account, call), MAX_TASKS)
+            .await?;
         let tasks = tasks.into_iter().filter_map(|mut task| {
             task[LIST] = json!(list);
             self.live(task, false)

@@ -16,7 +16,9 @@ pub(super) fn describe(kind: EntryKind, key: &ItemKey, record: &Value) -> Descri
         },
         EntryKind::Item => {
             let origin = Marker::of(record).and_then(|marker| marker.origin);
-            let title = record["title"].as_str().filter(|title| !title.trim().is_empty());
+            let title = record["title"]
+                .as_str()
+                .filter(|title| !title.trim().is_empty());
             Described {
                 name: item_name(
                     &[title.unwrap_or("(no title)")],
@@ -38,7 +40,8 @@ mod tests {
     fn tasks_are_named_by_their_titles() {
         let key = ItemKey([7; 16]);
         let suffix = key.suffix();
-        let mut record = json!({ "title": "Buy\nmilk", "lastModifiedDateTime": "2026-03-01T09:00:05.1230000Z" });
+        let mut record =
+            json!({ "title": "Buy\nmilk", "lastModifiedDateTime": "2026-03-01T09:00:05.1230000Z" });
         let named = describe(EntryKind::Item, &key, &record);
         assert_eq!(named.name, format!("Buy milk.{suffix}.ics"));
         assert_eq!(named.mtime, 1_772_355_605);

@@ -296,7 +296,10 @@ impl Todo {
     /// How many steps a task has.
     async fn steps(&self, account: &Account, list: &str, task: &str) -> Result<usize, GraphError> {
         let call = Call::get(STEPS, &[&account.id, list, task]).patient_404(5);
-        let all = self.client.pages(Self::of(account, call), MAX_STEPS).await?;
+        let all = self
+            .client
+            .pages(Self::of(account, call), MAX_STEPS)
+            .await?;
         Ok(all.len())
     }
 

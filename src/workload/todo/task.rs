@@ -32,7 +32,13 @@ pub(super) fn expand() -> String {
 
 /// Same task by what people tell tasks apart by: title, and when it is due.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
-    let title = |v: &Value| v["title"].as_str().unwrap_or_default().trim().to_lowercase();
+    let title = |v: &Value| {
+        v["title"]
+            .as_str()
+            .unwrap_or_default()
+            .trim()
+            .to_lowercase()
+    };
     let due = |v: &Value| {
         let time = v["dueDateTime"]["dateTime"].as_str()?;
         Some(time.get(..10).unwrap_or(time).to_owned())

@@ -10,8 +10,10 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::super::Refusal;
+use super::super::rule::Rule;
 use super::super::syntax::{self, Component, Line};
-use super::super::{Refusal, recurrence};
+use super::super::time::When;
 use super::{APPLICATION, EXTERNAL_ID, FILE_NAME, File, STATUS, STATUSES, ZONE};
 use crate::format::zones::Zone;
 
@@ -68,7 +70,11 @@ pub fn read(bytes: &[u8]) -> Result<Task, Refused> {
         });
         above.map(Line::text)
     };
-    let mains: Vec<&Component> = all.iter().filter(|todo| parent(todo).is_none()).copied().collect();
+    let mains: Vec<&Component> = all
+        .iter()
+        .filter(|todo| parent(todo).is_none())
+        .copied()
+        .collect();
     let main = match mains[..] {
         [main] => main,
         [] if !events.is_empty() => return Err(Refused::Event),
@@ -81,10 +87,15 @@ pub fn read(bytes: &[u8]) -> Result<Task, Refused> {
         reader.step(step);
     }
     if overrides > 0 {
-        reader.note(format!("{overrides} changed occurrences are not restored: a task has none"));
+        reader.note(format!(
+            "{overrides} changed occurrences are not restored: a task has none"
+        ));
     }
     if !events.is_empty() {
-        reader.note(format!("{} events in the same file are not restored", events.len()));
+        reader.note(format!(
+            "{} events in the same file are not restored",
+            events.len()
+        ));
     }
     reader.task.json = Value::Object(reader.json);
     Ok(reader.task)
@@ -104,6 +115,8 @@ fn collect<'a>(from: &'a [Component], name: &str, into: &mut Vec<&'a Component>)
 struct Reader {
     json: Map<String, Value>,
     task: Task,
+    start: Option<Moment>,
+    due: Option<Moment>,
 }
 
 impl Reader {
@@ -121,11 +134,15 @@ impl Reader {
         match line.name.as_str() {
             "SUMMARY" => self.set("title", line.text()),
             "DTSTART" | "DUE" => {
-                let name = if line.name == "DUE" { "dueDateTime" } else { "startDateTime" };
-                match self.moment(line) {
-                    Some(moment) => drop(self.json.insert(name.into(), moment.graph())),
-                    None => self.lost("a time that can't be read", line),
-                }
+                let Some(moment) = self.moment(line) else {
+                    return self.lost("a time that can't be read", line);
+                };
+                let (name, place) = match line.name.as_str() {
+                    "DUE" => ("dueDateTime", &mut self.due),
+                    _ => ("startDateTime", &mut self.start),
+                };
+                self.json.insert(name.into(), moment.graph());
+                *place = Some(moment);
             }
             "PRIORITY" => match line.value.trim().parse() {
                 Ok(1..=4) => self.set("importance", "high".into()),
@@ -133,7 +150,10 @@ impl Reader {
                 _ => {}
             },
             "CATEGORIES" => {
-                let names = line.texts().into_iter().filter(|name| !name.trim().is_empty());
+                let names = line
+                    .texts()
+                    .into_iter()
+                    .filter(|name| !name.trim().is_empty());
                 let known = self.json.entry("categories").or_insert_with(|| json!([]));
                 if let Some(known) = known.as_array_mut() {
                     known.extend(names.map(Value::from));
@@ -142,21 +162,26 @@ impl Reader {
             "LINK" => self.link(line),
             "URL" => {
                 let url = line.value.trim().to_owned();
-                self.task.links.push(json!({ "webUrl": url, "displayName": url }));
+                self.task
+                    .links
+                    .push(json!({ "webUrl": url, "displayName": url }));
             }
             "ATTACH" => self.attach(line),
             "RELATED-TO" => self.lost("the relation to another task", line),
             "DURATION" if todo.get("DUE").is_none() => self.lost("the duration", line),
             // Told elsewhere here, or nothing that a task has of its own.
-            "STATUS" | "COMPLETED" | "PERCENT-COMPLETE" | "RRULE" | "DESCRIPTION" | "X-ALT-DESC"
-            | "UID" | "DTSTAMP" | "CREATED" | "LAST-MODIFIED" | "SEQUENCE" | "CLASS" | STATUS => {}
+            "STATUS" | "COMPLETED" | "PERCENT-COMPLETE" | "RRULE" | "DESCRIPTION"
+            | "X-ALT-DESC" | "UID" | "DTSTAMP" | "CREATED" | "LAST-MODIFIED" | "SEQUENCE"
+            | "CLASS" | STATUS => {}
             name if PRIVATE.iter().any(|start| name.starts_with(start)) => {}
             name => self.lost(&format!("the property {name}"), line),
         }
     }
 
     fn status(&mut self, todo: &Component) {
-        let done = todo.get("PERCENT-COMPLETE").map(|line| line.value.trim().to_owned());
+        let done = todo
+            .get("PERCENT-COMPLETE")
+            .map(|line| line.value.trim().to_owned());
         let told = todo.word("STATUS").unwrap_or_default();
         let own = todo.text(STATUS).unwrap_or_default();
         let known = STATUSES.iter().find(|(name, _)| *name == own);
@@ -189,16 +214,29 @@ impl Reader {
 
     fn recurrence(&mut self, todo: &Component) {
         for (at, line) in todo.all("RRULE").enumerate() {
-            let start = [&self.json.get("startDateTime"), &self.json.get("dueDateTime")]
-                .into_iter()
-                .find_map(|time| time.as_ref()?["dateTime"].as_str()?.get(..10)?.parse::<Date>().ok());
-            match start.filter(|_| at == 0).map(|start| recurrence::read(&line.value, start)) {
-                Some(Ok(series)) => drop(self.json.insert("recurrence".into(), series)),
-                Some(Err(why)) => self.note(format!(
-                    "the recurrence ({}) is not restored: {why}",
-                    quoted(&line.value)
-                )),
-                None => self.lost("the recurrence", line),
+            let first = self
+                .start
+                .as_ref()
+                .or(self.due.as_ref())
+                .filter(|_| at == 0);
+            let Some(first) = first else {
+                self.lost("the recurrence", line);
+                continue;
+            };
+            let (when, zone) = (first.when(), first.zone.clone());
+            match Rule::from_ics(&line.value, &when) {
+                Ok(rule) => {
+                    let series = rule.to_graph(when.date(), &zone);
+                    self.json.insert("recurrence".into(), series);
+                }
+                Err(why) => {
+                    let why = match why {
+                        Refusal::Unsupported(what) => what,
+                        other => other.to_string(),
+                    };
+                    let rule = quoted(&line.value);
+                    self.note(format!("the recurrence ({rule}) is not restored: {why}"));
+                }
             }
         }
     }
@@ -218,7 +256,10 @@ impl Reader {
         }
         self.json.insert("isReminderOn".into(), at.is_some().into());
         if let Some(at) = at {
-            self.json.insert("reminderDateTime".into(), graph(TimeZone::UTC.to_datetime(at), "UTC"));
+            self.json.insert(
+                "reminderDateTime".into(),
+                graph(TimeZone::UTC.to_datetime(at), "UTC"),
+            );
         }
     }
 
@@ -242,7 +283,8 @@ impl Reader {
 
     fn body(&mut self, todo: &Component) {
         let html = todo.all("X-ALT-DESC").find(|line| {
-            line.param("FMTTYPE").is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"))
+            line.param("FMTTYPE")
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"))
         });
         let body = match html {
             Some(html) => json!({ "contentType": "html", "content": html.text() }),
@@ -256,11 +298,17 @@ impl Reader {
 
     fn link(&mut self, line: &Line) {
         let mut link = Map::new();
-        let is_text = line.param("VALUE").is_some_and(|kind| kind.eq_ignore_ascii_case("TEXT"));
+        let is_text = line
+            .param("VALUE")
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("TEXT"));
         if !is_text {
             link.insert("webUrl".into(), line.value.trim().into());
         }
-        let params = [("displayName", "LABEL"), ("applicationName", APPLICATION), ("externalId", EXTERNAL_ID)];
+        let params = [
+            ("displayName", "LABEL"),
+            ("applicationName", APPLICATION),
+            ("externalId", EXTERNAL_ID),
+        ];
         for (name, param) in params {
             if let Some(value) = line.param(param) {
                 link.insert(name.into(), value.into());
@@ -275,10 +323,14 @@ impl Reader {
     fn attach(&mut self, line: &Line) {
         let named = line.param(FILE_NAME).or_else(|| line.param("FILENAME"));
         let name = named.unwrap_or("attachment").to_owned();
-        let base64 = line.param("ENCODING").is_some_and(|e| e.eq_ignore_ascii_case("BASE64"));
+        let base64 = line
+            .param("ENCODING")
+            .is_some_and(|e| e.eq_ignore_ascii_case("BASE64"));
         if !base64 {
             let url = line.value.trim().to_owned();
-            self.task.links.push(json!({ "webUrl": url, "displayName": named.unwrap_or(&url) }));
+            self.task
+                .links
+                .push(json!({ "webUrl": url, "displayName": named.unwrap_or(&url) }));
             return;
         }
         match STANDARD.decode(line.value.trim()) {
@@ -296,8 +348,13 @@ impl Reader {
             "displayName": todo.text("SUMMARY").unwrap_or_else(|| "(no title)".to_owned()),
             "isChecked": todo.word("STATUS").as_deref() == Some("COMPLETED"),
         });
-        for (name, property) in [("createdDateTime", "CREATED"), ("checkedDateTime", "COMPLETED")] {
-            let time = todo.get(property).and_then(|line| Moment::parse(line.value.trim(), None));
+        for (name, property) in [
+            ("createdDateTime", "CREATED"),
+            ("checkedDateTime", "COMPLETED"),
+        ] {
+            let time = todo
+                .get(property)
+                .and_then(|line| Moment::parse(line.value.trim(), None));
             if let Some(time) = time.and_then(|time| time.instant()) {
                 step[name] = time.to_string().into();
             }
@@ -309,7 +366,10 @@ impl Reader {
         let named = line.param("TZID");
         let zone = named.map(|name| Zone::find(name).ok_or(name));
         if let Some(Err(unknown)) = &zone {
-            let note = format!("the time zone {} is unknown: taken for UTC", quoted(unknown));
+            let note = format!(
+                "the time zone {} is unknown: taken for UTC",
+                quoted(unknown)
+            );
             self.note(note);
         }
         let mut moment = Moment::parse(line.value.trim(), zone.and_then(Result::ok))?;
@@ -347,8 +407,10 @@ impl Reader {
 const PRIVATE: [&str; 5] = ["X-APPLE-", "X-MOZ-", "X-KDE-", "X-EVOLUTION-", "X-OC-"];
 
 /// A time as it stands in a file.
+#[derive(Debug)]
 struct Moment {
     local: DateTime,
+    is_date: bool,
     /// UTC for dates and for times that float.
     zone: Zone,
     foreign: Option<String>,
@@ -358,7 +420,9 @@ impl Moment {
     fn parse(value: &str, zone: Option<Zone>) -> Option<Self> {
         let digits = |from: usize, len: usize| -> Option<i16> {
             let part = value.get(from..from + len)?;
-            part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
+            part.bytes()
+                .all(|b| b.is_ascii_digit())
+                .then(|| part.parse().ok())?
         };
         let two = |from: usize| digits(from, 2).and_then(|n| i8::try_from(n).ok());
         let date = Date::new(digits(0, 4)?, two(4)?, two(6)?).ok()?;
@@ -377,9 +441,20 @@ impl Moment {
         };
         Some(Self {
             local,
+            is_date: value.len() == 8,
             zone,
             foreign: None,
         })
+    }
+
+    fn when(&self) -> When {
+        match self.is_date {
+            true => When::Day(self.local.date()),
+            false => When::At {
+                local: self.local,
+                zone: self.zone.clone(),
+            },
+        }
     }
 
     fn instant(&self) -> Option<Timestamp> {

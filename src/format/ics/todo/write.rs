@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde_json::Value;
 
-use super::super::recurrence;
+use super::super::rule::Rule;
+use super::super::time::When;
 use super::{APPLICATION, EXTERNAL_ID, FILE_NAME, File, STATUS, STATUSES, ZONE};
 use crate::format::lines::Lines;
 use crate::format::zones::{Zone, write_vtimezone};
@@ -25,7 +26,10 @@ pub fn write(task: &Value, files: &[File]) -> Vec<u8> {
     out.begin("VTODO");
     out.text("UID", &[], id);
     out.put("DTSTAMP", &[], &stamp);
-    for (name, property) in [("CREATED", "createdDateTime"), ("LAST-MODIFIED", "lastModifiedDateTime")] {
+    for (name, property) in [
+        ("CREATED", "createdDateTime"),
+        ("LAST-MODIFIED", "lastModifiedDateTime"),
+    ] {
         if let Some(time) = instant(&task[property]) {
             out.put(name, &[], &utc(time));
         }
@@ -33,7 +37,9 @@ pub fn write(task: &Value, files: &[File]) -> Vec<u8> {
     out.text("SUMMARY", &[], text(&task["title"]));
     body(&mut out, &task["body"]);
     // Both are dates or both are times (RFC 5545 section 3.8.2.3).
-    let dates = [&start, &due].iter().all(|m| m.as_ref().is_none_or(Moment::is_date));
+    let dates = [&start, &due]
+        .iter()
+        .all(|m| m.as_ref().is_none_or(Moment::is_date));
     for (name, moment) in [("DTSTART", &start), ("DUE", &due)] {
         if let Some(moment) = moment {
             moment.write(&mut out, name, dates);
@@ -47,8 +53,9 @@ pub fn write(task: &Value, files: &[File]) -> Vec<u8> {
     }
     let categories = list(task, "categories").map(text);
     out.texts("CATEGORIES", categories.filter(|name| !name.is_empty()));
-    if let Some(rule) = recurrence::rule(&task["recurrence"]) {
-        out.put("RRULE", &[], &rule);
+    if let (Some(rule), Some(first)) = (rule(&task["recurrence"]), start.as_ref().or(due.as_ref()))
+    {
+        out.put("RRULE", &[], &rule.to_ics(&first.when()));
     }
     for link in list(task, "linkedResources") {
         linked(&mut out, link);
@@ -85,7 +92,11 @@ fn status(out: &mut Lines, task: &Value) {
     let known = STATUSES.iter().find(|(name, _)| *name == told);
     let (_, status) = known.unwrap_or(&STATUSES[0]);
     out.put("STATUS", &[], status);
-    if STATUSES.iter().find(|(_, s)| s == status).is_some_and(|(first, _)| *first != told) {
+    if STATUSES
+        .iter()
+        .find(|(_, s)| s == status)
+        .is_some_and(|(first, _)| *first != told)
+    {
         out.text(STATUS, &[], told);
     }
     if told == "completed" {
@@ -101,7 +112,11 @@ fn linked(out: &mut Lines, link: &Value) {
     let (application, id) = (text(&link["applicationName"]), text(&link["externalId"]));
     let kind = if url.is_empty() { "TEXT" } else { "URI" };
     let mut params = vec![("LINKREL", "related"), ("VALUE", kind)];
-    for (name, value) in [("LABEL", label), (APPLICATION, application), (EXTERNAL_ID, id)] {
+    for (name, value) in [
+        ("LABEL", label),
+        (APPLICATION, application),
+        (EXTERNAL_ID, id),
+    ] {
         if !value.is_empty() {
             params.push((name, value));
         }
@@ -182,6 +197,15 @@ fn zones(out: &mut Lines, moments: [&Option<Moment>; 2], series: bool) {
     }
 }
 
+/// The rule of a series. To Do may leave out that it never ends.
+fn rule(recurrence: &Value) -> Option<Rule> {
+    let mut recurrence = recurrence.clone();
+    if recurrence.is_object() && recurrence["range"]["type"].is_null() {
+        recurrence["range"]["type"] = "noEnd".into();
+    }
+    Rule::from_graph(&recurrence)
+}
+
 /// A `dateTimeTimeZone`.
 struct Moment {
     local: DateTime,
@@ -191,7 +215,10 @@ struct Moment {
 
 impl Moment {
     fn of(value: &Value) -> Option<Self> {
-        let local = text(&value["dateTime"]).trim_end_matches('Z').parse().ok()?;
+        let local = text(&value["dateTime"])
+            .trim_end_matches('Z')
+            .parse()
+            .ok()?;
         let name = match text(&value["timeZone"]) {
             "" => "UTC",
             name => name,
@@ -211,6 +238,20 @@ impl Moment {
         let known = zone.and_then(|zone| zone.instant(self.local));
         let utc = || self.local.to_zoned(TimeZone::UTC).map(|z| z.timestamp());
         known.or_else(|| utc().ok()).unwrap_or_default()
+    }
+
+    fn when(&self) -> When {
+        match &self.zone {
+            _ if self.is_date() => When::Day(self.local.date()),
+            Ok(zone) => When::At {
+                local: self.local,
+                zone: zone.clone(),
+            },
+            Err(_) => When::At {
+                local: self.local,
+                zone: Zone::utc(),
+            },
+        }
     }
 
     fn write(&self, out: &mut Lines, name: &str, date: bool) {
