@@ -11,7 +11,7 @@ use crate::workload::{Account, Change, Cursor, FeedError, FeedId, Page};
 
 const SELECT: &str = "id,displayName,parentFolderId";
 const DELTA: &str = "/users/{user}/contactFolders/delta";
-const TOP: &str = "/users/{user}/contactFolders";
+pub(super) const TOP: &str = "/users/{user}/contactFolders";
 pub(super) const CHILDREN: &str = "/users/{user}/contactFolders/{folder}/childFolders";
 
 /// PidTagContainerClass: what a folder is for.

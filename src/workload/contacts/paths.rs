@@ -1,11 +1,12 @@
-//! Folders of a live address book by path, as the mount names them. All folders lie in the default
-//! one, so what is not its name at the root is taken for a folder in it.
+//! Folders of a live address book by path, as the mount names them. Graph lists the first level of
+//! folders without the default one, and does not tell whether they lie beside or in it: at the root,
+//! both are found.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::folders::{CHILDREN, is_own};
+use super::folders::{CHILDREN, TOP, is_own};
 use super::{Contacts, DEFAULT};
 use crate::format::vcf;
 use crate::graph::{Call, ErrorClass, GraphError};
@@ -33,21 +34,19 @@ impl Contacts {
         account: &Account,
         path: &[String],
     ) -> Result<Option<String>, GraphError> {
-        let default = self.subfolders(account, ROOT, false).await?;
-        let Some(mut at) = default.first().map(|folder| folder.id.clone()) else {
+        let top = self.subfolders(account, ROOT, false).await?;
+        let Some(mut at) = top.first().map(|default| default.id.clone()) else {
             return Ok(None);
         };
-        let is_default =
-            |name: &String| pick(&default, name).is_some() || name.to_lowercase() == ENGLISH;
-        let below = match path.split_first() {
-            Some((first, below)) if is_default(first) => below,
-            _ => path,
-        };
-        for name in below {
-            let mut found = pick(&self.subfolders(account, &at, false).await?, name);
+        for (depth, name) in path.iter().enumerate() {
+            let parent = if depth == 0 { ROOT } else { &at };
+            let mut found = pick(&self.subfolders(account, parent, false).await?, name);
+            if found.is_none() && depth == 0 && name.to_lowercase() == ENGLISH {
+                found = Some(at.clone());
+            }
             if found.is_none() {
                 // Somebody may have made it a moment ago.
-                found = pick(&self.subfolders(account, &at, true).await?, name);
+                found = pick(&self.subfolders(account, parent, true).await?, name);
             }
             match found {
                 Some(id) => at = id,
@@ -57,6 +56,7 @@ impl Contacts {
         Ok(Some(at))
     }
 
+    /// The default folder is the first of those at the root.
     async fn subfolders(
         &self,
         account: &Account,
@@ -68,7 +68,11 @@ impl Contacts {
             return Ok(folders);
         }
         let folders = match parent {
-            ROOT => vec![self.default_folder(account).await?],
+            ROOT => {
+                let mut top = vec![self.default_folder(account).await?];
+                top.extend(self.children(account, Call::get(TOP, &[&account.id])).await?);
+                top
+            }
             id => {
                 let call = Call::get(CHILDREN, &[&account.id, id]);
                 self.children(account, call).await?
@@ -167,7 +171,10 @@ impl Contacts {
                 return self.live(folder, true).ok_or_else(no_parent);
             }
             let body = json!({ "displayName": display });
-            let call = Call::post(CHILDREN, &[&account.id, &parent], body);
+            let call = match parents.is_empty() {
+                true => Call::post(TOP, &[&account.id], body),
+                false => Call::post(CHILDREN, &[&account.id, &parent], body),
+            };
             let outcome = self.client.json(&Self::of(account, call)).await;
             self.paths.forget(&account.id);
             match outcome {

@@ -12,7 +12,8 @@ use super::support::{
 };
 
 /// Made by the service.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
+    "singleValueExtendedProperties",
     "id",
     "changeKey",
     "createdDateTime",
@@ -29,7 +30,10 @@ fn scene() -> Result<Scene> {
 fn folders(scene: &Scene, upn: &str) -> Result<Vec<(String, String)>> {
     let graph = &scene.tenant.graph;
     let default = graph.get(&format!("/users/{upn}/contactFolders/contacts"))?;
-    let name = |f: &Value| f["displayName"].as_str().unwrap_or_default().to_owned();
+    let name = |f: &Value| {
+        let name = f["displayName"].as_str().unwrap_or_default();
+        name.replace('/', "%2F")
+    };
     let mut all = vec![(name(&default), id(&default))];
     let mut at = 0;
     while at < all.len() {

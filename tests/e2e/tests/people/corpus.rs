@@ -6,7 +6,8 @@ use e2e::corpus;
 use super::contacts::book;
 use super::support::{Scene, captured, counted, lasting, vobject, vobject_reads};
 
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
+    "singleValueExtendedProperties",
     "id",
     "changeKey",
     "createdDateTime",

@@ -59,7 +59,7 @@ fn restored(task: &Value) -> Value {
     }
     // Nobody is reminded of the past.
     let time = task["reminderDateTime"]["dateTime"].as_str().map(str::to_owned);
-    if task["isReminderOn"] != true || time.is_some_and(|time| time[..10] < *today().as_str()) {
+    if task["isReminderOn"] != true || time.is_some_and(|time| time[..10] <= *tomorrow().as_str()) {
         task["isReminderOn"] = json!(false);
         task["reminderDateTime"] = Value::Null;
     }
@@ -73,8 +73,9 @@ fn restored(task: &Value) -> Value {
     task
 }
 
-fn today() -> String {
-    let out = std::process::Command::new("date").args(["-u", "+%F"]).output();
+/// Later than any time that could be the past in some zone.
+fn tomorrow() -> String {
+    let out = std::process::Command::new("date").args(["-u", "-d", "tomorrow", "+%F"]).output();
     out.map(|out| e2e::text(&out.stdout).trim().to_owned()).unwrap_or_default()
 }
 
