@@ -25,7 +25,6 @@ use crate::tree::names::exact_name;
 /// The settings workload.
 pub struct Settings {
     client: Client,
-    keyer: Keyer,
     /// Finds the folders that rules move mail to.
     mail: Mail,
 }
@@ -34,12 +33,8 @@ impl Settings {
     /// For capture give it the client of the backup identity, for restore that of the restore
     /// identity.
     pub fn new(client: Client, keyer: Keyer) -> Self {
-        let mail = Mail::new(client.clone(), keyer.clone(), MailOptions::default());
-        Self {
-            client,
-            keyer,
-            mail,
-        }
+        let mail = Mail::new(client.clone(), keyer, MailOptions::default());
+        Self { client, mail }
     }
 
     fn scope(account: &Account) -> Scope {
