@@ -233,7 +233,8 @@ fn policies_and_places() -> Result<()> {
 
     // A folder with all that is nested in it, to another account.
     let contacts = mount.path(&format!("snapshots/latest/{alice}/Contacts/Contacts")).canonicalize()?;
-    let target = format!("restore/{bob}/Contacts/From Alice");
+    // Some of the generated people have the same name and nothing else to be told apart by.
+    let target = format!("restore/@keep-both/{bob}/Contacts/From Alice");
     sh_ok(&mount.dir, &format!("cp -r {} '{target}'", quote(&contacts)))?;
     let there = book(&scene, bob, "From Alice")?;
     let files = captured(&mount, alice, "Contacts")?;
@@ -289,10 +290,11 @@ fn the_command_line_restores_what_was_deleted_and_whole_accounts() -> Result<()>
     let all = |book: Vec<(String, Value)>| counted(book.iter().map(|(_, c)| lasting(c, &OWN)));
     ensure!(all(book(&scene, alice, "")?) == all(before.clone()), "not as it was");
 
-    scene.tenant.json(&["restore", &source, &format!("{bob}/Contacts/Everything")])?;
+    let everything = format!("{bob}/Contacts/Everything");
+    scene.tenant.json(&["restore", &source, &everything, "--conflict", "keep-both"])?;
     ensure!(all(book(&scene, bob, "Everything")?) == all(before), "not all of it arrived");
     // Again: nothing is made twice.
-    let again = scene.tenant.json(&["restore", &source, &format!("{bob}/Contacts/Everything")])?;
+    let again = scene.tenant.json(&["restore", &source, &everything])?;
     ensure!(again["restored"] == 0 && again["failed"] == 0, "{again:#}");
     ensure!(!corpus::files(&scene.tenant.path("repository")).is_empty());
     scene.nothing_was_sent()

@@ -164,7 +164,9 @@ fn single_settings_are_replaced_only_when_asked_and_replies_stay_off() -> Result
     let log = fs::read_to_string(mount.path("restore/.log"))?;
     ensure!(log.contains("they are not switched on"), "{log}");
 
-    let (ok, said) = sh(&mount.dir, &format!("echo '{{}}' > 'restore/{bob}/Settings/other.json'"))?;
+    let other = scene.tenant.path("other.json");
+    fs::write(&other, "{}")?;
+    let (ok, said) = sh(&mount.dir, &format!("cp '{}' 'restore/{bob}/Settings/'", other.display()))?;
     ensure!(!ok && said.contains("Invalid"), "{said}");
     let log = fs::read_to_string(mount.path("restore/.log"))?;
     ensure!(log.contains("only these files can be restored"), "{log}");
