@@ -514,11 +514,10 @@ impl Reader {
     }
 
     fn note(&mut self, note: String) {
-        if self.notes.contains(&note) {
-        } else if self.notes.len() < MAX_NOTES {
-            self.notes.push(note);
-        } else {
-            self.unnoted += 1;
+        match self.notes.len() < MAX_NOTES {
+            _ if self.notes.contains(&note) => {}
+            true => self.notes.push(note),
+            false => self.unnoted += 1,
         }
     }
 }

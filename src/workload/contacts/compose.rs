@@ -92,18 +92,13 @@ fn build(push: &Push, card: &[u8]) -> Result<Composed, PushError> {
 
 /// Cuts the notes where the request would be too large: nothing else of a contact is that long.
 fn fit(json: &mut Map<String, Value>, notes: &mut Vec<String>) {
-    let text = |json: &Map<String, Value>| json["personalNotes"].as_str().map(str::to_owned);
     if serde_json::to_vec(json).map_or(0, |body| body.len()) <= MAX_REQUEST {
         return;
     }
-    if let Some(text) = json
-        .contains_key("personalNotes")
-        .then(|| text(json))
-        .flatten()
-    {
+    if let Some(text) = json.get("personalNotes").and_then(Value::as_str) {
         // Escaping may make six bytes of one.
-        let cut = text.floor_char_boundary(MAX_REQUEST / 8);
-        json.insert("personalNotes".into(), text[..cut].into());
+        let cut = text[..text.floor_char_boundary(MAX_REQUEST / 8)].to_owned();
+        json.insert("personalNotes".into(), cut.into());
         notes.push("the notes are longer than Graph takes: they are cut".to_owned());
     }
 }

@@ -77,16 +77,13 @@ pub(super) fn writable(record: &Value) -> Map<String, Value> {
         .collect()
 }
 
-/// Same contact by what people tell contacts apart by: name, e-mail addresses, mobile phone; where
-/// there is none of these, display name and company.
+/// Same contact by what people tell contacts apart by: name, e-mail addresses, mobile phone. Contacts
+/// that have none of these are the same if all is the same.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
     let (one, other) = (identity(a), identity(b));
     match one.is_empty() && other.is_empty() {
         false => one == other,
-        true => {
-            let shown = |v: &Value| [text(&v["displayName"]), text(&v["companyName"])];
-            shown(a) == shown(b)
-        }
+        true => writable(a) == writable(b),
     }
 }
 
@@ -189,6 +186,8 @@ mod tests {
         assert!(same(&company, &company));
         assert!(!same(&company, &json!({ "companyName": "Fabrikam" })));
         assert!(!same(&company, &ann()));
+        let other = json!({ "companyName": "Contoso", "displayName": "Contoso", "businessPhones": ["1"] });
+        assert!(!same(&company, &other));
     }
 
     #[test]
