@@ -1,9 +1,11 @@
-//! Mail from folders of `.eml` files, contacts from folders of `.vcf` files.
+//! Mail from folders of `.eml` files, contacts from folders of `.vcf` files, tasks from folders of
+//! `.ics` files.
 //!
 //! Every folder of `--import-mail DIR` becomes a mail folder of the same name below the visible root,
 //! with its own folders below it; the accounts take turns folder by folder. Files directly in DIR go to
 //! a folder named like DIR. Bytes are kept as they are, but for an mbox `From ` line at the start.
-//! Contact folders come out of `--import-vcf DIR` in the same way, below the default folder.
+//! Contact folders come out of `--import-vcf DIR` in the same way, below the default folder,
+//! task lists out of `--import-ics DIR`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::mail::mime::without_from_line;
 use crate::mail::store::Mailbox;
 use crate::rng::Rng;
 use crate::seed::ANCHOR;
+use crate::todo::{self, Board};
 use crate::users::{Purpose, User};
 use crate::world::World;
 
@@ -50,6 +53,19 @@ pub fn contacts(world: &World) -> anyhow::Result<()> {
                 let no = contact_folder(&mut book, &folder, contacts::DEFAULT);
                 store_cards(world, &mut book, no, &files)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// The VTODOs of calendar files: each folder with tasks becomes a list of its name.
+pub fn tasks(world: &World) -> anyhow::Result<()> {
+    for (user, folder, files) in jobs(world, &world.options.import_ics)? {
+        let board = world.todo.get(&user, world.options.seed);
+        let mut board = board.lock();
+        match files {
+            None => task_lists(world, &mut board, &folder)?,
+            Some(files) => store_tasks(world, &mut board, &folder, &files)?,
         }
     }
     Ok(())
@@ -169,7 +185,12 @@ fn cards(world: &World, book: &mut Book, path: &Path, parent: No) -> anyhow::Res
     Ok(())
 }
 
-fn store_cards(world: &World, book: &mut Book, folder: No, files: &[PathBuf]) -> anyhow::Result<()> {
+fn store_cards(
+    world: &World,
+    book: &mut Book,
+    folder: No,
+    files: &[PathBuf],
+) -> anyhow::Result<()> {
     for path in files {
         let bytes = std::fs::read(path)
             .with_context(|| format!("cannot read the card {}", path.display()))?;
@@ -181,6 +202,43 @@ fn store_cards(world: &World, book: &mut Book, folder: No, files: &[PathBuf]) ->
         }
         for reason in reasons {
             world.imports.failed("vcf", path, &reason);
+        }
+    }
+    Ok(())
+}
+
+fn task_lists(world: &World, board: &mut Board, path: &Path) -> anyhow::Result<()> {
+    let (files, folders) = entries(path)?;
+    store_tasks(world, board, path, &files)?;
+    for folder in folders {
+        task_lists(world, board, &folder)?;
+    }
+    Ok(())
+}
+
+fn store_tasks(
+    world: &World,
+    board: &mut Board,
+    folder: &Path,
+    files: &[PathBuf],
+) -> anyhow::Result<()> {
+    let mut list = None;
+    for path in files {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("cannot read the calendar {}", path.display()))?;
+        let tasks = todo::import::read(&decoded(&bytes), ANCHOR * 1000);
+        if !tasks.is_empty() {
+            world.imports.file("vtodo");
+        }
+        for task in tasks {
+            match task {
+                Ok(task) => {
+                    let no = *list.get_or_insert_with(|| board.add_list(&name_of(folder), "none"));
+                    board.add(no, task);
+                    world.imports.item("vtodo");
+                }
+                Err(reason) => world.imports.failed("vtodo", path, reason),
+            }
         }
     }
     Ok(())

@@ -47,7 +47,7 @@ pub struct Options {
     /// Folder of files; goes into the drives with its paths
     #[arg(long, value_name = "DIR")]
     pub import_files: Vec<PathBuf>,
-    /// Folder of .ics files (not emulated: accepted with a warning)
+    /// Folder of .ics files; the tasks in each of its folders become a list (events are not emulated)
     #[arg(long, value_name = "DIR")]
     pub import_ics: Vec<PathBuf>,
     /// Folder of .vcf files; each of its folders becomes a contact folder, the mailboxes take turns

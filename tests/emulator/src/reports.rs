@@ -53,10 +53,16 @@ pub fn handle_raw(world: &World, request: &RawRequest) -> ApiResponse {
     match world.tokens.open::<Ticket>("report", ticket) {
         Ok(ticket) if ticket.expires > world.clock.now() => {
             let text = csv(world, ticket.days);
-            ApiResponse::bytes(200, text, "application/octet-stream")
-                .with_header("content-disposition", "attachment; filename=\"MailboxUsageDetail.csv\"")
+            ApiResponse::bytes(200, text, "application/octet-stream").with_header(
+                "content-disposition",
+                "attachment; filename=\"MailboxUsageDetail.csv\"",
+            )
         }
-        _ => ApiResponse::error(403, "AccessDenied", "The address of the report has expired."),
+        _ => ApiResponse::error(
+            403,
+            "AccessDenied",
+            "The address of the report has expired.",
+        ),
     }
 }
 

@@ -110,8 +110,17 @@ pub fn key(world: &World, request: &ApiRequest) -> Option<Key> {
     };
     match below.to_ascii_lowercase().as_str() {
         "drive" | "drives" => Some(Key::SharePoint { app }),
-        "messages" | "mailfolders" | "sendmail" | "mailboxsettings" | "calendar" | "calendars"
-        | "events" | "contacts" | "contactfolders" | "todo" | "outlook"
+        "messages"
+        | "mailfolders"
+        | "sendmail"
+        | "mailboxsettings"
+        | "calendar"
+        | "calendars"
+        | "events"
+        | "contacts"
+        | "contactfolders"
+        | "todo"
+        | "outlook"
         | "inferenceclassification" => {
             let user = world
                 .user(user)

@@ -72,6 +72,7 @@ impl World {
         world.fill_mailboxes(&users);
         crate::import::mail(&world)?;
         crate::import::contacts(&world)?;
+        crate::import::tasks(&world)?;
         if let Some(path) = &world.options.faults {
             let text = std::fs::read(path)
                 .map_err(|e| anyhow::anyhow!("cannot read the faults {}: {e}", path.display()))?;

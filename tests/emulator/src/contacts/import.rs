@@ -5,7 +5,7 @@
 //! lost, as it would be in Exchange.
 
 use bytes::Bytes;
-use calcard::common::PartialDateTime;
+use calcard::common::{IanaString as _, PartialDateTime};
 use calcard::vcard::{
     VCard, VCardEntry, VCardKind, VCardParameterName, VCardParameterValue, VCardProperty,
     VCardValue,
@@ -62,7 +62,10 @@ fn contact(card: &VCard, now: i64) -> Result<Detail, &'static str> {
     };
     for entry in &card.entries {
         let kind = matches!(&entry.name, VCardProperty::Kind)
-            || entry.name.as_str().eq_ignore_ascii_case("X-ADDRESSBOOKSERVER-KIND");
+            || entry
+                .name
+                .as_str()
+                .eq_ignore_ascii_case("X-ADDRESSBOOKSERVER-KIND");
         if kind && is_group(entry) {
             return Err("a group: distribution lists are not contacts");
         }
@@ -279,7 +282,9 @@ impl Made<'_> {
             "PHONETIC-LAST-NAME" => self.set("yomiSurname", value),
             "PHONETIC-ORG" => self.set("yomiCompanyName", value),
             "SORT-STRING" | "EVOLUTION-FILE-AS" => self.set("fileAs", value),
-            "ASSISTANT" | "EVOLUTION-ASSISTANT" | "MS-ASSISTANT"
+            "ASSISTANT"
+            | "EVOLUTION-ASSISTANT"
+            | "MS-ASSISTANT"
             | "KADDRESSBOOK-X-ASSISTANTSNAME" => self.set("assistantName", value),
             "MANAGER" | "EVOLUTION-MANAGER" | "MS-MANAGER" | "KADDRESSBOOK-X-MANAGERSNAME" => {
                 self.set("manager", value);
@@ -291,10 +296,12 @@ impl Made<'_> {
             "MS-OFFICELOCATION" | "EVOLUTION-OFFICE" | "KADDRESSBOOK-X-OFFICE" => {
                 self.set("officeLocation", value);
             }
-            "ANNIVERSARY" | "EVOLUTION-ANNIVERSARY" | "MS-ANNIVERSARY"
+            "ANNIVERSARY"
+            | "EVOLUTION-ANNIVERSARY"
+            | "MS-ANNIVERSARY"
             | "KADDRESSBOOK-X-ANNIVERSARY" => self.wedding(entry),
-            "AIM" | "ICQ" | "MSN" | "YAHOO" | "JABBER" | "SKYPE" | "SKYPE-USERNAME" | "GADUGADU"
-            | "GOOGLE-TALK" | "GTALK" | "MS-IMADDRESS" | "QQ" => {
+            "AIM" | "ICQ" | "MSN" | "YAHOO" | "JABBER" | "SKYPE" | "SKYPE-USERNAME"
+            | "GADUGADU" | "GOOGLE-TALK" | "GTALK" | "MS-IMADDRESS" | "QQ" => {
                 let Some(address) = value else { return };
                 let scheme = name.trim_end_matches("-USERNAME").to_ascii_lowercase();
                 let whole = address.contains(':') || name == "MS-IMADDRESS";
@@ -485,15 +492,30 @@ mod tests {
              EMAIL;PREF;INTERNET:b@x.test\r\nBDAY:19740722\r\nEND:VCARD\r\n",
         );
         let p = &detail.props;
-        assert_eq!((&p["surname"], &p["givenName"]), (&json!("Roe"), &json!("Jane")));
-        assert_eq!((&p["title"], &p["generation"]), (&json!("Dr."), &json!("Jr.")));
-        assert_eq!((&p["companyName"], &p["department"]), (&json!("Contoso"), &json!("Sales")));
+        assert_eq!(
+            (&p["surname"], &p["givenName"]),
+            (&json!("Roe"), &json!("Jane"))
+        );
+        assert_eq!(
+            (&p["title"], &p["generation"]),
+            (&json!("Dr."), &json!("Jr."))
+        );
+        assert_eq!(
+            (&p["companyName"], &p["department"]),
+            (&json!("Contoso"), &json!("Sales"))
+        );
         assert_eq!(p["personalNotes"], "grün");
         assert_eq!(p["businessPhones"], json!(["+1 1"]));
         assert_eq!(p["mobilePhone"], "+1 3");
-        assert_eq!(detail.extended["String 0x3a24"], PropertyValue::Single("+1 2".into()));
+        assert_eq!(
+            detail.extended["String 0x3a24"],
+            PropertyValue::Single("+1 2".into())
+        );
         assert_eq!(p["homeAddress"]["city"], "Town");
-        assert_eq!(p["emailAddresses"][0], json!({"name": "Jane Roe", "address": "b@x.test"}));
+        assert_eq!(
+            p["emailAddresses"][0],
+            json!({"name": "Jane Roe", "address": "b@x.test"})
+        );
         assert_eq!(p["birthday"], "1974-07-22T00:00:00Z");
         assert_eq!(p["fileAs"], "Roe, Jane");
     }

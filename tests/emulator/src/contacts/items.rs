@@ -85,12 +85,7 @@ fn at(
     }
 }
 
-fn one(
-    book: &Book,
-    request: &ApiRequest,
-    no: No,
-    status: u16,
-) -> Result<ApiResponse, ApiResponse> {
+fn one(book: &Book, request: &ApiRequest, no: No, status: u16) -> Result<ApiResponse, ApiResponse> {
     let mut out = contact(book, no, &View::of(request)?);
     let context = format!("users('{}')/contacts/$entity", book.user.id);
     out.insert("@odata.context".into(), json!(request.context(&context)));

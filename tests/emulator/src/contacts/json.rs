@@ -135,10 +135,7 @@ pub fn contact(book: &Book, no: No, view: &View) -> Object {
     out.insert("id".into(), json!(book.contact_id(no, view.immutable)));
     out.insert("@odata.etag".into(), json!(etag(book, no)));
     out.insert("changeKey".into(), json!(book.ids.change_key(item.seq)));
-    out.insert(
-        "parentFolderId".into(),
-        json!(book.folder_id(item.folder)),
-    );
+    out.insert("parentFolderId".into(), json!(book.folder_id(item.folder)));
     view.select.apply(&mut out);
     view.wanted.show(|id| property(&detail, id), &mut out);
     if view.extensions {

@@ -111,7 +111,12 @@ fn tag(photo: &Photo) -> String {
 
 /// Width and height of a JPEG, PNG or GIF.
 pub fn size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let word = |at: usize| Some(u32::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])));
+    let word = |at: usize| {
+        Some(u32::from(u16::from_be_bytes([
+            *bytes.get(at)?,
+            *bytes.get(at + 1)?,
+        ])))
+    };
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         let long = |at: usize| Some(word(at)? << 16 | word(at + 2)?);
         return Some((long(16)?, long(20)?));

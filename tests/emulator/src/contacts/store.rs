@@ -180,14 +180,6 @@ impl Book {
         depth
     }
 
-    /// True when `no` is `ancestor` or somewhere below it.
-    pub fn is_below(&self, mut no: No, ancestor: No) -> bool {
-        while no != ancestor && no != DEFAULT {
-            no = self.folder(no).parent;
-        }
-        no == ancestor
-    }
-
     pub fn touch_folder(&mut self, no: No) {
         let seq = self.next_seq();
         self.folders[no as usize].seq = seq;
@@ -301,7 +293,10 @@ const SYSTEM: &[(&str, &str)] = &[
     ("ExternalContacts", "IPF.Contact"),
     ("GAL Contacts", "IPF.Contact.GalContacts"),
     ("Recipient Cache", "IPF.Contact.RecipientCache"),
-    ("Organizational Contacts", "IPF.Contact.OrganizationalContacts"),
+    (
+        "Organizational Contacts",
+        "IPF.Contact.OrganizationalContacts",
+    ),
     (
         "PeopleCentricConversation Buddies",
         "IPF.Contact.PeopleCentricConversationBuddies",

@@ -61,7 +61,11 @@ fn read(name: &str, kind: Kind, value: &Value) -> Result<Option<Value>, ApiRespo
     }
     let bad = || bad_value(name);
     Ok(match kind {
-        Kind::Text => Some(value).filter(|v| v.is_string()).ok_or_else(bad).map(Some)?.cloned(),
+        Kind::Text => Some(value)
+            .filter(|v| v.is_string())
+            .ok_or_else(bad)
+            .map(Some)?
+            .cloned(),
         Kind::Note => match value.as_str().ok_or_else(bad)? {
             "" => None,
             text => Some(json!(text)),
@@ -218,7 +222,8 @@ mod tests {
             applied(json!({"primaryEmailAddress": null}), both).unwrap(),
             json!({"emailAddresses": [two]})
         );
-        let four = json!([{"address": "1@x"}, {"address": "2@x"}, {"address": "3@x"}, {"address": "4@x"}]);
+        let four =
+            json!([{"address": "1@x"}, {"address": "2@x"}, {"address": "3@x"}, {"address": "4@x"}]);
         assert!(applied(json!({"emailAddresses": four}), json!({})).is_err());
     }
 

@@ -21,7 +21,8 @@ pub fn route(
         |what: &str| request.context(&format!("users('{user}')/inferenceClassification{what}"));
     let rest = match rest {
         [] if request.method == Method::GET => {
-            let body = json!({"@odata.context": context("/$entity"), "id": "inferenceClassification"});
+            let body =
+                json!({"@odata.context": context("/$entity"), "id": "inferenceClassification"});
             return Ok(ApiResponse::ok(body));
         }
         [] => return Err(ApiResponse::method_not_allowed()),
@@ -38,7 +39,9 @@ pub fn route(
     };
     let all = &mut mailbox.overrides;
     let place = |id: &str| {
-        let found = all.iter().position(|o| o.get("id").is_some_and(|v| v == id));
+        let found = all
+            .iter()
+            .position(|o| o.get("id").is_some_and(|v| v == id));
         found.ok_or_else(item_not_found)
     };
     match (rest, &request.method) {
@@ -57,9 +60,10 @@ pub fn route(
                 ));
             };
             // A sender has one: posting it again changes it.
-            if let Some(there) = all.iter_mut().find(|o| {
-                self::address(o).is_some_and(|other| other.eq_ignore_ascii_case(address))
-            }) {
+            if let Some(there) = all
+                .iter_mut()
+                .find(|o| self::address(o).is_some_and(|other| other.eq_ignore_ascii_case(address)))
+            {
                 there.extend(entry);
                 return one(201, there);
             }

@@ -122,7 +122,11 @@ pub fn handle(world: &World, request: &ApiRequest) -> Option<ApiResponse> {
     let what = path.get(2)?.to_ascii_lowercase();
     if !matches!(
         what.as_str(),
-        "mailfolders" | "messages" | "inferenceclassification" | "translateexchangeids" | "sendmail"
+        "mailfolders"
+            | "messages"
+            | "inferenceclassification"
+            | "translateexchangeids"
+            | "sendmail"
     ) {
         return None;
     }

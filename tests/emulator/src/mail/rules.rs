@@ -104,7 +104,9 @@ pub fn route(
     }
     let user = mailbox.user.id.clone();
     let context = |what: &str| {
-        request.context(&format!("users('{user}')/mailFolders('inbox')/messageRules{what}"))
+        request.context(&format!(
+            "users('{user}')/mailFolders('inbox')/messageRules{what}"
+        ))
     };
     let one = |mailbox: &Mailbox, status: u16, at: usize| {
         let mut body = show(mailbox, &mailbox.rules[at]);
@@ -269,8 +271,8 @@ fn parts(
                 Some(json!(mailbox.ids.folder(found)))
             }
         };
-        let read = read
-            .ok_or_else(|| invalid(&format!("The value of property '{name}' is not valid.")))?;
+        let read =
+            read.ok_or_else(|| invalid(&format!("The value of property '{name}' is not valid.")))?;
         out.insert(name.clone(), read);
     }
     Ok((!out.is_empty()).then_some(Value::Object(out)))

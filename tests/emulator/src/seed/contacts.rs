@@ -190,7 +190,11 @@ fn person(rng: &mut Rng, no: No, props: &mut Object) {
         set(props, "initials", initials);
     }
     if rng.chance(10) {
-        set(props, "title", ["Dr.", "Prof.", "Ms."][rng.below(3) as usize]);
+        set(
+            props,
+            "title",
+            ["Dr.", "Prof.", "Ms."][rng.below(3) as usize],
+        );
     }
     if rng.chance(4) {
         set(props, "generation", ["Jr.", "III"][rng.below(2) as usize]);
@@ -225,7 +229,11 @@ fn work(rng: &mut Rng, props: &mut Object) {
         }
     }
     if rng.chance(20) {
-        let page = format!("https://www.{}/people?id={}", rng.pick(DOMAINS), rng.below(999));
+        let page = format!(
+            "https://www.{}/people?id={}",
+            rng.pick(DOMAINS),
+            rng.below(999)
+        );
         set(props, "businessHomePage", page);
     }
 }
@@ -271,7 +279,11 @@ fn private(rng: &mut Rng, props: &mut Object) {
     if rng.chance(30) {
         // Midnight, or a minute to noon as Outlook writes it.
         let day = rng.below(80 * 365) as i64 - 30 * 365;
-        let time = if rng.chance(50) { 0 } else { 11 * 3600 + 59 * 60 };
+        let time = if rng.chance(50) {
+            0
+        } else {
+            11 * 3600 + 59 * 60
+        };
         set(props, "birthday", rfc3339(day * 86_400 + time));
     }
     if rng.chance(8) {
@@ -302,9 +314,23 @@ fn private(rng: &mut Rng, props: &mut Object) {
 
 fn phone(rng: &mut Rng) -> String {
     match rng.below(3) {
-        0 => format!("+46 70 {:03} {:02} {:02}", rng.below(1000), rng.below(100), rng.below(100)),
-        1 => format!("+1 ({:03}) 555-{:04}", rng.range(201, 989), rng.below(10_000)),
-        _ => format!("0{} {} ext. {}", rng.range(20, 99), rng.range(100_000, 999_999), rng.below(99)),
+        0 => format!(
+            "+46 70 {:03} {:02} {:02}",
+            rng.below(1000),
+            rng.below(100),
+            rng.below(100)
+        ),
+        1 => format!(
+            "+1 ({:03}) 555-{:04}",
+            rng.range(201, 989),
+            rng.below(10_000)
+        ),
+        _ => format!(
+            "0{} {} ext. {}",
+            rng.range(20, 99),
+            rng.range(100_000, 999_999),
+            rng.below(99)
+        ),
     }
 }
 

@@ -11,10 +11,34 @@ use crate::users::{Personal, Purpose, User};
 
 /// Language, name of it, time zone, date and time format.
 const PLACES: &[[&str; 5]] = &[
-    ["en-US", "English (United States)", "Pacific Standard Time", "M/d/yyyy", "h:mm tt"],
-    ["da-DK", "dansk (Danmark)", "Romance Standard Time", "dd-MM-yyyy", "HH:mm"],
-    ["de-DE", "Deutsch (Deutschland)", "W. Europe Standard Time", "dd.MM.yyyy", "HH:mm"],
-    ["ja-JP", "日本語 (日本)", "Tokyo Standard Time", "yyyy/MM/dd", "H:mm"],
+    [
+        "en-US",
+        "English (United States)",
+        "Pacific Standard Time",
+        "M/d/yyyy",
+        "h:mm tt",
+    ],
+    [
+        "da-DK",
+        "dansk (Danmark)",
+        "Romance Standard Time",
+        "dd-MM-yyyy",
+        "HH:mm",
+    ],
+    [
+        "de-DE",
+        "Deutsch (Deutschland)",
+        "W. Europe Standard Time",
+        "dd.MM.yyyy",
+        "HH:mm",
+    ],
+    [
+        "ja-JP",
+        "日本語 (日本)",
+        "Tokyo Standard Time",
+        "yyyy/MM/dd",
+        "H:mm",
+    ],
 ];
 /// The categories everybody begins with.
 const CATEGORIES: &[(&str, &str)] = &[
@@ -68,9 +92,7 @@ pub fn personal(user: &User, tenant_seed: u64) -> Personal {
     let categories = CATEGORIES
         .iter()
         .chain(more)
-        .map(|(name, color)| {
-            object(json!({"id": rng.guid(), "displayName": name, "color": color}))
-        })
+        .map(|(name, color)| object(json!({"id": rng.guid(), "displayName": name, "color": color})))
         .collect();
     Personal {
         settings,

@@ -49,12 +49,24 @@ fn task(board: &mut Board, rng: &mut Rng, n: u64) -> Task {
             "body",
             json!({"content": format!("<html><body><p>{}</p></body></html>", sentence(rng)), "contentType": "html"}),
         ),
-        1 => set("body", json!({"content": paragraph(rng), "contentType": "text"})),
+        1 => set(
+            "body",
+            json!({"content": paragraph(rng), "contentType": "text"}),
+        ),
         _ => {}
     }
-    let status = ["notStarted", "inProgress", "completed", "waitingOnOthers", "deferred"];
+    let status = [
+        "notStarted",
+        "inProgress",
+        "completed",
+        "waitingOnOthers",
+        "deferred",
+    ];
     set("status", json!(status[n as usize % status.len()]));
-    set("importance", json!(["normal", "high", "low"][rng.below(3) as usize]));
+    set(
+        "importance",
+        json!(["normal", "high", "low"][rng.below(3) as usize]),
+    );
     let day = ANCHOR + rng.range(0, 40) as i64 * 86_400;
     let zone = ["UTC", "W. Europe Standard Time", "Europe/Berlin"][rng.below(3) as usize];
     if n.is_multiple_of(2) {
@@ -80,7 +92,10 @@ fn task(board: &mut Board, rng: &mut Rng, n: u64) -> Task {
     }
     if n % 3 == 0 {
         for step in 0..rng.range(1, 3) {
-            let mut item = part(board, json!({"displayName": words(rng, 2), "isChecked": step == 0, "createdDateTime": precise(created)}));
+            let mut item = part(
+                board,
+                json!({"displayName": words(rng, 2), "isChecked": step == 0, "createdDateTime": precise(created)}),
+            );
             if step == 0 {
                 item.insert("checkedDateTime".into(), json!(precise(created + 60_000)));
             }
@@ -102,8 +117,10 @@ fn task(board: &mut Board, rng: &mut Rng, n: u64) -> Task {
         task.next_file = 1;
     }
     if rng.chance(10) {
-        let extension = json!({"extensionName": "org.example.tickets", "estimate": 3, "blocked": false});
-        task.extensions.push(extension.as_object().cloned().unwrap_or_default());
+        let extension =
+            json!({"extensionName": "org.example.tickets", "estimate": 3, "blocked": false});
+        task.extensions
+            .push(extension.as_object().cloned().unwrap_or_default());
     }
     task
 }

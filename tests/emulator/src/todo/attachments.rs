@@ -112,7 +112,9 @@ fn read(body: &Value) -> Result<File, ApiResponse> {
     Ok(File {
         no: 0,
         name: name.to_owned(),
-        content_type: content_type.unwrap_or("application/octet-stream").to_owned(),
+        content_type: content_type
+            .unwrap_or("application/octet-stream")
+            .to_owned(),
         bytes: Bytes::from(bytes),
         modified: 0,
     })

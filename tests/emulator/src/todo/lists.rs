@@ -41,8 +41,13 @@ pub fn route(
             tasks::route(world, board, request, no, rest)
         }
         [name, rest @ ..] if name.eq_ignore_ascii_case("extensions") => {
-            let context = context(board, request, &format!("('{}')/extensions", board.list_id(no)));
-            let done = extensions::route(request, rest, &mut board.list_mut(no).extensions, &context)?;
+            let context = context(
+                board,
+                request,
+                &format!("('{}')/extensions", board.list_id(no)),
+            );
+            let done =
+                extensions::route(request, rest, &mut board.list_mut(no).extensions, &context)?;
             match done {
                 Done::Read(answer) => Ok(answer),
                 Done::Changed(answer) => {
@@ -172,7 +177,9 @@ fn delta(world: &World, board: &Board, request: &ApiRequest) -> Result<ApiRespon
             (all, more)
         },
         |change| match change.gone {
-            true => json!({"@odata.type": "#microsoft.graph.todoTaskList", "id": board.list_id(change.no), "@removed": {"reason": "deleted"}}),
+            true => {
+                json!({"@odata.type": "#microsoft.graph.todoTaskList", "id": board.list_id(change.no), "@removed": {"reason": "deleted"}})
+            }
             false => Value::Object(list(board, change.no, &view)),
         },
     ))

@@ -3,6 +3,7 @@
 //! The list of flagged mails is there and empty: it mirrors mail, and nothing in it is its own.
 
 mod attachments;
+pub mod import;
 mod json;
 mod lists;
 mod parts;

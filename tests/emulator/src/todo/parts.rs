@@ -58,7 +58,9 @@ pub fn route(
     };
     let all = kind.of(board.task_mut(no));
     let place = |id: &str| {
-        let found = all.iter().position(|p| p.get("id").is_some_and(|v| v == id));
+        let found = all
+            .iter()
+            .position(|p| p.get("id").is_some_and(|v| v == id));
         found.ok_or_else(missing)
     };
     match (rest, &request.method) {
@@ -146,7 +148,9 @@ fn apply(kind: Kind, body: &Object, part: &mut Object, now: i64) -> Result<(), A
             _ => return Err(unknown_property(name, kind.type_name())),
         };
         if !fits {
-            return Err(bad(&format!("The value of property '{name}' is not valid.")));
+            return Err(bad(&format!(
+                "The value of property '{name}' is not valid."
+            )));
         }
         if name == "isChecked" {
             match value.as_bool() {

@@ -145,7 +145,10 @@ mod tests {
 
     #[test]
     fn every_pattern_has_its_next_day() {
-        assert_eq!(after(json!({"type": "daily", "interval": 3}), "2026-02-27"), "2026-03-02");
+        assert_eq!(
+            after(json!({"type": "daily", "interval": 3}), "2026-02-27"),
+            "2026-03-02"
+        );
         let twice = json!({"type": "weekly", "interval": 2, "daysOfWeek": ["monday", "thursday"], "firstDayOfWeek": "monday"});
         assert_eq!(after(twice.clone(), "2026-11-02"), "2026-11-05");
         assert_eq!(after(twice, "2026-11-05"), "2026-11-16");

@@ -46,7 +46,9 @@ pub fn create(
     let session = Session {
         task: no,
         name: name.to_owned(),
-        content_type: content_type.unwrap_or("application/octet-stream").to_owned(),
+        content_type: content_type
+            .unwrap_or("application/octet-stream")
+            .to_owned(),
         size,
         bytes: BytesMut::new(),
         expires: now + LIFETIME,

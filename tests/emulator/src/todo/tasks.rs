@@ -11,7 +11,7 @@ use super::store::{Board, Task};
 use super::{attachments, bad, missing, parts, recurrence, sessions, validate};
 use crate::api::{ApiRequest, ApiResponse};
 use crate::extensions::{self, Done};
-use crate::filter::{self, Expr, Subject as _};
+use crate::filter::{self, Expr, Subject};
 use crate::mail::ids::No;
 use crate::mail::{conflicts, is_delta, object_of};
 use crate::odata;
@@ -110,7 +110,7 @@ fn all(board: &Board, request: &ApiRequest, list: No) -> Result<ApiResponse, Api
         .unwrap_or_default();
     if let Some((path, descending)) = order.first() {
         found.sort_by_cached_key(|no| {
-            let value = json(*no).get(path);
+            let value = Subject::get(&json(*no), path);
             value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_lowercase)
@@ -201,7 +201,10 @@ fn spawn(board: &mut Board, no: No, now: i64) {
     let done = board.task(no).clone();
     let day_of = |name: &str| recurrence::day(&done.props.get(name)?["dateTime"]);
     let start = || recurrence::day(&series["range"]["startDate"]);
-    let Some(from) = day_of("dueDateTime").or_else(|| day_of("startDateTime")).or_else(start) else {
+    let Some(from) = day_of("dueDateTime")
+        .or_else(|| day_of("startDateTime"))
+        .or_else(start)
+    else {
         return;
     };
     let Some((day, rest)) = recurrence::next(&series, from) else {
@@ -253,7 +256,9 @@ fn delta(
             feed.after(round.after, round.base, limit)
         },
         |change| match change.gone {
-            true => json!({"@odata.type": "#microsoft.graph.todoTask", "id": board.task_id(change.no), "@removed": {"reason": "deleted"}}),
+            true => {
+                json!({"@odata.type": "#microsoft.graph.todoTask", "id": board.task_id(change.no), "@removed": {"reason": "deleted"}})
+            }
             false => Value::Object(task(board, change.no, &view)),
         },
     ))

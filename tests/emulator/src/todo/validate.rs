@@ -52,7 +52,9 @@ pub fn apply(body: &Object, props: &mut Object, now_ms: i64) -> Result<(), ApiRe
             }
             "recurrence" => None,
             _ if TASK.contains(&name.as_str()) => {
-                return Err(super::bad(&format!("'{name}' cannot be set with the task.")));
+                return Err(super::bad(&format!(
+                    "'{name}' cannot be set with the task."
+                )));
             }
             _ => return Err(unknown_property(name, "microsoft.graph.todoTask")),
         };

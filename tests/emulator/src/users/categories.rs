@@ -37,7 +37,10 @@ fn route(
     rest: &[&str],
 ) -> Result<ApiResponse, ApiResponse> {
     let context = |what: &str| {
-        request.context(&format!("users('{}')/outlook/masterCategories{what}", user.id))
+        request.context(&format!(
+            "users('{}')/outlook/masterCategories{what}",
+            user.id
+        ))
     };
     let one = |status: u16, category: &Object| {
         let mut body = category.clone();
@@ -45,7 +48,9 @@ fn route(
         ApiResponse::json(status, Value::Object(body))
     };
     let place = |id: &str| {
-        let found = all.iter().position(|c| c.get("id").is_some_and(|v| v == id));
+        let found = all
+            .iter()
+            .position(|c| c.get("id").is_some_and(|v| v == id));
         found.ok_or_else(item_not_found)
     };
     match (rest, &request.method) {
@@ -74,9 +79,7 @@ fn route(
                     &format!("A category named '{name}' exists already."),
                 ));
             }
-            let id = world
-                .rng(&format!("category {} {name}", user.id))
-                .guid();
+            let id = world.rng(&format!("category {} {name}", user.id)).guid();
             let color = color(&body)?.unwrap_or("none");
             let made = json!({"id": id, "displayName": name, "color": color});
             let made = made.as_object().cloned().unwrap_or_default();
@@ -131,7 +134,9 @@ fn color(body: &Object) -> Result<Option<&str>, ApiResponse> {
         return Ok(None);
     };
     let text = value.as_str().unwrap_or_default();
-    let preset = text.strip_prefix("preset").and_then(|n| n.parse::<u8>().ok());
+    let preset = text
+        .strip_prefix("preset")
+        .and_then(|n| n.parse::<u8>().ok());
     match text == "none" || preset.is_some_and(|n| n <= 24) {
         true => Ok(Some(text)),
         false => Err(bad("The color must be none or preset0 to preset24.")),

@@ -160,7 +160,9 @@ impl Graph {
     }
 
     pub async fn get_immutable(&self, path: &str) -> Answer {
-        let request = self.request(Method::GET, path).header(IMMUTABLE.0, IMMUTABLE.1);
+        let request = self
+            .request(Method::GET, path)
+            .header(IMMUTABLE.0, IMMUTABLE.1);
         self.send(request).await
     }
 
@@ -186,13 +188,21 @@ impl Graph {
     /// An answer of the emulator about itself.
     pub async fn told(&self, what: &str) -> Value {
         let url = format!("{}/_emulator/{what}", self.running.url);
-        self.send(self.raw(Method::GET, &url)).await.expect(200).json()
+        self.send(self.raw(Method::GET, &url))
+            .await
+            .expect(200)
+            .json()
     }
 
     /// Goes on as an application that has these permissions only.
     pub async fn as_app(&mut self, id: &str, secret: &str) {
-        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default");
-        let url = format!("{}/{}/oauth2/v2.0/token", self.running.url, self.running.tenant);
+        let form = format!(
+            "grant_type=client_credentials&client_id={id}&client_secret={secret}&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default"
+        );
+        let url = format!(
+            "{}/{}/oauth2/v2.0/token",
+            self.running.url, self.running.tenant
+        );
         let request = self
             .raw(Method::POST, &url)
             .header("content-type", "application/x-www-form-urlencoded")
