@@ -225,11 +225,7 @@ impl Repository {
             location: location.clone(),
             hash_key: master.derive("tenantfs 2026-11-22 keyed hash", &[]),
             dictionaries: Dictionaries::new(backend.clone(), master.clone(), config.id),
-            frames: quick_cache::sync::Cache::with_weighter(
-                1024,
-                reader::FRAME_CACHE,
-                reader::ByLength,
-            ),
+            frames: reader::frame_cache(),
             packs: quick_cache::sync::Cache::new(reader::PACK_CACHE),
             recipes: content::recipe_cache(),
             manifests: Mutex::default(),

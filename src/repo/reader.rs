@@ -34,6 +34,29 @@ impl<K> Weighter<K, Bytes> for ByLength {
 }
 
 pub(crate) type FrameCache = quick_cache::sync::Cache<(PackId, u32), Bytes, ByLength>;
+/// The cache of decoded frames.
+///
+/// One shard, half of it for frames seen once. By default it would be divided into shards, each
+/// with a few per cent for newcomers: less than one frame of a large file, which then is thrown
+/// away between the reads that want it, and decoded two or three times.
+pub(crate) fn frame_cache() -> FrameCache {
+    let options = quick_cache::OptionsBuilder::new()
+        .estimated_items_capacity(1024)
+        .weight_capacity(FRAME_CACHE)
+        .shards(1)
+        .hot_allocation(0.5)
+        .build();
+    match options {
+        Ok(options) => FrameCache::with_options(
+            options,
+            ByLength,
+            quick_cache::DefaultHashBuilder::default(),
+            quick_cache::sync::DefaultLifecycle::default(),
+        ),
+        Err(_) => FrameCache::with_weighter(1024, FRAME_CACHE, ByLength),
+    }
+}
+
 pub(crate) type PackCache = quick_cache::sync::Cache<PackId, Arc<ReadPack>>;
 
 /// A pack that frames are read from.

@@ -62,9 +62,23 @@ pub struct MountArgs {
     /// Leave `restic mount` out (it takes many minutes)
     #[arg(long)]
     no_restic: bool,
+    /// Only this part
+    #[arg(long, value_enum)]
+    only: Option<MountPart>,
     /// Folder of .eml files the mails are made from; generated ones when not given
     #[arg(long, value_name = "DIR")]
     mail: Option<PathBuf>,
+}
+
+/// What the mount is measured with.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum MountPart {
+    /// Many mails, listed and read
+    Mails,
+    /// One file of 1 GiB
+    Large,
+    /// Memory after walking very many files
+    Memory,
 }
 
 #[derive(Args, Clone)]

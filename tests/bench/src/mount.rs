@@ -13,10 +13,10 @@ use tenantfs::tree::collection::CollectionRoot;
 use tenantfs::tree::{Editor, Entry, Nodes};
 use tenantfs_mount::{Mount, MountConfig, MountHandle};
 
-use crate::MountArgs;
 use crate::peers::{Peer, ResticMount, Setting};
 use crate::store;
 use crate::table::{Bar, heading, line, timed, value};
+use crate::{MountArgs, MountPart};
 
 /// What is run in a folder; each must read or list everything.
 const WORK: [(&str, &str); 4] = [
@@ -39,9 +39,17 @@ pub fn run(args: &MountArgs) -> Result<()> {
     let home = tempfile::Builder::new()
         .prefix("tenantfs-bench-")
         .tempdir()?;
-    mails(args, &home.path().join("mails"))?;
-    one_large_file(&home.path().join("large"))?;
-    memory(args, &home.path().join("walk"))
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    if wanted(MountPart::Mails) {
+        mails(args, &home.path().join("mails"))?;
+    }
+    if wanted(MountPart::Large) {
+        one_large_file(&home.path().join("large"))?;
+    }
+    if wanted(MountPart::Memory) {
+        memory(args, &home.path().join("walk"))?;
+    }
+    Ok(())
 }
 
 fn mails(args: &MountArgs, home: &Path) -> Result<()> {
