@@ -9,14 +9,17 @@ use tenantfs::graph::{Client, ClientConfig, Credential, Endpoints};
 use tenantfs::repo::{Location, Repository, S3Location};
 use tenantfs::tree::ItemKey;
 use tenantfs::workload::calendar::{Calendar, CalendarOptions};
+use tenantfs::workload::contacts::{Contacts, ContactsOptions};
 use tenantfs::workload::drive::{Drive, DriveOptions};
 use tenantfs::workload::mail::{Mail, MailOptions};
+use tenantfs::workload::settings::Settings;
+use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
 use crate::config::{self, Config, Identity, Proof, read_secret};
 
 /// The workloads there are, by the names the configuration uses.
-pub const WORKLOADS: [&str; 3] = ["mail", "calendar", "drive"];
+pub const WORKLOADS: [&str; 6] = ["mail", "calendar", "contacts", "todo", "settings", "drive"];
 
 /// Where the repository is, with what it takes to get in.
 pub fn location(config: &config::Repository) -> Result<Location> {
@@ -166,6 +169,23 @@ pub fn workloads(
             keyer.clone(),
             options,
         )));
+    }
+    if protected("contacts") {
+        let options = ContactsOptions {
+            photos: config.protect.contact_photos,
+            ..ContactsOptions::default()
+        };
+        workloads.push(Arc::new(Contacts::new(
+            client.clone(),
+            keyer.clone(),
+            options,
+        )));
+    }
+    if protected("todo") {
+        workloads.push(Arc::new(Todo::new(client.clone(), keyer.clone())));
+    }
+    if protected("settings") {
+        workloads.push(Arc::new(Settings::new(client.clone(), keyer.clone())));
     }
     if protected("drive") {
         workloads.push(Arc::new(Drive::new(

@@ -153,6 +153,8 @@ pub struct Protect {
     pub schedule: Schedule,
     /// Capture Recoverable Items (what people deleted from Deleted Items) as well.
     pub recoverable_items: bool,
+    /// Capture photos of contacts: one request for each contact that is new or changed.
+    pub contact_photos: bool,
     /// How many mailboxes and drives are captured at once.
     pub parallel_accounts: usize,
     /// A first sync that takes long makes what it has durable this often.
@@ -167,6 +169,7 @@ impl Default for Protect {
             workloads: crate::app::WORKLOADS.map(str::to_owned).to_vec(),
             schedule: Schedule::default(),
             recoverable_items: false,
+            contact_photos: true,
             parallel_accounts: 8,
             checkpoint_seconds: Duration::from_secs(60),
         }
@@ -419,7 +422,7 @@ mod tests {
     fn an_unknown_workload_names_the_known_ones() {
         let error = parse(&format!("{MINIMAL}\n[protect]\nworkloads = [\"mial\"]")).unwrap_err();
         assert!(
-            format!("{error:#}").contains("mail, calendar, drive"),
+            format!("{error:#}").contains("mail, calendar, contacts"),
             "{error:#}"
         );
     }

@@ -8,16 +8,30 @@ pub mod ics;
 pub mod lines;
 pub mod mime;
 mod rfc2047;
+pub mod vcf;
 pub mod zones;
 
-/// The mails of the test corpus, if it is here.
+/// The test corpus, if it is here.
 #[cfg(test)]
 mod corpus {
+    use std::path::PathBuf;
+
     use fixtures::corpus;
 
-    /// Name and bytes of each mail; none without the corpus.
+    /// The folder of all of it.
+    pub fn root() -> Option<PathBuf> {
+        let mail = corpus::folder("mail")?;
+        mail.parent().map(Into::into)
+    }
+
+    /// Name and bytes of each mail.
     pub fn mails() -> impl Iterator<Item = (String, Vec<u8>)> {
-        let files = corpus::folder("mail").map(|folder| corpus::files(&folder));
+        files("mail")
+    }
+
+    /// Name and bytes of each file of a kind; none without the corpus.
+    pub fn files(kind: &str) -> impl Iterator<Item = (String, Vec<u8>)> + use<> {
+        let files = corpus::folder(kind).map(|folder| corpus::files(&folder));
         files.into_iter().flatten().map(|path| {
             let bytes = std::fs::read(&path).unwrap();
             (path.display().to_string(), bytes)

@@ -29,8 +29,24 @@ pub struct Marker {
 }
 
 impl Marker {
+    /// Name of the open extension that marks what has no named properties (tasks).
+    pub const EXTENSION: &str = "io.github.tenantfs.restored";
+
     /// Reads it off a record.
     pub fn of(record: &Value) -> Option<Self> {
+        Self::in_properties(record).or_else(|| Self::in_extensions(record))
+    }
+
+    fn in_extensions(record: &Value) -> Option<Self> {
+        let extensions = record["extensions"].as_array()?;
+        let marker = extensions.iter().find(|extension| {
+            let name = extension["extensionName"].as_str();
+            name.is_some_and(|name| name.eq_ignore_ascii_case(Self::EXTENSION))
+        })?;
+        Self::parse(marker["marker"].as_str()?)
+    }
+
+    fn in_properties(record: &Value) -> Option<Self> {
         let properties = record["singleValueExtendedProperties"].as_array()?;
         // Exchange writes ids its own way (letter case, braces are kept).
         let marker = properties.iter().find(|p| {
@@ -68,6 +84,15 @@ impl Marker {
     /// The extended property.
     pub fn property(&self) -> Value {
         json!({ "id": MARKER_ID, "value": self.value() })
+    }
+
+    /// The open extension.
+    pub fn extension(&self) -> Value {
+        json!({
+            "@odata.type": "#microsoft.graph.openTypeExtension",
+            "extensionName": Self::EXTENSION,
+            "marker": self.value(),
+        })
     }
 
     /// `$filter` that finds the item with this marker.

@@ -13,10 +13,13 @@
 
 mod attachments;
 pub mod calendar;
+pub mod contacts;
 pub mod drive;
 pub mod mail;
 mod mailbox;
 mod marker;
+pub mod settings;
+pub mod todo;
 
 use std::fmt;
 use std::path::PathBuf;

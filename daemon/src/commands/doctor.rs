@@ -51,7 +51,22 @@ const BACKUP: &[Permission] = &[
     },
     Permission {
         any_of: &["Mail.Read", "Mail.ReadWrite"],
-        without: "no mail is captured",
+        without: "no mail and no focused inbox settings are captured",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["Contacts.Read", "Contacts.ReadWrite"],
+        without: "no contacts are captured",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["Tasks.Read.All", "Tasks.ReadWrite.All"],
+        without: "no tasks are captured",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["MailboxSettings.Read", "MailboxSettings.ReadWrite"],
+        without: "no categories, rules and other mailbox settings are captured",
         health: Health::Limited,
     },
     Permission {
@@ -81,7 +96,22 @@ const RESTORE: &[Permission] = &[
     },
     Permission {
         any_of: &["Mail.ReadWrite"],
-        without: "mail cannot be put back",
+        without: "mail and focused inbox settings cannot be put back",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["Contacts.ReadWrite"],
+        without: "contacts cannot be put back",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["Tasks.ReadWrite.All"],
+        without: "tasks cannot be put back",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["MailboxSettings.ReadWrite"],
+        without: "categories, rules and other mailbox settings cannot be put back",
         health: Health::Limited,
     },
     Permission {

@@ -11,6 +11,7 @@ mod read;
 mod rule;
 mod syntax;
 mod time;
+pub mod todo;
 mod tzid;
 mod write;
 

@@ -11,7 +11,7 @@ pub(in crate::workload) mod cursor;
 mod folders;
 mod message;
 pub(in crate::workload) mod names;
-mod paths;
+pub(in crate::workload) mod paths;
 mod rebuild;
 mod restore;
 

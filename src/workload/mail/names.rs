@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::tree::names::{folder_name, item_name};
+use crate::tree::names::{folder_name, item_name, tag_in};
 use crate::workload::{Described, EntryKind, ItemKey, Marker};
 
 /// Name and time, from facts that do not change: time of arrival and subject; for drafts, whose
@@ -63,9 +63,13 @@ fn minute(seconds: i64) -> String {
         .to_string()
 }
 
-/// The display name that a folder made under this name shall have: `%XX` escapes are undone, so
-/// that a folder copied out of a snapshot is called what it was called.
+/// The display name that a folder made under this name shall have: `%XX` escapes are undone and a
+/// suffix is taken off, so that a folder copied out of a snapshot is called what it was called.
 pub(in crate::workload) fn display_name(name: &str) -> String {
+    let name = match name.rsplit_once('~') {
+        Some((display, tail)) if tag_in(&format!("~{tail}")).is_some() => display,
+        _ => name,
+    };
     percent_encoding::percent_decode_str(name)
         .decode_utf8()
         .map(|text| text.chars().filter(|c| !c.is_control()).collect())
@@ -143,5 +147,9 @@ mod tests {
         assert_eq!(display_name("100%"), "100%");
         assert_eq!(display_name("a%00b%0A"), "ab");
         assert_eq!(display_name("%FF"), "%FF");
+        let made = folder_name("A/B", &KEY);
+        assert_ne!(made, "A%2FB");
+        assert_eq!(display_name(&made), "A/B");
+        assert_eq!(display_name("a~b"), "a~b");
     }
 }

@@ -38,22 +38,22 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("conversation history", "conversationhistory"),
 ];
 
-type Subfolders = Arc<Vec<LiveEntry>>;
+pub(in crate::workload) type Subfolders = Arc<Vec<LiveEntry>>;
 
 /// Listings of subfolders, by user and parent.
 #[derive(Default)]
-pub(super) struct Paths {
+pub(in crate::workload) struct Paths {
     listed: Mutex<HashMap<(String, String), (Instant, Subfolders)>>,
 }
 
 impl Paths {
-    fn get(&self, key: &(String, String)) -> Option<Subfolders> {
+    pub(in crate::workload) fn get(&self, key: &(String, String)) -> Option<Subfolders> {
         let listed = self.listed.lock();
         let (at, folders) = listed.get(key)?;
         (at.elapsed() < FRESH).then(|| Arc::clone(folders))
     }
 
-    fn put(&self, key: (String, String), folders: Subfolders) {
+    pub(in crate::workload) fn put(&self, key: (String, String), folders: Subfolders) {
         let mut listed = self.listed.lock();
         if listed.len() >= 1_000 {
             listed.retain(|_, (at, _)| at.elapsed() < FRESH);
@@ -61,7 +61,7 @@ impl Paths {
         listed.insert(key, (Instant::now(), folders));
     }
 
-    pub(super) fn forget(&self, user: &str) {
+    pub(in crate::workload) fn forget(&self, user: &str) {
         self.listed.lock().retain(|(u, _), _| u != user);
     }
 }
@@ -85,6 +85,29 @@ impl Mail {
             }
             match found {
                 Some(id) => at = id,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(at))
+    }
+
+    /// The id of the folder at a path of display names below another.
+    pub(in crate::workload) async fn folder_below(
+        &self,
+        account: &Account,
+        above: &str,
+        path: &[String],
+    ) -> Result<Option<String>, GraphError> {
+        let mut at = above.to_owned();
+        for name in path {
+            let folders = self.subfolders(account, &at, true).await?;
+            let wanted = name.to_lowercase();
+            let shown = |f: &&LiveEntry| {
+                let shown = f.record["displayName"].as_str().unwrap_or_default();
+                shown.to_lowercase() == wanted
+            };
+            match folders.iter().find(shown) {
+                Some(folder) => at = folder.id.clone(),
                 None => return Ok(None),
             }
         }
@@ -244,7 +267,7 @@ impl Mail {
 }
 
 /// By the mount's name, else by the name that people see (Exchange compares without case).
-fn pick(folders: &[LiveEntry], name: &str) -> Option<String> {
+pub(in crate::workload) fn pick(folders: &[LiveEntry], name: &str) -> Option<String> {
     let shown = |f: &&LiveEntry| {
         let display = f.record["displayName"].as_str().unwrap_or_default();
         display.to_lowercase() == display_name(name).to_lowercase()
