@@ -4,15 +4,18 @@
 //! same bytes in every version of every run, because a file's bytes are its identity.
 
 pub mod eml;
+pub mod lines;
 pub mod mime;
 mod rfc2047;
+pub mod vcf;
+pub mod zones;
 
 /// The mails of the test corpus, if it is here.
 #[cfg(test)]
 mod corpus {
     use std::path::{Path, PathBuf};
 
-    fn root() -> Option<PathBuf> {
+    pub fn root() -> Option<PathBuf> {
         if let Some(dir) = std::env::var_os("TENANTFS_CORPUS") {
             return Some(dir.into());
         }
@@ -22,11 +25,16 @@ mod corpus {
             .find(|dir| dir.is_dir())
     }
 
-    /// Name and bytes of each mail. Without the corpus: none, and a failure under `CI=true`.
+    /// Name and bytes of each mail.
     pub fn mails() -> impl Iterator<Item = (String, Vec<u8>)> {
+        files("mail")
+    }
+
+    /// Name and bytes of each file of a kind. Without the corpus: none, and a failure under `CI=true`.
+    pub fn files(kind: &str) -> impl Iterator<Item = (String, Vec<u8>)> + use<> {
         let mut files = Vec::new();
         match root() {
-            Some(root) => walk(&root.join("mail"), &mut files),
+            Some(root) => walk(&root.join(kind), &mut files),
             None if std::env::var("CI").is_ok_and(|v| v == "true") => panic!("no corpus"),
             None => println!("skipped: corpus not here"),
         }
