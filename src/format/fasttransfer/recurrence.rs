@@ -3,12 +3,15 @@
 //!
 //! Dates are days in the series' own zone, as seconds since 1970 without a zone ("local seconds").
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::Error;
 use super::properties::graph_day;
 use super::text;
 
+const DAY: i64 = 86_400;
 /// Minutes from 1601 to 1970.
 const EPOCH: i64 = 194_074_560;
 /// A series without an end ends in 4500 (MS-OXOCAL: 0x5AE980DF).
@@ -178,18 +181,15 @@ impl Recurrence {
 
     /// Days without an occurrence: those that were deleted and not moved to another day.
     pub fn cancelled(&self) -> Vec<i64> {
-        let moved = |day: &i64| {
-            self.exceptions
-                .iter()
-                .any(|e| e.original.div_euclid(86_400) * 86_400 == *day)
+        let moved: HashSet<i64> = if self.exceptions.is_empty() {
+            // Without exceptions' details all that is known is which days have one.
+            self.modified.iter().copied().collect()
+        } else {
+            let originals = self.exceptions.iter().map(|e| e.original);
+            originals.map(|time| time.div_euclid(DAY) * DAY).collect()
         };
-        // Without exceptions' details all that is known is which days have one.
-        let known = !self.exceptions.is_empty();
-        self.deleted
-            .iter()
-            .filter(|day| if known { !moved(day) } else { !self.modified.contains(day) })
-            .copied()
-            .collect()
+        let days = self.deleted.iter().copied();
+        days.filter(|day| !moved.contains(day)).collect()
     }
 
     /// Graph's `patternedRecurrence`; `zone` is the Windows name of the series' zone.

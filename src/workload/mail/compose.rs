@@ -232,6 +232,7 @@ mod tests {
             name: "x.eml".into(),
             policy,
             source,
+            original: None,
             file: "unused".into(),
             mtime: 0,
         }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::names::seconds;
+use crate::graph::odata_quote;
 use crate::workload::ItemKey;
 
 /// Every property of a message that is not in its MIME.
@@ -96,6 +97,21 @@ impl Marker {
             }
         }
         value
+    }
+
+    /// The value on an item that was imported whole, in one step. It reads as [`Marker::value`] does.
+    pub fn exact_value(&self) -> String {
+        let origin = self.origin.map_or_else(|| "-".into(), |key| key.to_string());
+        let created = self.created.map_or_else(|| "-".into(), |at| at.to_string());
+        format!("{} {origin} {created} exact", self.push)
+    }
+
+    /// `$filter` that finds what has this marker as this value.
+    pub fn filter(value: &str) -> String {
+        format!(
+            "singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{}')",
+            odata_quote(value)
+        )
     }
 
     /// The extended property.
@@ -245,7 +261,8 @@ mod tests {
                 { "id": "String 0x1a", "value": "x" },
                 { "id": MARKER_ID.to_lowercase(), "value": marker.value() },
             ]});
-            assert_eq!(Marker::of(&record), Some(marker));
+            assert_eq!(Marker::of(&record), Some(marker.clone()));
+            assert_eq!(Marker::parse(&marker.exact_value()), Some(marker));
         }
         assert_eq!(Marker::of(&json!({})), None);
         assert_eq!(Marker::parse("hello"), None);

@@ -27,6 +27,7 @@ use super::{
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
 pub use message::{MARKER_ID, Marker};
+pub(super) use names::display_name;
 
 /// What of a mailbox is captured.
 #[derive(Clone, Debug)]

@@ -66,7 +66,7 @@ fn minute(seconds: i64) -> String {
 
 /// The display name that a folder made under this name shall have: `%XX` escapes are undone, so
 /// that a folder copied out of a snapshot is called what it was called.
-pub(super) fn display_name(name: &str) -> String {
+pub(in crate::workload) fn display_name(name: &str) -> String {
     percent_encoding::percent_decode_str(name)
         .decode_utf8()
         .map(|text| text.chars().filter(|c| !c.is_control()).collect())

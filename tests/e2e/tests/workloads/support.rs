@@ -143,6 +143,7 @@ impl Tenant {
             name: name.to_owned(),
             policy: Policy::Skip,
             source,
+            original: None,
             file,
             mtime: 1_700_000_000,
         }
