@@ -26,7 +26,7 @@ use crate::tree::key::{Tag, first_with};
 use crate::tree::map::{Map, Shape};
 use crate::tree::state::{AccountState, Accounts, WorkloadState};
 use crate::tree::{Editor, Entry, ItemKey, Nodes, TreeError, names};
-use crate::workload::mail::Marker;
+use crate::workload::Marker;
 
 /// Larger files are never mails: Exchange holds 150 MB, base64 makes that 205.
 const MAX_MAIL: u64 = 256 << 20;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -70,7 +70,7 @@ pub(super) async fn fetch(
                 job.record = record;
                 break Outcome::Got(Payload::Stored(ContentId::EMPTY, 0));
             }
-            Ok(Content::Stream(pieces)) => match store(cx, pieces).await? {
+            Ok(file @ (Content::File(_) | Content::Stream(_))) => match store(cx, file).await? {
                 Ok((content, size)) => {
                     job.record = record;
                     break Outcome::Got(Payload::Stored(content, size));
@@ -115,7 +115,7 @@ pub(super) async fn fetch_many(
             Ok(Content::Mail(bytes)) => Outcome::Got(Payload::Mail(bytes)),
             Ok(Content::Exported(item)) => Outcome::Got(Payload::Exported(item)),
             Ok(Content::None) => Outcome::Got(Payload::Stored(ContentId::EMPTY, 0)),
-            Ok(Content::Stream(pieces)) => match store(cx, pieces).await? {
+            Ok(file @ (Content::File(_) | Content::Stream(_))) => match store(cx, file).await? {
                 Ok((content, size)) => Outcome::Got(Payload::Stored(content, size)),
                 Err(e) => Outcome::Failed(e.into()),
             },
@@ -151,9 +151,10 @@ fn counted(cx: &Shared, job: Job, outcome: Outcome) -> Fetched {
 /// only chunks that the next attempt finds again.
 async fn store(
     cx: &Shared,
-    mut pieces: BoxStream<'static, Result<Bytes, GraphError>>,
+    file: Content,
 ) -> Result<Result<(ContentId, u64), GraphError>, SyncError> {
     let _permit = cx.downloads.acquire().await;
+    let mut pieces = pieces(file);
     let mut stream = cx.take_stream();
     // `None` says that all of it came.
     let (sender, mut receiver) = mpsc::channel::<Option<Bytes>>(QUEUED_PIECES);
@@ -201,4 +202,14 @@ async fn store(
             return Err(lost.into());
         }
     })
+}
+
+/// What is in memory is one piece.
+fn pieces(content: Content) -> BoxStream<'static, Result<Bytes, GraphError>> {
+    match content {
+        Content::Stream(pieces) => pieces,
+        Content::File(bytes) | Content::Mail(bytes) => stream::iter([Ok(bytes)]).boxed(),
+        Content::Exported(item) => stream::iter([Ok(item.stream)]).boxed(),
+        Content::None => stream::empty().boxed(),
+    }
 }

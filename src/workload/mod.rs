@@ -15,6 +15,7 @@ pub mod archive;
 pub mod drive;
 mod exchange;
 pub mod mail;
+mod marker;
 
 use std::fmt;
 use std::ops::Range;
@@ -27,6 +28,8 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+pub use marker::{MARKER_ID, Marker, expand_marker};
 
 pub use crate::graph::users::Account;
 use crate::graph::{ErrorClass, GraphError};
@@ -144,6 +147,8 @@ pub struct Described {
 pub enum Content {
     /// A whole mail (RFC 5322), in memory because its parts are stored separately.
     Mail(Bytes),
+    /// A file that was made here (an `.ics`), in memory.
+    File(Bytes),
     /// A file. The stream ends with an error when length or hash are wrong, or the download broke
     /// for good; nothing of it may be kept then. On [`ErrorClass::Corrupt`], `fetch` once again.
     Stream(BoxStream<'static, Result<Bytes, GraphError>>),
@@ -177,6 +182,7 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mail(bytes) => write!(f, "Mail({} bytes)", bytes.len()),
+            Self::File(bytes) => write!(f, "File({} bytes)", bytes.len()),
             Self::Stream(_) => f.write_str("Stream"),
             Self::Exported(item) => write!(f, "Exported({} bytes)", item.stream.len()),
             Self::None => f.write_str("None"),

@@ -45,7 +45,7 @@ impl Archive {
     /// identity.
     pub fn new(client: Client, keyer: Keyer) -> Self {
         Self {
-            exchange: Exchange::new(client.clone()),
+            exchange: Exchange::new(client.clone(), true),
             client,
             keyer,
             places: Mutex::default(),

@@ -10,8 +10,7 @@ use serde_json::Value;
 use crate::format::fasttransfer::{self, Form};
 use crate::tree::names::{folder_name, item_name};
 use crate::workload::exchange::extended;
-use crate::workload::mail::{MARKER_ID, Marker};
-use crate::workload::{Described, EntryKind, ItemKey};
+use crate::workload::{Described, EntryKind, ItemKey, MARKER_ID, Marker};
 
 /// PidTagSubject.
 const SUBJECT: &str = "String 0x0037";

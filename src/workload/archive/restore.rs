@@ -17,9 +17,9 @@ use super::{Archive, folders, names};
 use crate::format::{eml, fasttransfer};
 use crate::graph::{Call, ErrorClass, GraphError};
 use crate::workload::exchange::{self, Exchange, Imported, MAX_STREAM, Place};
-use crate::workload::mail::{Marker, display_name};
+use crate::workload::mail::display_name;
 use crate::workload::{
-    Account, EntryKind, ItemKey, Journal, LiveEntry, Policy, Push, PushError, Pushed, Source,
+    Account, EntryKind, ItemKey, Journal, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
 };
 
 const TOP: &str = "/folders";
@@ -352,7 +352,7 @@ impl Archive {
         folder: &Folder,
         marker: &Marker,
     ) -> Result<Option<Value>, GraphError> {
-        let filter = Marker::filter(&marker.exact_value());
+        let filter = marker.exact_filter();
         let items = self.items(account, &folder.place, &folder.id, Some(&filter), MAX_TWINS);
         // A service that does not know the filter ignores it: believe only what carries the marker.
         let carries = |item: &Value| Marker::of(item).is_some_and(|m| m.push == marker.push);

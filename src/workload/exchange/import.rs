@@ -16,8 +16,7 @@ use serde_json::Value;
 use super::{Exchange, Place};
 use crate::format::fasttransfer::{self, Guid, New, Prop, props};
 use crate::graph::{Call, ErrorClass, GraphError, ImportError};
-use crate::workload::Account;
-use crate::workload::mail::Marker;
+use crate::workload::{Account, Marker};
 
 const SESSION: &str = "/createImportSession";
 /// The route of imports, for counting.
@@ -27,7 +26,7 @@ const MARGIN: i64 = 60;
 /// Sessions that are remembered.
 const MAX_SESSIONS: usize = 10_000;
 
-/// The named property of [`crate::workload::mail::MARKER_ID`].
+/// The named property of [`crate::workload::MARKER_ID`].
 const MARKER: Prop = Prop::Name(MARKER_SET, "tenantfs");
 /// `8f2d1c1e-6b0a-4a53-9c1e-7e0f5d7a9b42`
 const MARKER_SET: Guid = [
@@ -213,7 +212,7 @@ mod tests {
             hex[10..].iter().map(|b| format!("{b:02x}")).collect::<String>(),
         );
         assert_eq!(
-            crate::workload::mail::MARKER_ID,
+            crate::workload::MARKER_ID,
             format!("String {{{text}}} Name tenantfs")
         );
         let stream = Builder::default().finish();

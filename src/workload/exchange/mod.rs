@@ -65,6 +65,8 @@ pub(super) struct Ids {
 /// The API with one identity.
 pub(super) struct Exchange {
     client: Client,
+    /// Archives are wanted too, which only the beta version tells of.
+    archives: bool,
     known: Mutex<HashMap<String, Ids>>,
     /// Users whose mailboxes this identity may not export from, or import to.
     no_export: Mutex<HashSet<String>>,
@@ -73,9 +75,10 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, archives: bool) -> Self {
         Self {
             client,
+            archives,
             known: Mutex::default(),
             no_export: Mutex::default(),
             no_import: Mutex::default(),
@@ -106,9 +109,9 @@ impl Exchange {
         Ok(ids)
     }
 
-    /// The ids as they are now.
-    pub async fn ask_ids(&self, account: &Account) -> Result<Ids, GraphError> {
-        let call = Call::get(SETTINGS, &[&account.id]).beta();
+    async fn ask_ids(&self, account: &Account) -> Result<Ids, GraphError> {
+        let call = Call::get(SETTINGS, &[&account.id]);
+        let call = if self.archives { call.beta() } else { call };
         let settings = self.client.json(&Self::of(account, call)).await?;
         let id = |name: &str| {
             let id = settings[name].as_str().filter(|id| !id.is_empty());

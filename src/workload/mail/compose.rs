@@ -3,10 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::message::Marker;
 use super::names::seconds;
 use crate::format::eml::{Attachment, Body, to_graph};
-use crate::workload::{Policy, Push, PushError, Source};
+use crate::workload::{Marker, Policy, Push, PushError, Source};
 
 /// Bytes of the largest mail that is read for a restore.
 const MAX_FILE: u64 = 256 << 20;

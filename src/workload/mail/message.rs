@@ -1,12 +1,9 @@
-//! A message's record: which properties are asked for, what a change of them means, and the marker
-//! that a restore leaves on a message.
+//! A message's record: which properties are asked for, and what a change of them means.
 
-use serde_json::{Value, json};
-use uuid::Uuid;
+use serde_json::Value;
 
 use super::names::seconds;
-use crate::graph::odata_quote;
-use crate::workload::ItemKey;
+use crate::workload::MARKER_ID;
 
 /// Every property of a message that is not in its MIME.
 pub(super) const SELECT: &str = "id,changeKey,createdDateTime,lastModifiedDateTime,categories,\
@@ -14,14 +11,6 @@ pub(super) const SELECT: &str = "id,changeKey,createdDateTime,lastModifiedDateTi
      parentFolderId,conversationId,conversationIndex,isDeliveryReceiptRequested,\
      isReadReceiptRequested,isRead,isDraft,webLink,inferenceClassification,sender,from,\
      toRecipients,ccRecipients,bccRecipients,replyTo,flag";
-
-/// The named MAPI property that marks what this program restored.
-pub const MARKER_ID: &str = "String {8f2d1c1e-6b0a-4a53-9c1e-7e0f5d7a9b42} Name tenantfs";
-
-/// `$expand` that brings the marker.
-pub(super) fn expand_marker() -> String {
-    format!("singleValueExtendedProperties($filter=id eq '{MARKER_ID}')")
-}
 
 /// What a live listing needs of a message.
 pub(super) const LIVE_SELECT: &str = "id,subject,receivedDateTime,sentDateTime,createdDateTime,\
@@ -37,86 +26,33 @@ pub(super) fn expand_live() -> String {
 
 /// The size that Exchange keeps of a message, where it was asked for.
 pub(super) fn size(record: &Value) -> Option<u64> {
-    // Ids come back in Exchange's own spelling: `Integer 0xe08`.
-    let is_size = |p: &&Value| {
-        let id = p["id"].as_str().unwrap_or_default().to_ascii_lowercase();
-        id.strip_prefix("integer 0x")
-            .is_some_and(|tag| tag.trim_start_matches('0') == "e08")
-    };
-    let size = record["singleValueExtendedProperties"]
-        .as_array()?
-        .iter()
-        .find(is_size)?;
+    let all = record["singleValueExtendedProperties"].as_array()?;
+    let size = all.iter().find(|p| is_size(p))?;
     size["value"].as_str()?.parse().ok()
 }
 
-/// What the marker says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marker {
-    /// Which push made this message.
-    pub push: Uuid,
-    /// Key of the message that it restores; `None` for files from elsewhere and for copies that
-    /// shall stand beside the original.
-    pub origin: Option<ItemKey>,
-    /// When the original was created, for drafts: part of their name. Unix seconds.
-    pub created: Option<i64>,
+fn is_size(property: &Value) -> bool {
+    // Ids come back in Exchange's own spelling: `Integer 0xe08`.
+    let id = property["id"].as_str().unwrap_or_default().to_ascii_lowercase();
+    id.strip_prefix("integer 0x")
+        .is_some_and(|tag| tag.trim_start_matches('0') == "e08")
 }
 
-impl Marker {
-    /// Reads it off a record.
-    pub fn of(record: &Value) -> Option<Self> {
-        let properties = record["singleValueExtendedProperties"].as_array()?;
-        // Exchange writes ids its own way (letter case, braces are kept).
-        let marker = properties.iter().find(|p| {
-            p["id"]
-                .as_str()
-                .is_some_and(|id| id.eq_ignore_ascii_case(MARKER_ID))
-        })?;
-        Self::parse(marker["value"].as_str()?)
-    }
+/// Where a record has the size, if it was asked for. As an annotation, it is no change of the message.
+pub(super) const SIZE: &str = "@tenantfs.size";
 
-    fn parse(value: &str) -> Option<Self> {
-        let mut words = value.split(' ');
-        let push = words.next()?.parse().ok()?;
-        let origin = words.next().and_then(ItemKey::from_hex);
-        let created = words.next().and_then(|w| w.parse().ok());
-        Some(Self {
-            push,
-            origin,
-            created,
-        })
-    }
-
-    /// The value as it is stored.
-    pub fn value(&self) -> String {
-        let mut value = self.push.to_string();
-        if let Some(origin) = &self.origin {
-            value.push_str(&format!(" {origin}"));
-            if let Some(created) = self.created {
-                value.push_str(&format!(" {created}"));
-            }
+/// Puts the size where it is no property: Exchange's own grows with a flag.
+pub(super) fn set_size_apart(record: &mut Value) {
+    let Some(size) = size(record) else { return };
+    record[SIZE] = size.into();
+    if let Some(all) = record["singleValueExtendedProperties"].as_array_mut() {
+        all.retain(|p| !is_size(p));
+        if !all.is_empty() {
+            return;
         }
-        value
     }
-
-    /// The value on an item that was imported whole, in one step. It reads as [`Marker::value`] does.
-    pub fn exact_value(&self) -> String {
-        let origin = self.origin.map_or_else(|| "-".into(), |key| key.to_string());
-        let created = self.created.map_or_else(|| "-".into(), |at| at.to_string());
-        format!("{} {origin} {created} exact", self.push)
-    }
-
-    /// `$filter` that finds what has this marker as this value.
-    pub fn filter(value: &str) -> String {
-        format!(
-            "singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{}')",
-            odata_quote(value)
-        )
-    }
-
-    /// The extended property.
-    pub fn property(&self) -> Value {
-        json!({ "id": MARKER_ID, "value": self.value() })
+    if let Some(record) = record.as_object_mut() {
+        record.remove("singleValueExtendedProperties");
     }
 }
 
@@ -182,6 +118,7 @@ pub(super) fn same_mail(a: &Value, b: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn stored() -> Value {
         json!({
@@ -198,6 +135,19 @@ mod tests {
             told[name] = value.clone();
         }
         told
+    }
+
+    #[test]
+    fn a_size_is_no_property() {
+        let mut record = json!({ "id": "m", "singleValueExtendedProperties": [
+            { "id": "Integer 0xe08", "value": "4711" },
+        ]});
+        set_size_apart(&mut record);
+        assert_eq!(record, json!({ "id": "m", SIZE: 4711 }));
+        let mut grown = stored();
+        grown["changeKey"] = json!("2");
+        grown[SIZE] = json!(4712);
+        assert!(!needs_content(&stored(), &grown));
     }
 
     #[test]
@@ -236,35 +186,5 @@ mod tests {
             &stored(),
             &json!({ "id": "m", "subject": "b" })
         ));
-    }
-
-    #[test]
-    fn a_marker_comes_back() {
-        for marker in [
-            Marker {
-                push: Uuid::from_u128(5),
-                origin: None,
-                created: None,
-            },
-            Marker {
-                push: Uuid::from_u128(5),
-                origin: Some(ItemKey([3; 16])),
-                created: None,
-            },
-            Marker {
-                push: Uuid::from_u128(5),
-                origin: Some(ItemKey([3; 16])),
-                created: Some(77),
-            },
-        ] {
-            let record = json!({ "singleValueExtendedProperties": [
-                { "id": "String 0x1a", "value": "x" },
-                { "id": MARKER_ID.to_lowercase(), "value": marker.value() },
-            ]});
-            assert_eq!(Marker::of(&record), Some(marker.clone()));
-            assert_eq!(Marker::parse(&marker.exact_value()), Some(marker));
-        }
-        assert_eq!(Marker::of(&json!({})), None);
-        assert_eq!(Marker::parse("hello"), None);
     }
 }

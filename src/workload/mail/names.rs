@@ -5,9 +5,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::message::Marker;
 use crate::tree::names::{folder_name, item_name};
-use crate::workload::{Described, EntryKind, ItemKey};
+use crate::workload::{Described, EntryKind, ItemKey, Marker};
 
 /// Name and time, from facts that do not change: time of arrival and subject; for drafts, whose
 /// subject does change, the time of creation and the word "Draft". A restored message is named by

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::Mail;
 use super::compose::{self, Composed};
-use super::message::{LIVE_SELECT, MARKER_ID, Marker, expand_live, same_mail};
+use super::message::{LIVE_SELECT, expand_live, same_mail};
 use crate::format::eml::Attachment;
 use crate::graph::{
     Call, ErrorClass, GraphError, MAIL_FRAGMENT, Source as Bytes, Upload, UploadError, odata_quote,
 };
 use crate::workload::{
-    Account, ItemKey, Journal, LiveEntry, Policy, Push, PushError, Pushed, Source,
+    Account, ItemKey, Journal, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
 };
 
 const CREATE: &str = "/users/{user}/mailFolders/{folder}/messages";
@@ -61,16 +61,17 @@ impl Mail {
         // Half of it may be there from before, also when nothing was saved: the request that makes a
         // message may be the last thing a process did.
         let made = if journal.repeated() {
-            self.by_marker(account, &folder, &composed.marker).await?
+            self.made(account, &folder, push, &composed.marker).await?
         } else {
             None
         };
-        let made = match made {
-            Some(message) => {
+        let mut inexact = None;
+        let (made, exact) = match made {
+            Some((message, exact)) => {
                 if progress.message.is_none() && push.policy == Policy::Overwrite {
                     progress.replaces = self.existing(account, &folder, push, &composed).await?;
                 }
-                message
+                (message, exact)
             }
             None => {
                 progress = Progress::default();
@@ -85,7 +86,16 @@ impl Mail {
                     progress.replaces = Some(old);
                     save(journal, &progress)?;
                 }
-                self.create(account, &folder, &composed).await?
+                if push.original.is_some() {
+                    save(journal, &progress)?;
+                }
+                match self.import_exact(account, &folder, push, &composed).await? {
+                    Ok(message) => (message, true),
+                    Err(why) => {
+                        inexact = why;
+                        (self.create(account, &folder, &composed).await?, false)
+                    }
+                }
             }
         };
         let id = id_of(&made)?;
@@ -97,9 +107,14 @@ impl Mail {
             .iter()
             .map(|a| a.bytes().len() as u64)
             .sum();
-        let attached = self
-            .attach(account, &id, &composed.attachments, journal, total)
-            .await;
+        let attached = match exact {
+            // An import is whole.
+            true => Ok(Vec::new()),
+            false => {
+                self.attach(account, &id, &composed.attachments, journal, total)
+                    .await
+            }
+        };
         let notes = match attached {
             Err(PushError::Graph(e)) if !e.class.is_temporary() => {
                 // Refused for good: half a message is not what anyone asked for.
@@ -114,7 +129,10 @@ impl Mail {
             self.delete(account, old).await?;
         }
         let mut pushed = self.pushed(made, &composed, progress.replaces)?;
-        pushed.notes.extend(composed.notes);
+        if !exact {
+            pushed.notes.extend(composed.notes);
+        }
+        pushed.notes.extend(inexact);
         pushed.notes.extend(notes);
         Ok(pushed)
     }
@@ -131,11 +149,12 @@ impl Mail {
             Err(e) => return Err(e),
         };
         let composed = compose::compose(push).await?;
-        let Some(message) = self.by_marker(account, &folder, &composed.marker).await? else {
+        let made = self.made(account, &folder, push, &composed.marker).await?;
+        let Some((message, exact)) = made else {
             return Ok(None);
         };
         let id = id_of(&message)?;
-        if self.attached(account, &id).await? < composed.attachments.len() {
+        if !exact && self.attached(account, &id).await? < composed.attachments.len() {
             return Ok(None);
         }
         let mut replaced = None;
@@ -157,6 +176,23 @@ impl Mail {
             .ok_or_else(no_folder)
     }
 
+    /// The message of this push, if it is there, and whether it was imported whole.
+    async fn made(
+        &self,
+        account: &Account,
+        folder: &str,
+        push: &Push,
+        marker: &Marker,
+    ) -> Result<Option<(Value, bool)>, GraphError> {
+        if push.original.is_some()
+            && let Some(message) = self.by_exact_marker(account, folder, marker).await?
+        {
+            return Ok(Some((message, true)));
+        }
+        let made = self.by_marker(account, folder, marker).await?;
+        Ok(made.map(|message| (message, false)))
+    }
+
     /// The message of this push, if it is there.
     async fn by_marker(
         &self,
@@ -164,18 +200,14 @@ impl Mail {
         folder: &str,
         marker: &Marker,
     ) -> Result<Option<Value>, GraphError> {
-        let filter = format!(
-            "singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{}')",
-            odata_quote(&marker.value())
-        );
-        let found = self.find(account, folder, &filter).await?;
+        let found = self.find(account, folder, &marker.filter()).await?;
         // A service that does not know the filter ignores it: believe only what carries the marker.
         Ok(found
             .into_iter()
             .find(|m| Marker::of(m).is_some_and(|m| m.push == marker.push)))
     }
 
-    async fn find(
+    pub(super) async fn find(
         &self,
         account: &Account,
         folder: &str,

@@ -351,7 +351,7 @@ pub async fn fetch(
     record: &mut Value,
 ) -> Result<Vec<u8>, String> {
     match w.fetch(account, record).await.map_err(|e| e.to_string())? {
-        Content::Mail(bytes) => Ok(bytes.to_vec()),
+        Content::Mail(bytes) | Content::File(bytes) => Ok(bytes.to_vec()),
         Content::None => Ok(Vec::new()),
         Content::Stream(mut stream) => {
             let mut all = Vec::new();
