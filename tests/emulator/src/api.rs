@@ -82,6 +82,8 @@ pub enum Hint {
     WrongHash,
     /// The pre-authenticated URL given out has expired already.
     ExpiredUrl,
+    /// One item fails with this code inside an answer that is well: its id, or text in its subject.
+    Item { item: String, code: String },
 }
 
 impl ApiRequest {
@@ -140,22 +142,12 @@ impl ApiRequest {
     /// Value of one preference of the `Prefer` headers: `prefer("IdType")` is `ImmutableId` for
     /// `Prefer: IdType="ImmutableId", odata.maxpagesize=5`. A preference without value reads as `""`.
     pub fn prefer(&self, name: &str) -> Option<String> {
-        for line in self.headers.get_all("prefer") {
-            let Ok(line) = line.to_str() else { continue };
-            for part in line.split(',') {
-                let (key, value) = part.split_once('=').unwrap_or((part, ""));
-                if key.trim().eq_ignore_ascii_case(name) {
-                    return Some(value.trim().trim_matches('"').to_owned());
-                }
-            }
-        }
-        None
+        preference(&self.headers, name)
     }
 
     /// Ids of Exchange items in this request's answer are to be immutable.
     pub fn immutable_ids(&self) -> bool {
-        self.prefer("IdType")
-            .is_some_and(|v| v.eq_ignore_ascii_case("ImmutableId"))
+        wants_immutable_ids(&self.headers)
     }
 
     /// The body as JSON; an empty body is `null`.
@@ -205,6 +197,11 @@ pub struct RawRequest {
 }
 
 impl RawRequest {
+    /// As [`ApiRequest::immutable_ids`].
+    pub fn immutable_ids(&self) -> bool {
+        wants_immutable_ids(&self.headers)
+    }
+
     pub fn option(&self, name: &str) -> Option<&str> {
         self.query
             .iter()
@@ -215,6 +212,23 @@ impl RawRequest {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|v| v.to_str().ok())
     }
+}
+
+fn preference(headers: &HeaderMap, name: &str) -> Option<String> {
+    for line in headers.get_all("prefer") {
+        let Ok(line) = line.to_str() else { continue };
+        for part in line.split(',') {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            if key.trim().eq_ignore_ascii_case(name) {
+                return Some(value.trim().trim_matches('"').to_owned());
+            }
+        }
+    }
+    None
+}
+
+fn wants_immutable_ids(headers: &HeaderMap) -> bool {
+    preference(headers, "IdType").is_some_and(|v| v.eq_ignore_ascii_case("ImmutableId"))
 }
 
 /// Splits and decodes a path below the version.

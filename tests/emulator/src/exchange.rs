@@ -30,6 +30,10 @@ pub fn call(world: &World, request: &mut ApiRequest, place: bool) -> Reply {
     request.hint = match &fault {
         Some(Fault::Named(Named::WrongHash)) => Some(Hint::WrongHash),
         Some(Fault::Named(Named::ExpiredUrl)) => Some(Hint::ExpiredUrl),
+        Some(Fault::Item { item, code }) => Some(Hint::Item {
+            item: item.clone(),
+            code: code.clone(),
+        }),
         _ => None,
     };
     let mut reply = Reply {

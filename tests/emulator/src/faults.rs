@@ -32,6 +32,9 @@ pub const HELP: &str = r#"Script of faults (--faults FILE, or POST /_emulator/fa
       "wrong_hash"              a drive item tells a hash that is not that of its bytes
       "expired_url"             the pre-authenticated URL that is given out has expired
       "expired_token"           401 InvalidAuthenticationToken
+      {"item": "x", "code": "y"}
+                                exportItems answers 200, with this error for the item that has this
+                                id or this text in its subject (ErrorCorruptData when left out)
       {"poison": "text"}        500 for every answer that holds this text (an item that breaks pages)
   }"#;
 
@@ -61,6 +64,11 @@ pub enum Fault {
     Poison {
         poison: String,
     },
+    Item {
+        item: String,
+        #[serde(default = "corrupt_data")]
+        code: String,
+    },
     Status {
         status: u16,
         #[serde(default)]
@@ -76,6 +84,10 @@ pub enum Fault {
         #[serde(default)]
         location: Option<String>,
     },
+}
+
+fn corrupt_data() -> String {
+    "ErrorCorruptData".to_owned()
 }
 
 fn one() -> u64 {

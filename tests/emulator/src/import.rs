@@ -2,13 +2,14 @@
 //!
 //! Every folder of `--import-mail DIR` becomes a mail folder of the same name below the visible root,
 //! with its own folders below it; the accounts take turns folder by folder. Files directly in DIR go to
-//! a folder named like DIR. Bytes are kept as they are, but for an mbox `From ` line at the start.
+//! a folder named like DIR. `--import-archive DIR` does the same for archives. Bytes are kept as they are, but for an mbox `From ` line at the start.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::mail::deliver;
 use crate::mail::ids::No;
@@ -27,8 +28,21 @@ pub fn mail(world: &World) -> anyhow::Result<()> {
     if users.is_empty() && !world.options.import_mail.is_empty() {
         anyhow::bail!("--import-mail needs at least one account");
     }
+    folders(&world.options.import_mail, |turn| {
+        world
+            .mail
+            .get(&users[turn % users.len()].id)
+            .context("the account has no mailbox")
+    })
+}
+
+/// Imports folders into the mailboxes whose turn it is.
+pub fn folders(
+    roots: &[PathBuf],
+    mailbox_of: impl Fn(usize) -> anyhow::Result<Arc<Mutex<Mailbox>>>,
+) -> anyhow::Result<()> {
     let mut turn = 0;
-    for root in &world.options.import_mail {
+    for root in roots {
         let (files, folders) = entries(root)?;
         let mut jobs: Vec<(PathBuf, Vec<PathBuf>)> =
             folders.into_iter().map(|f| (f, Vec::new())).collect();
@@ -36,12 +50,8 @@ pub fn mail(world: &World) -> anyhow::Result<()> {
             jobs.insert(0, (root.clone(), files));
         }
         for (folder, files) in jobs {
-            let user = &users[turn % users.len()];
+            let mailbox = mailbox_of(turn)?;
             turn += 1;
-            let mailbox = world
-                .mail
-                .get(&user.id)
-                .context("the account has no mailbox")?;
             let mut mailbox = mailbox.lock();
             let parent = mailbox.well_known("msgfolderroot");
             if files.is_empty() {

@@ -8,6 +8,12 @@ use crate::api::{ApiRequest, ApiResponse};
 
 pub type Object = Map<String, Value>;
 
+/// Value of a property; null when there is none.
+pub fn field<'a>(object: &'a Object, name: &str) -> &'a Value {
+    static NULL: Value = Value::Null;
+    object.get(name).unwrap_or(&NULL)
+}
+
 /// The properties a request asked for; none named means all that are shown by default.
 #[derive(Debug, Clone, Default)]
 pub struct Select(Option<Vec<String>>);

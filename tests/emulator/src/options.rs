@@ -44,6 +44,15 @@ pub struct Options {
     /// Folder of .eml files; each of its folders becomes a mail folder, the mailboxes take turns
     #[arg(long, value_name = "DIR")]
     pub import_mail: Vec<PathBuf>,
+    /// Users with an in-place archive mailbox, from the first
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub archives: usize,
+    /// Generated messages in all archives together
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    pub archive_messages: u64,
+    /// As --import-mail, into the archives
+    #[arg(long, value_name = "DIR")]
+    pub import_archive: Vec<PathBuf>,
     /// Folder of files; goes into the drives with its paths
     #[arg(long, value_name = "DIR")]
     pub import_files: Vec<PathBuf>,
@@ -137,6 +146,12 @@ pub enum Quirk {
     IgnoreRange,
     /// Download URLs put up with an access token instead of refusing it
     TakeAuthorization,
+    /// v1.0 takes the ids of archive mailboxes too
+    ArchiveInV1,
+    /// Archives are made of two mailboxes; folders tell by parentMailboxUrl that they are in the second
+    AutoExpandingArchive,
+    /// Exported streams name another server build at every call
+    VaryServerBuild,
 }
 
 impl Default for Options {

@@ -5,7 +5,7 @@
 
 use crate::api::{ApiRequest, ApiResponse};
 use crate::world::World;
-use crate::{drive, mail, users};
+use crate::{drive, exchange_admin, mail, users};
 
 /// Answers one API request. What is around it (quotas, faults, counting) is the server's.
 pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
@@ -22,6 +22,7 @@ pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
         return handle(world, &own);
     }
     mail::handle(world, request)
+        .or_else(|| exchange_admin::handle(world, request))
         .or_else(|| drive::handle(world, request))
         .or_else(|| users::handle(world, request))
         .unwrap_or_else(|| {
@@ -50,6 +51,7 @@ const NAMES: &[&str] = &[
     "content",
     "contentTypes",
     "copy",
+    "createImportSession",
     "createLink",
     "createUploadSession",
     "delta",
@@ -61,8 +63,10 @@ const NAMES: &[&str] = &[
     "driveItem",
     "events",
     "exchange",
+    "exportItems",
     "extensions",
     "fields",
+    "folders",
     "followed",
     "following",
     "groups",
@@ -160,6 +164,9 @@ pub fn raw_template(path: &[String]) -> String {
             "/_upload/mail/{id}".to_owned()
         }
         Some("_upload") => "/_upload/{id}".to_owned(),
+        Some("api") if lower.last().is_some_and(|s| s == "importitem") => {
+            format!("/api/{}/Mailboxes/{{id}}/importItem", lower[1])
+        }
         None => "/".to_owned(),
         Some(_) => match lower
             .iter()

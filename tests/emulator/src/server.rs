@@ -25,9 +25,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::api::{ApiRequest, ApiResponse, Body, RawRequest, parse_query};
 use crate::exchange::{self, Reply};
 use crate::faults::{Fault, Named};
-use crate::options::Quirk;
+use crate::options::{Quirk, Throttle};
 use crate::world::World;
-use crate::{auth, control, drive, log, mail, route};
+use crate::{auth, control, drive, exchange_admin, log, mail, route, throttle};
 
 /// Largest request body taken at all; the handlers have smaller limits of their own.
 const MAX_BODY: usize = 260 << 20;
@@ -240,12 +240,7 @@ fn raw(world: &World, path: Vec<String>, wire: &Wire) -> Reply {
             places: Vec::new(),
             rounds: 1,
         },
-        None => guarded(|| Reply {
-            response: raw_handle(world, path, wire),
-            fault: None,
-            places: Vec::new(),
-            rounds: 1,
-        }),
+        None => guarded(|| metered(world, path, wire)),
     };
     if let Some(fault) = fault {
         reply.response = fault.spoil(reply.response);
@@ -259,8 +254,46 @@ fn raw(world: &World, path: Vec<String>, wire: &Wire) -> Reply {
     reply
 }
 
+/// What is outside the API has no limits, but for imports: they draw on their mailbox's budget.
+fn metered(world: &World, path: Vec<String>, wire: &Wire) -> Reply {
+    let mut reply = Reply {
+        response: ApiResponse::no_content(),
+        fault: None,
+        places: Vec::new(),
+        rounds: 1,
+    };
+    let key = match world.options.throttle {
+        Throttle::Off => None,
+        Throttle::Real => {
+            exchange_admin::session_key(world, &raw_request(path.clone(), query(wire), wire))
+        }
+    };
+    if let Some(key) = key {
+        let admitted = world
+            .throttle
+            .admit_mailbox(world, &key, wire.body.len() as u64);
+        match (world.throttle.enter(&key), admitted) {
+            (None, _) => {
+                reply.response = throttle::over_concurrency();
+                return reply;
+            }
+            (Some(_), Err(refusal)) => {
+                reply.response = refusal;
+                return reply;
+            }
+            (Some(place), Ok(_)) => reply.places.push(place),
+        }
+    }
+    reply.response = raw_handle(world, path, wire);
+    reply
+}
+
+fn query(wire: &Wire) -> Vec<(String, String)> {
+    parse_query(wire.target.split_once('?').map_or("", |(_, q)| q))
+}
+
 fn raw_handle(world: &World, path: Vec<String>, wire: &Wire) -> ApiResponse {
-    let query = parse_query(wire.target.split_once('?').map_or("", |(_, q)| q));
+    let query = query(wire);
     let lower: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
     let names: Vec<&str> = lower.iter().map(String::as_str).collect();
     let tenant = path.first().map(String::as_str).unwrap_or_default();
@@ -270,6 +303,7 @@ fn raw_handle(world: &World, path: Vec<String>, wire: &Wire) -> ApiResponse {
         ["_upload", "mail", ..] => {
             mail::sessions::handle_raw(world, &raw_request(path, query, wire))
         }
+        ["api", ..] => exchange_admin::handle_raw(world, &raw_request(path, query, wire)),
         ["_download" | "_upload" | "_monitor", ..] => {
             drive::handle_raw(world, &raw_request(path, query, wire))
         }

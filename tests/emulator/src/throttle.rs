@@ -12,9 +12,9 @@ use http::Method;
 use parking_lot::Mutex;
 
 use crate::api::{ApiRequest, ApiResponse};
-use crate::drive;
 use crate::options::Throttle;
 use crate::world::World;
+use crate::{drive, exchange_admin};
 
 /// Requests of an application to one mailbox at once.
 pub const MAILBOX_CONCURRENT: usize = 4;
@@ -105,6 +105,9 @@ pub fn key(world: &World, request: &ApiRequest) -> Option<Key> {
             request.segment(1),
         ),
         "users" => (request.segment(1), request.segment(2)),
+        "admin" if request.segment(2).eq_ignore_ascii_case("mailboxes") => {
+            return exchange_admin::throttle_key(world, app, request.segment(3));
+        }
         "drives" | "shares" | "sites" => return Some(Key::SharePoint { app }),
         _ => return None,
     };
@@ -138,39 +141,18 @@ impl Limits {
         request: &ApiRequest,
         key: &Key,
     ) -> Result<Admitted, ApiResponse> {
-        let now = world.clock.now();
-        let mut budgets = self.budgets.lock();
-        let budget = budgets.entry(key.clone()).or_default();
         match key {
             Key::Mailbox { .. } => {
-                let requests = budget.short.at(now, MAILBOX_WINDOW);
-                let bytes = budget.long.at(now, MAILBOX_BYTES_WINDOW);
-                budget.short.add(now, 1);
-                let size = if request.method == Method::GET {
-                    0
-                } else {
-                    request.body.len() as u64
+                let size = match request.method {
+                    Method::GET => 0,
+                    _ => request.body.len() as u64,
                 };
-                if requests >= MAILBOX_REQUESTS {
-                    let wait = budget.short.wait(now, MAILBOX_WINDOW);
-                    return Err(throttled(
-                        "TooManyRequests",
-                        "Application is over its request limit for this mailbox.",
-                        wait,
-                    ));
-                }
-                if size > 0 && bytes + size > MAILBOX_BYTES {
-                    let wait = budget.long.wait(now, MAILBOX_BYTES_WINDOW);
-                    return Err(throttled(
-                        "ApplicationThrottled",
-                        "Application is over its upload limit for this mailbox.",
-                        wait,
-                    ));
-                }
-                budget.long.add(now, size);
-                Ok(Admitted::default())
+                self.admit_mailbox(world, key, size)
             }
             Key::SharePoint { .. } => {
+                let now = world.clock.now();
+                let mut budgets = self.budgets.lock();
+                let budget = budgets.entry(key.clone()).or_default();
                 let cost = drive::resource_units(request).max(1);
                 let minute = budget.short.at(now, 60);
                 let day = budget.long.at(now, 86_400);
@@ -196,6 +178,39 @@ impl Limits {
                 Ok(headers)
             }
         }
+    }
+
+    /// Counts a request to a mailbox that brings so many bytes.
+    pub fn admit_mailbox(
+        &self,
+        world: &World,
+        key: &Key,
+        size: u64,
+    ) -> Result<Admitted, ApiResponse> {
+        let now = world.clock.now();
+        let mut budgets = self.budgets.lock();
+        let budget = budgets.entry(key.clone()).or_default();
+        let requests = budget.short.at(now, MAILBOX_WINDOW);
+        let bytes = budget.long.at(now, MAILBOX_BYTES_WINDOW);
+        budget.short.add(now, 1);
+        if requests >= MAILBOX_REQUESTS {
+            let wait = budget.short.wait(now, MAILBOX_WINDOW);
+            return Err(throttled(
+                "TooManyRequests",
+                "Application is over its request limit for this mailbox.",
+                wait,
+            ));
+        }
+        if size > 0 && bytes + size > MAILBOX_BYTES {
+            let wait = budget.long.wait(now, MAILBOX_BYTES_WINDOW);
+            return Err(throttled(
+                "ApplicationThrottled",
+                "Application is over its upload limit for this mailbox.",
+                wait,
+            ));
+        }
+        budget.long.add(now, size);
+        Ok(Admitted::default())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::delta::Tokens;
 use crate::options::Options;
 use crate::rng::Rng;
 use crate::users::{Directory, Purpose, User};
-use crate::{auth, drive, faults, mail, throttle};
+use crate::{auth, drive, exchange_admin, faults, mail, throttle};
 
 pub struct World {
     pub options: Options,
@@ -24,6 +24,8 @@ pub struct World {
     pub tokens: Tokens,
     /// Mailboxes, by user id.
     pub mail: mail::Mailboxes,
+    /// Archive mailboxes: all state of [`crate::exchange_admin`].
+    pub archives: exchange_admin::Archives,
     /// Drives: all state of [`crate::drive`].
     pub drive: drive::Drives,
     /// What Exchange would have sent to people.
@@ -45,6 +47,7 @@ impl World {
         let world = World {
             tokens: Tokens::new(options.seed),
             mail: mail::Mailboxes::default(),
+            archives: exchange_admin::Archives::default(),
             drive,
             outbox: Mutex::default(),
             auth: auth::Issuer::new(&options)?,
@@ -58,6 +61,7 @@ impl World {
         };
         world.fill_mailboxes(&users);
         crate::import::mail(&world)?;
+        exchange_admin::fill(&world)?;
         if let Some(path) = &world.options.faults {
             let text = std::fs::read(path)
                 .map_err(|e| anyhow::anyhow!("cannot read the faults {}: {e}", path.display()))?;

@@ -66,7 +66,9 @@ pub fn compose(c: &Composition<'_>) -> Vec<u8> {
         out.line(&format!("Importance: {level}"));
     }
     for header in c.extra.and_then(Value::as_array).into_iter().flatten() {
-        if let (Some(name), Some(value)) = (header["name"].as_str(), header["value"].as_str()) {
+        if let (Some(name), Some(value)) = (header["name"].as_str(), header["value"].as_str())
+            && !is_written_here(name)
+        {
             out.line(&format!("{}: {}", clean(name), encoded_words(value)));
         }
     }
@@ -91,6 +93,26 @@ pub fn compose(c: &Composition<'_>) -> Vec<u8> {
         out.close(&boundary);
     }
     out.bytes
+}
+
+/// Headers that are made from the message's properties and parts.
+fn is_written_here(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("content-")
+        || [
+            "from",
+            "sender",
+            "reply-to",
+            "to",
+            "cc",
+            "bcc",
+            "subject",
+            "date",
+            "message-id",
+            "importance",
+            "mime-version",
+        ]
+        .contains(&name.as_str())
 }
 
 struct Out<'a> {

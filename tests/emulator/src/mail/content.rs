@@ -23,6 +23,9 @@ pub enum Origin {
     Generated,
     Mime(Bytes),
     Json,
+    /// No message, or none that can be read: the stream it was imported as, without its frames. Mail
+    /// routes do not show it.
+    Stream(Bytes),
 }
 
 #[derive(Debug, Clone)]
@@ -113,7 +116,9 @@ impl<'a> Content<'a> {
                 }
                 Cow::Owned(props)
             }
-            Origin::Mime(_) | Origin::Json => Cow::Borrowed(detail.map_or(empty(), |d| &d.props)),
+            Origin::Mime(_) | Origin::Json | Origin::Stream(_) => {
+                Cow::Borrowed(detail.map_or(empty(), |d| &d.props))
+            }
         }
     }
 
@@ -129,7 +134,7 @@ impl<'a> Content<'a> {
         match self.origin() {
             Origin::Generated => seed::mail::text(self.mailbox, self.no),
             Origin::Mime(bytes) => mime::text(bytes),
-            Origin::Json => Text::default(),
+            Origin::Json | Origin::Stream(_) => Text::default(),
         }
     }
 
@@ -140,7 +145,7 @@ impl<'a> Content<'a> {
         match self.origin() {
             Origin::Generated => seed::mail::attachments(self.mailbox, self.no),
             Origin::Mime(bytes) => mime::attachments(bytes, self.mailbox.item(self.no).received),
-            Origin::Json => Vec::new(),
+            Origin::Json | Origin::Stream(_) => Vec::new(),
         }
     }
 
@@ -152,6 +157,7 @@ impl<'a> Content<'a> {
         match self.origin() {
             Origin::Mime(bytes) => Some(mime::headers(bytes)),
             Origin::Generated => Some(mime::headers(&self.mime(0))),
+            Origin::Stream(_) => None,
             Origin::Json => {
                 let given = self
                     .detail()?
@@ -166,6 +172,30 @@ impl<'a> Content<'a> {
                         .collect(),
                 )
             }
+        }
+    }
+
+    /// The header block as it came over the wire; `None` for what never did, or was made from JSON.
+    pub fn header_block(&self) -> Option<String> {
+        if self.mailbox.item(self.no).is_draft {
+            return None;
+        }
+        match self.origin() {
+            Origin::Mime(bytes) => Some(mime::header_block(bytes)),
+            Origin::Generated => {
+                let bytes = mime::compose(&mime::Composition {
+                    props: &self.props(),
+                    text: Text::default(),
+                    attachments: &[],
+                    transport: &seed::mail::transport(self.mailbox, self.no),
+                    extra: None,
+                    calendar: None,
+                    is_draft: false,
+                    key: self.mailbox.seed ^ u64::from(self.no),
+                });
+                Some(mime::header_block(&bytes))
+            }
+            Origin::Json | Origin::Stream(_) => None,
         }
     }
 

@@ -270,6 +270,9 @@ pub fn messages(
                 break;
             };
             round.after = seq;
+            if !mailbox.is_message(item) {
+                continue;
+            }
             let only_read = mailbox.item(item).seq_content <= round.began && round.began > 0;
             if (only_read && !tells_read) || (trap && left.contains(&item)) {
                 continue;
@@ -295,6 +298,9 @@ pub fn messages(
                 break;
             };
             round.after = seq;
+            if !mailbox.is_message(item) {
+                continue;
+            }
             // With immutable ids what came back is simply there; default ids changed on the way.
             let back = mailbox.item(item).folder == no;
             if view.immutable && back && !trap {

@@ -58,7 +58,7 @@ pub fn is_delta(segment: &str) -> bool {
     .any(|d| d.eq_ignore_ascii_case(segment))
 }
 
-fn missing(mailbox: &Mailbox, id: &str) -> ApiResponse {
+pub fn missing(mailbox: &Mailbox, id: &str) -> ApiResponse {
     let looks_right = id.len() > 60
         && id
             .bytes()
@@ -147,10 +147,10 @@ pub fn show(mailbox: &Mailbox, no: No, select: &Select, wanted: &Wanted, beta: b
     out
 }
 
-fn property(folder: &Folder, id: &str) -> Option<PropertyValue> {
+pub fn property(folder: &Folder, id: &str) -> Option<PropertyValue> {
     folder.extended.get(id).cloned().or_else(|| {
         (id == "String 0x3613")
-            .then_some(folder.class?)
+            .then_some(folder.class.as_deref()?)
             .map(|c| PropertyValue::Single(c.to_owned()))
     })
 }
@@ -313,7 +313,7 @@ fn one(
     }
 }
 
-fn bad_body() -> ApiResponse {
+pub fn bad_body() -> ApiResponse {
     ApiResponse::error(
         400,
         "UnableToDeserializePostBody",
@@ -321,7 +321,7 @@ fn bad_body() -> ApiResponse {
     )
 }
 
-fn name_of(value: &Value) -> Result<String, ApiResponse> {
+pub fn name_of(value: &Value) -> Result<String, ApiResponse> {
     let name = value.as_str().unwrap_or_default();
     if name.is_empty() || name.chars().count() > 255 {
         return Err(ApiResponse::error(
@@ -333,7 +333,7 @@ fn name_of(value: &Value) -> Result<String, ApiResponse> {
     Ok(name.to_owned())
 }
 
-fn refuse_distinguished(
+pub fn refuse_distinguished(
     mailbox: &Mailbox,
     no: No,
     code: &str,
@@ -346,7 +346,7 @@ fn refuse_distinguished(
 }
 
 /// Names below one folder are compared without case.
-fn refuse_duplicate(
+pub fn refuse_duplicate(
     mailbox: &Mailbox,
     parent: No,
     name: &str,
@@ -388,6 +388,18 @@ fn create(
     }
     let name = name_of(&body["displayName"])?;
     refuse_duplicate(mailbox, parent, &name, None)?;
+    refuse_depth(mailbox, parent)?;
+    let mut extended = properties::Extended::default();
+    properties::read(object, &mut extended)?;
+    let no = mailbox.add_folder(&name, parent, None);
+    let folder = &mut mailbox.folders[no as usize];
+    folder.hidden = body["isHidden"].as_bool().unwrap_or(false);
+    folder.extended = extended;
+    answer(mailbox, request, 201, no)
+}
+
+/// Folders nest at most 300 deep.
+pub fn refuse_depth(mailbox: &Mailbox, parent: No) -> Result<(), ApiResponse> {
     let mut depth = 0;
     let mut at = parent;
     while mailbox.folder(at).parent != at {
@@ -401,13 +413,7 @@ fn create(
             "The folder would be nested too deep.",
         ));
     }
-    let mut extended = properties::Extended::default();
-    properties::read(object, &mut extended)?;
-    let no = mailbox.add_folder(&name, parent, None);
-    let folder = &mut mailbox.folders[no as usize];
-    folder.hidden = body["isHidden"].as_bool().unwrap_or(false);
-    folder.extended = extended;
-    answer(mailbox, request, 201, no)
+    Ok(())
 }
 
 /// The folder named by `destinationId`.
@@ -453,8 +459,7 @@ fn relocate(
         "ErrorMoveDistinguishedFolder",
         "Distinguished folders cannot be moved.",
     )?;
-    mailbox.folders[no as usize].parent = to;
-    mailbox.touch_folder(no);
+    mailbox.move_folder(no, to);
     answer(mailbox, request, 201, no)
 }
 
@@ -475,7 +480,7 @@ fn copy_tree(mailbox: &mut Mailbox, no: No, to: No) -> No {
 }
 
 /// Moves a folder below another under a name that is free there.
-fn put_below(mailbox: &mut Mailbox, no: No, parent: No) {
+pub fn put_below(mailbox: &mut Mailbox, no: No, parent: No) {
     let name = mailbox.folder(no).name.clone();
     let mut free = name.clone();
     let mut n = 0;
@@ -483,14 +488,12 @@ fn put_below(mailbox: &mut Mailbox, no: No, parent: No) {
         n += 1;
         free = format!("{name}{n}");
     }
-    let folder = &mut mailbox.folders[no as usize];
-    folder.name = free;
-    folder.parent = parent;
-    mailbox.touch_folder(no);
+    mailbox.folders[no as usize].name = free;
+    mailbox.move_folder(no, parent);
 }
 
 /// Takes a folder away with all that is below it.
-fn remove(mailbox: &mut Mailbox, no: No) {
+pub fn remove(mailbox: &mut Mailbox, no: No) {
     let below: Vec<No> = mailbox.children(no).map(|f| f.no).collect();
     for child in below {
         remove(mailbox, child);

@@ -52,6 +52,15 @@ pub fn route(
 
 /// A message by its id.
 pub fn find(mailbox: &Mailbox, id: &str) -> Result<No, ApiResponse> {
+    let no = find_any(mailbox, id)?;
+    match mailbox.is_message(no) {
+        true => Ok(no),
+        false => Err(item_not_found()),
+    }
+}
+
+/// A message, or any other item in a mail folder, by its id.
+pub fn find_any(mailbox: &Mailbox, id: &str) -> Result<No, ApiResponse> {
     mailbox
         .find(id)
         .ok_or_else(|| match mailbox.ids.parse_message(id) {
@@ -241,7 +250,21 @@ fn candidates(mailbox: &Mailbox, filter: &Expr) -> Option<Vec<No>> {
     None
 }
 
-fn members(mailbox: &mut Mailbox, scope: Option<No>) -> Arc<Vec<No>> {
+/// Leaves out what `/messages` does not list although it is in the folder.
+fn only_messages(mailbox: &Mailbox, all: Arc<Vec<No>>) -> Arc<Vec<No>> {
+    if all.iter().all(|no| mailbox.is_message(*no)) {
+        return all;
+    }
+    Arc::new(
+        all.iter()
+            .copied()
+            .filter(|no| mailbox.is_message(*no))
+            .collect(),
+    )
+}
+
+/// Members of a folder (for a search folder: what it finds), or of the whole mailbox.
+pub fn members(mailbox: &mut Mailbox, scope: Option<No>) -> Arc<Vec<No>> {
     match scope {
         Some(folder) if mailbox.folder(folder).kind == FolderKind::Search => {
             let source = mailbox.newest_first(mailbox.well_known("inbox"));
@@ -253,7 +276,10 @@ fn members(mailbox: &mut Mailbox, scope: Option<No>) -> Arc<Vec<No>> {
             };
             Arc::new(source.iter().copied().filter(flagged).collect())
         }
-        Some(folder) => mailbox.newest_first(folder),
+        Some(folder) => {
+            let all = mailbox.newest_first(folder);
+            only_messages(mailbox, all)
+        }
         None => {
             let dumpster = mailbox.well_known("recoverableitemsroot");
             let hidden: Vec<bool> = mailbox
@@ -266,6 +292,7 @@ fn members(mailbox: &mut Mailbox, scope: Option<No>) -> Arc<Vec<No>> {
                     let folder = mailbox.item(*no).folder;
                     folder != NOWHERE && !hidden.get(folder as usize).copied().unwrap_or(true)
                 })
+                .filter(|no| mailbox.is_message(*no))
                 .collect();
             all.sort_by_key(|no| {
                 (
@@ -313,6 +340,7 @@ fn list(
                     let folder = mailbox.item(*no).folder;
                     folder != NOWHERE && scope.is_none_or(|s| s == folder)
                 })
+                .filter(|no| mailbox.is_message(*no))
                 .collect();
             few.sort_unstable();
             Arc::new(few)

@@ -23,6 +23,8 @@ pub struct Facts {
     pub received: i64,
     /// What all messages of its thread have in common: the first Message-ID, or the subject.
     pub thread: String,
+    /// Message class: `IPM.Note`, or that of opaque S/MIME.
+    pub class: &'static str,
 }
 
 /// mail-parser panics on some malformed multiparts; their headers can still be read.
@@ -115,14 +117,18 @@ pub fn facts(bytes: &[u8]) -> Facts {
     };
     let html = html_of(&message).unwrap_or_default();
     let has = message.attachments().any(|part| !is_inline(part, &html));
-    finish(
+    let mut facts = finish(
         props,
         received,
         sent.unwrap_or(received),
         &thread,
         has,
         importance,
-    )
+    );
+    if is_opaque(&message) {
+        facts.class = "IPM.Note.SMIME";
+    }
+    facts
 }
 
 fn finish(
@@ -146,6 +152,7 @@ fn finish(
         props,
         received,
         thread: thread.to_owned(),
+        class: "IPM.Note",
     }
 }
 
@@ -196,13 +203,27 @@ pub fn headers(bytes: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The header block as it stands, without the empty line after it.
+pub fn header_block(bytes: &[u8]) -> String {
+    let mut end = 0;
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        if matches!(line, b"\n" | b"\r\n") {
+            break;
+        }
+        end += line.len();
+    }
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
 /// Opaque-signed or encrypted S/MIME: the whole message is one `application/pkcs7-mime`.
 pub fn is_opaque_smime(bytes: &[u8]) -> bool {
-    parse(bytes).is_some_and(|m| {
-        let root = m.root_part();
-        root.is_content_type("application", "pkcs7-mime")
-            || root.is_content_type("application", "x-pkcs7-mime")
-    })
+    parse(bytes).is_some_and(|m| is_opaque(&m))
+}
+
+fn is_opaque(message: &Message<'_>) -> bool {
+    let root = message.root_part();
+    root.is_content_type("application", "pkcs7-mime")
+        || root.is_content_type("application", "x-pkcs7-mime")
 }
 
 fn is_inline(part: &MessagePart<'_>, html: &str) -> bool {

@@ -1,21 +1,22 @@
 //! Exchange mail: what Graph shows below `/users/{id}/mailFolders` and `/users/{id}/messages`.
 
 pub mod attachments;
-mod compose;
+pub mod compose;
 pub mod content;
 mod delta;
-mod folders;
+pub mod folders;
 pub mod ids;
+pub mod imported;
 pub mod json;
-mod messages;
+pub mod messages;
 pub mod mime;
 pub mod properties;
 mod send;
 pub mod sessions;
 pub mod store;
-mod system;
-mod validate;
-mod write;
+pub mod system;
+pub mod validate;
+pub mod write;
 
 pub use write::deliver;
 

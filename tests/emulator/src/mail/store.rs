@@ -7,6 +7,7 @@
 //! An untouched generated message is 40 bytes here. What was created, imported or edited has a
 //! [`Detail`] besides.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -68,13 +69,17 @@ pub struct Folder {
     pub name: String,
     pub parent: No,
     /// `IPF.Note`, or `None` as for some system folders.
-    pub class: Option<&'static str>,
+    pub class: Option<Cow<'static, str>>,
     pub hidden: bool,
     pub kind: FolderKind,
     pub well_known: Option<&'static str>,
     pub extended: Extended,
     pub seq: u64,
     pub deleted: bool,
+    /// Folders it was moved out of, or was in when it was deleted, with the number of that change.
+    pub left: Vec<(u64, No)>,
+    /// In the second of the mailboxes that an auto-expanding archive is made of.
+    pub auxiliary: bool,
     pub unread: u32,
     members: BTreeMap<u64, No>,
     /// What left, by the number of its leaving, with the moves it had then.
@@ -127,7 +132,18 @@ pub struct Mailbox {
 
 impl Mailbox {
     pub fn new(user: Arc<User>, tenant_seed: u64, people: Arc<Vec<(String, String)>>) -> Mailbox {
-        let mut rng = crate::rng::Rng::new(tenant_seed, &format!("mailbox {}", user.id));
+        let label = format!("mailbox {}", user.id);
+        Mailbox::labelled(&label, user, tenant_seed, people)
+    }
+
+    /// A mailbox whose ids and content come from a label of its own: a user's archive.
+    pub fn labelled(
+        label: &str,
+        user: Arc<User>,
+        tenant_seed: u64,
+        people: Arc<Vec<(String, String)>>,
+    ) -> Mailbox {
+        let mut rng = crate::rng::Rng::new(tenant_seed, label);
         let (guid, seed) = (rng.bytes16(), rng.next());
         Mailbox {
             user,
@@ -163,13 +179,15 @@ impl Mailbox {
             no,
             name: name.to_owned(),
             parent,
-            class: Some("IPF.Note"),
+            class: Some(Cow::Borrowed("IPF.Note")),
             hidden: false,
             kind: FolderKind::Normal,
             well_known,
             extended: Extended::default(),
             seq,
             deleted: false,
+            left: Vec::new(),
+            auxiliary: false,
             unread: 0,
             members: BTreeMap::new(),
             gone: BTreeMap::new(),
@@ -237,6 +255,18 @@ impl Mailbox {
         let seq = self.next_seq();
         let folder = &mut self.folders[no as usize];
         folder.deleted = true;
+        folder.left.push((seq, folder.parent));
+        folder.seq = seq;
+    }
+
+    /// Puts a folder below another.
+    pub fn move_folder(&mut self, no: No, parent: No) {
+        let seq = self.next_seq();
+        let folder = &mut self.folders[no as usize];
+        if folder.parent != parent {
+            folder.left.push((seq, folder.parent));
+        }
+        folder.parent = parent;
         folder.seq = seq;
     }
 
@@ -271,6 +301,37 @@ impl Mailbox {
         self.details.insert(no, Box::new(detail));
         self.enter(no, folder, seq, unread);
         no
+    }
+
+    /// Puts another message in the place of one: same id, same folder.
+    pub fn replace(&mut self, no: No, item: Item, detail: Detail) {
+        let seq = self.next_seq();
+        let old = self.items[no as usize].clone();
+        self.items[no as usize] = Item {
+            folder: old.folder,
+            moves: old.moves,
+            entered: old.entered,
+            seq,
+            seq_content: seq,
+            ..item
+        };
+        self.details.insert(no, Box::new(detail));
+        let is_read = self.items[no as usize].is_read;
+        if let Some(folder) = self.folders.get_mut(old.folder as usize) {
+            folder.members.remove(&old.seq);
+            folder.members.insert(seq, no);
+            folder.unread =
+                folder.unread.saturating_sub(u32::from(!old.is_read)) + u32::from(!is_read);
+            folder.sorted = None;
+        }
+    }
+
+    /// False for what is in a mail folder and not a message that mail routes could show.
+    pub fn is_message(&self, no: No) -> bool {
+        !matches!(
+            self.details.get(&no).map(|d| &d.origin),
+            Some(Origin::Stream(_))
+        )
     }
 
     fn enter(&mut self, no: No, folder: No, seq: u64, unread: bool) {

@@ -110,18 +110,24 @@ pub fn deliver(mailbox: &mut Mailbox, folder: No, bytes: Bytes, is_read: bool) -
         is_read,
         is_draft: false,
     };
+    let mut extended = Extended::default();
+    if facts.class != "IPM.Note" {
+        let class = PropertyValue::Single(facts.class.to_owned());
+        extended.insert("String 0x1a".into(), class);
+    }
     mailbox.add(
         item,
         Detail {
             origin: Origin::Mime(bytes),
             props,
+            extended,
             ..Detail::default()
         },
     )
 }
 
 /// Fills in what every message has.
-fn complete(mailbox: &Mailbox, props: &mut Object, thread: &str, now: i64) {
+pub fn complete(mailbox: &Mailbox, props: &mut Object, thread: &str, now: i64) {
     let key = crate::rng::Rng::new(mailbox.seed, thread).next();
     let owner =
         json!({"emailAddress": {"name": mailbox.user.display_name, "address": mailbox.user.upn}});
@@ -403,7 +409,9 @@ pub fn copy_item(mailbox: &mut Mailbox, no: No, folder: No) -> No {
     let content = super::content::Content::of(mailbox, no);
     let source = mailbox.details.get(&no);
     let detail = match source.map(|d| &d.origin) {
-        Some(Origin::Mime(_) | Origin::Json) => source.map(|d| (**d).clone()).unwrap_or_default(),
+        Some(Origin::Mime(_) | Origin::Json | Origin::Stream(_)) => {
+            source.map(|d| (**d).clone()).unwrap_or_default()
+        }
         _ => {
             // A copy of a generated message stands on its own.
             let text = content.text();

@@ -36,14 +36,14 @@ const PROJECTS: &[&str] = &[
 
 /// What a message was to its owner when it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     Received,
     Sent,
     Draft,
 }
 
 /// Where generated messages go: folder numbers with their weight in a hundred.
-pub struct Layout(Vec<(No, u64, Role)>);
+pub struct Layout(pub(super) Vec<(No, u64, Role)>);
 
 /// Makes the folders a generated mailbox has besides the system's.
 pub fn layout(mailbox: &mut Mailbox) -> Layout {

@@ -3,6 +3,7 @@
 //! Everything is a pure function of the seed, so nothing of it is kept: a message is made when it is
 //! asked for, the same every time.
 
+pub mod archive;
 pub mod mail;
 pub mod people;
 pub mod words;

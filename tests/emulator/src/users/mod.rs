@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::api::ApiResponse;
 
-pub use routes::handle;
+pub use routes::{denied, handle};
 
 /// What kind of mailbox a user has (`mailboxSettings/userPurpose`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

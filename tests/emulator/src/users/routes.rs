@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::settings::{mailbox_settings, organization, settings};
-use super::{Entry, Purpose, User, no_mailbox, not_found};
-use crate::api::{ApiRequest, ApiResponse, Version};
+use super::{Entry, Purpose, User, not_found};
+use crate::api::{ApiRequest, ApiResponse};
 use crate::delta::TokenError;
 use crate::filter::Expr;
 use crate::odata::{self, Object, Select};
@@ -411,16 +411,7 @@ fn below(world: &World, request: &ApiRequest, user: &User, rest: &[&str]) -> Opt
             if !request.caller.has_any(READ) {
                 return Some(denied());
             }
-            if user.mailbox.is_none() {
-                return Some(no_mailbox());
-            }
-            let guid = world.rng(&format!("mailbox {}", user.id)).guid();
-            let mut body = json!({"@odata.context": request.context(&format!("users('{}')/settings/exchange", user.id)),
-                "id": user.id, "primaryMailboxId": format!("MBX:{guid}@{}", world.options.tenant)});
-            if request.version == Version::Beta {
-                body["inPlaceArchiveMailboxId"] = Value::Null;
-            }
-            Some(ApiResponse::ok(body))
+            Some(crate::exchange_admin::settings(world, request, user))
         }
         _ => None,
     }
