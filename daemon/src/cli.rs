@@ -121,7 +121,7 @@ pub struct Backup {
     /// Only this account (UPN); may be given several times
     #[arg(long, value_name = "UPN")]
     pub account: Vec<String>,
-    /// Only this workload (mail, drive); may be given several times
+    /// Only this workload (mail, archive, drive); may be given several times
     #[arg(long, value_name = "NAME")]
     pub workload: Vec<String>,
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use serde::Deserialize;
 use tenantfs::graph::Cloud;
+use tenantfs::workload::mail::Route;
 
 use crate::schedule::Schedule;
 
@@ -153,6 +154,8 @@ pub struct Protect {
     pub schedule: Schedule,
     /// Capture Recoverable Items (what people deleted from Deleted Items) as well.
     pub recoverable_items: bool,
+    /// How mail is captured.
+    pub mail: ProtectMail,
     /// How many mailboxes and drives are captured at once.
     pub parallel_accounts: usize,
     /// A first sync that takes long makes what it has durable this often.
@@ -164,13 +167,23 @@ impl Default for Protect {
     fn default() -> Self {
         Self {
             accounts: Globs::default(),
-            workloads: vec!["mail".into(), "drive".into()],
+            workloads: crate::app::WORKLOADS.map(str::to_owned).to_vec(),
             schedule: Schedule::default(),
             recoverable_items: false,
+            mail: ProtectMail::default(),
             parallel_accounts: 8,
             checkpoint_seconds: Duration::from_secs(60),
         }
     }
+}
+
+/// `[protect.mail]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProtectMail {
+    /// `"mime"`: one request for each mail. `"export"`: one for twenty, and restores are exact; needs
+    /// `MailboxItem.Export.All`.
+    pub route: Route,
 }
 
 /// Include and exclude patterns; exclude wins.
@@ -418,7 +431,15 @@ mod tests {
     #[test]
     fn an_unknown_workload_names_the_known_ones() {
         let error = parse(&format!("{MINIMAL}\n[protect]\nworkloads = [\"mial\"]")).unwrap_err();
-        assert!(format!("{error:#}").contains("mail, drive"), "{error:#}");
+        assert!(format!("{error:#}").contains("mail, archive"), "{error:#}");
+    }
+
+    #[test]
+    fn mail_is_exported_when_asked_for() {
+        let route = |text: &str| parse(&format!("{MINIMAL}\n{text}")).map(|c| c.protect.mail.route);
+        assert_eq!(route("").unwrap(), Route::Mime);
+        assert_eq!(route("[protect.mail]\nroute = \"export\"").unwrap(), Route::Export);
+        assert!(route("[protect.mail]\nroute = \"imap\"").is_err());
     }
 
     #[test]

@@ -42,7 +42,10 @@ impl Client {
         scope: &Scope,
     ) -> Result<Value, ImportError> {
         let url = self.import_url(url, route)?;
-        let headers = [("content-type", "application/json".to_owned())];
+        let headers = [
+            ("content-type", "application/json".to_owned()),
+            ("prefer", "IdType=\"ImmutableId\"".to_owned()),
+        ];
         let gate = self.limiters().gate(scope);
         let mut throttled = 0;
         loop {

@@ -10,7 +10,7 @@ use super::people::{Person, recipients, sender_and_from};
 use super::properties::{self as prop, Prop, graph_day, graph_local, graph_time};
 use super::recurrence::{Exception, Recurrence};
 use super::zone::Zone;
-use crate::format::eml;
+use crate::format::{eml, ics};
 
 const DAY: i64 = 86_400;
 /// Bytes of a series that are repeated in its exceptions.
@@ -23,6 +23,25 @@ pub(super) struct Event {
     pub json: Value,
     pub attachments: Vec<eml::Attachment>,
     pub notes: Vec<String>,
+}
+
+impl Event {
+    /// The `.ics` file, with a UID that its content determines where it has none.
+    pub fn to_ics(&self) -> Option<Vec<u8>> {
+        let attachments = std::slice::from_ref(&self.attachments);
+        if self.json["iCalUId"].is_string() {
+            return ics::from_json(&self.json, attachments);
+        }
+        let mut json = self.json.clone();
+        json["id"] = made_id(&self.json).into();
+        ics::from_json(&json, attachments)
+    }
+}
+
+/// An id for what has none: a hash of all that it says.
+pub(super) fn made_id(json: &Value) -> String {
+    let hash = blake3::hash(json.to_string().as_bytes());
+    format!("{}@tenantfs", &hash.to_hex()[..32])
 }
 
 pub(super) fn event(object: &Object<'_>) -> Event {

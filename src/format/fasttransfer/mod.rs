@@ -35,7 +35,7 @@ pub use message::{Attachment, Object, Properties};
 pub use properties::Prop;
 pub use recurrence::Recurrence;
 pub use rtf::{Unwrapped, decompress, unwrap};
-pub use write::{Builder, New, edit, of_mail};
+pub use write::{Builder, New, edit, of_mail, prepend};
 
 /// Properties by name, for who changes a stream.
 pub mod props {
@@ -90,20 +90,24 @@ fn render_object(object: &Object<'_>) -> Rendered {
     match extension(class.as_deref().unwrap_or_default()) {
         Form::Event => {
             let event = event::event(object);
-            Rendered {
-                extension: "ics",
-                bytes: Vec::new(),
-                item: event.json,
-                notes: event.notes,
+            match event.to_ics() {
+                Some(bytes) => Rendered {
+                    extension: "ics",
+                    bytes,
+                    item: event.json,
+                    notes: event.notes,
+                },
+                // Too strange for a calendar file; a mail has room for anything.
+                None => mail::render(object),
             }
         }
         Form::Task => {
-            let (item, notes) = task::task(object);
+            let task = task::task(object);
             Rendered {
                 extension: "ics",
-                bytes: Vec::new(),
-                item,
-                notes,
+                bytes: task.to_ics(),
+                item: task.json,
+                notes: task.notes,
             }
         }
         Form::Contact => {
@@ -202,3 +206,30 @@ pub fn parts(export: &[u8]) -> Result<Vec<Vec<Range<usize>>>, Error> {
 }
 
 const ATTACH_DATA: u16 = 0x3701;
+
+/// Everything that is done with a stream from the cloud, for fuzzing: whatever the bytes, it ends
+/// without a panic. What is shown of a stream does not depend on whether it was marked.
+#[doc(hidden)]
+pub fn survive(bytes: &[u8]) {
+    let shown = render(bytes);
+    if let Ok(parts) = parts(bytes) {
+        let mut end = 0;
+        for range in parts.iter().flatten() {
+            assert!(end <= range.start && range.end <= bytes.len(), "parts are in order");
+            end = range.end;
+        }
+    }
+    let mark = Prop::Name([7; 16], "tenantfs");
+    if let Ok(edited) = edit(bytes, &[], &[(mark, New::Text("m"))])
+        && let (Ok(before), Ok(after)) = (&shown, render(&edited))
+    {
+        assert_eq!(before.extension, after.extension, "an edit changes nothing else");
+    }
+    let _ = prepend(bytes, mark, &New::Text("m"));
+    for at in 0..bytes.len().min(4) {
+        let _ = Recurrence::parse(&bytes[at..]).map(|r| (r.to_graph(None), r.cancelled()));
+    }
+    if let Some(rtf) = decompress(bytes) {
+        let _ = unwrap(&rtf);
+    }
+}

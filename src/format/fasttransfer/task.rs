@@ -4,13 +4,22 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::event::made_id;
 use super::mail;
 use super::message::Object;
 use super::properties::{self as prop, Prop, graph_local, graph_time};
 use super::recurrence::Recurrence;
+use crate::format::lines::Lines;
 
-/// Graph's `todoTask`, and what of it can't be read.
-pub(super) fn task(object: &Object<'_>) -> (Value, Vec<String>) {
+/// A task.
+pub(super) struct Task {
+    /// Graph's `todoTask`.
+    pub json: Value,
+    /// What of it can't be shown.
+    pub notes: Vec<String>,
+}
+
+pub(super) fn task(object: &Object<'_>) -> Task {
     let p = &object.properties;
     let mut notes = Vec::new();
     let mut json = Map::new();
@@ -56,11 +65,89 @@ pub(super) fn task(object: &Object<'_>) -> (Value, Vec<String>) {
         match Recurrence::parse(&blob) {
             Ok(recurrence) => {
                 say("recurrence", recurrence.to_graph(None));
+                notes.push("how the task recurs is in its record only".to_owned());
             }
             Err(e) => notes.push(format!("the recurrence can't be read: {e}")),
         }
     }
-    (Value::Object(json), notes)
+    Task {
+        json: Value::Object(json),
+        notes,
+    }
+}
+
+impl Task {
+    /// A VTODO (RFC 5545 section 3.6.2).
+    pub fn to_ics(&self) -> Vec<u8> {
+        let json = &self.json;
+        let text = |name: &str| json[name].as_str().unwrap_or_default();
+        let mut out = Lines::default();
+        out.begin("VCALENDAR");
+        out.put("VERSION", &[], "2.0");
+        out.text("PRODID", &[], "-//tenantfs//Task//EN");
+        out.begin("VTODO");
+        out.text("UID", &[], &made_id(json));
+        for (name, from) in [
+            ("DTSTAMP", "lastModifiedDateTime"),
+            ("CREATED", "createdDateTime"),
+            ("LAST-MODIFIED", "lastModifiedDateTime"),
+        ] {
+            // A VTODO must have a stamp.
+            let fallback = if name == "DTSTAMP" { "19700101T000000Z" } else { "" };
+            let time = compact(text(from)).unwrap_or_else(|| fallback.to_owned());
+            if !time.is_empty() {
+                out.put(name, &[], &time);
+            }
+        }
+        out.text("SUMMARY", &[], text("title"));
+        let body = json["body"]["content"].as_str().unwrap_or_default();
+        let plain = match json["body"]["contentType"] == "html" {
+            true => mail_parser::decoders::html::html_to_text(body),
+            false => body.to_owned(),
+        };
+        if !plain.trim().is_empty() {
+            out.text("DESCRIPTION", &[], &plain);
+        }
+        let status = match text("status") {
+            "completed" => "COMPLETED",
+            "inProgress" => "IN-PROCESS",
+            _ => "NEEDS-ACTION",
+        };
+        out.put("STATUS", &[], status);
+        match text("importance") {
+            "high" => out.put("PRIORITY", &[], "1"),
+            "low" => out.put("PRIORITY", &[], "9"),
+            _ => {}
+        }
+        // Outlook's days are at midnight, in no zone.
+        for (name, from) in [("DTSTART", "startDateTime"), ("DUE", "dueDateTime")] {
+            let time = json[from]["dateTime"].as_str().unwrap_or_default();
+            if let Some(day) = compact(time) {
+                out.put(name, &[("VALUE", "DATE")], &day[..8]);
+            }
+        }
+        let done = json["completedDateTime"]["dateTime"].as_str();
+        if let Some(done) = done.and_then(compact) {
+            out.put("COMPLETED", &[], &done);
+        }
+        let categories = json["categories"].as_array().into_iter().flatten();
+        out.texts("CATEGORIES", categories.filter_map(Value::as_str));
+        if let Some(at) = json["reminderDateTime"]["dateTime"].as_str().and_then(compact) {
+            out.begin("VALARM");
+            out.put("ACTION", &[], "DISPLAY");
+            out.text("DESCRIPTION", &[], text("title"));
+            out.put("TRIGGER", &[("VALUE", "DATE-TIME")], &at);
+            out.end();
+        }
+        out.finish()
+    }
+}
+
+/// `20260301T090000Z` of a time as Graph writes them.
+fn compact(time: &str) -> Option<String> {
+    let time = time.get(..19)?;
+    let digits: String = time.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    (digits.len() == 15).then(|| format!("{digits}Z"))
 }
 
 /// A sticky note: its text.

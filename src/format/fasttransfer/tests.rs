@@ -219,6 +219,8 @@ fn a_meeting_has_its_people() {
             b.marker(Marker::EndToRecip);
         }
     });
+    let text = String::from_utf8(render(&export).unwrap().bytes).unwrap();
+    assert!(text.contains("BEGIN:VEVENT\r\n") && text.contains("SUMMARY:Board\r\n"), "{text}");
     let item = Object::parse(&export).map(|o| event::event(&o).json).unwrap();
     assert_eq!(item["organizer"]["emailAddress"]["address"], "ann@x.test");
     assert_eq!(item["isOrganizer"], false);
@@ -243,8 +245,12 @@ fn tasks() {
         b.property(prop::TASK_COMPLETED, &New::Time(1_772_409_600));
     });
     let object = Object::parse(&export).unwrap();
-    let (item, notes) = task::task(&object);
+    let task::Task { json: item, notes } = task::task(&object);
     assert!(notes.is_empty());
+    let text = String::from_utf8(render(&export).unwrap().bytes).unwrap();
+    for line in ["SUMMARY:Write\r\n", "STATUS:COMPLETED\r\n", "DUE;VALUE=DATE:20260302\r\n", "COMPLETED:20260302T000000Z\r\n"] {
+        assert!(text.contains(line), "{text}");
+    }
     assert_eq!(item["status"], "completed");
     assert_eq!(item["dueDateTime"], json!({ "dateTime": "2026-03-02T00:00:00.0000000", "timeZone": "UTC" }));
 }
@@ -299,6 +305,11 @@ fn an_edited_stream_says_what_was_set_and_nothing_else() {
     // Back to what it was: the same item, and nothing piles up.
     let again = edit(&edited, &[], &[(mark, New::Text("other"))]).unwrap();
     assert_eq!(count(&Object::parse(&again).unwrap()), count(&object));
+    // So is a stream that is only written into.
+    let prepended = prepend(&export, mark, &New::Text("first")).unwrap();
+    let object = Object::parse(&prepended).unwrap();
+    assert_eq!(object.properties.text(mark).as_deref(), Some("first"));
+    assert_eq!(count(&object), count(&before) + 1);
     // The frames before the item are its server's.
     assert_eq!(edited[..58], export[..58]);
     assert!(edit(b"no export", &[], &[]).is_err());

@@ -190,6 +190,28 @@ pub fn edit(export: &[u8], drop: &[Prop], set: &[(Prop, New<'_>)]) -> Result<Vec
     Ok(out)
 }
 
+/// A copy of an export whose item begins with one more property, in a buffer of its own: for a stream
+/// that can't be read.
+///
+/// # Errors
+/// When its frames can't be read up to the first buffer.
+pub fn prepend(export: &[u8], which: Prop, value: &New<'_>) -> Result<Vec<u8>, Error> {
+    Elements::new(export)?;
+    let mut at = 0;
+    while let Some(found) = frame_at(export, at)? {
+        if found.opcode == BUFFER {
+            break;
+        }
+        at = found.payload.end;
+    }
+    let mut builder = Builder::default();
+    builder.property(which, value);
+    let mut out = export[..at].to_vec();
+    buffers(&mut out, &builder.payload);
+    out.extend_from_slice(&export[at..]);
+    Ok(out)
+}
+
 fn is(property: &Property<'_>, which: Prop) -> bool {
     match (which, &property.key) {
         (Prop::Tag(a), Key::Tag(b)) => a == *b,

@@ -130,9 +130,13 @@ async fn body(folder: &str, stream: Bytes) -> Result<Bytes, GraphError> {
 /// The stream with our marker.
 ///
 /// # Errors
-/// When it can't be read up to where the marker belongs.
+/// When it is no export.
 pub fn marked(stream: &[u8], marker: &Marker) -> Result<Vec<u8>, fasttransfer::Error> {
-    fasttransfer::edit(stream, &[], &[(MARKER, New::Text(&marker.exact_value()))])
+    let value = marker.exact_value();
+    let value = New::Text(&value);
+    // A stream that can't be read is marked without being read: Exchange knows what is in it.
+    fasttransfer::edit(stream, &[], &[(MARKER, value.clone())])
+        .or_else(|_| fasttransfer::prepend(stream, MARKER, &value))
 }
 
 /// The stream of a message with our marker, and with what changed since it was exported: read state,

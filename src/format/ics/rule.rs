@@ -1,0 +1,661 @@
+//! Recurrence: the six patterns that Graph has, and the rules of RFC 5545 section 3.3.10 that are
+//! the same. A rule that Graph cannot hold exactly is refused: no series is ever changed in silence.
+//!
+//! In a month without the day, Exchange takes the month's last day, where RFC 5545 leaves the month
+//! out. So day 31 is written as the last of the days 28 to 31, and a plain `BYMONTHDAY=31` is refused.
+
+use jiff::ToSpan;
+use jiff::civil::{Date, Weekday};
+use serde_json::{Value, json};
+
+use super::Refusal;
+use super::time::{When, parse_clock, parse_day};
+use crate::format::zones::Zone;
+
+/// A series' rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub pattern: Pattern,
+    /// In days, weeks, months or years; at least 1.
+    pub interval: i32,
+    /// On which day weeks begin.
+    pub week_start: Weekday,
+    pub range: Range,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pattern {
+    Daily,
+    Weekly(Vec<Weekday>),
+    /// On this day of the month, or on the last one.
+    Monthly(i8),
+    /// On the nth (-1: last) of the days of the month that are one of these weekdays.
+    MonthlyNth(i8, Vec<Weekday>),
+    Yearly(i8, i8),
+    YearlyNth(i8, i8, Vec<Weekday>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Range {
+    Forever,
+    /// This day is in it.
+    Until(Date),
+    Count(u32),
+}
+
+const DAYS: [(Weekday, &str, &str); 7] = [
+    (Weekday::Monday, "monday", "MO"),
+    (Weekday::Tuesday, "tuesday", "TU"),
+    (Weekday::Wednesday, "wednesday", "WE"),
+    (Weekday::Thursday, "thursday", "TH"),
+    (Weekday::Friday, "friday", "FR"),
+    (Weekday::Saturday, "saturday", "SA"),
+    (Weekday::Sunday, "sunday", "SU"),
+];
+
+const INDEXES: [(i8, &str); 5] = [
+    (1, "first"),
+    (2, "second"),
+    (3, "third"),
+    (4, "fourth"),
+    (-1, "last"),
+];
+
+fn two_letters(day: Weekday) -> &'static str {
+    DAYS.iter()
+        .find(|(d, ..)| *d == day)
+        .map_or("MO", |(.., short)| short)
+}
+
+fn graph_day(day: Weekday) -> &'static str {
+    DAYS.iter()
+        .find(|(d, ..)| *d == day)
+        .map_or("monday", |(_, name, _)| name)
+}
+
+impl Rule {
+    /// Reads Graph's `recurrence`. `None`: there is none, or it is of a kind that is not known.
+    pub fn from_graph(recurrence: &Value) -> Option<Rule> {
+        let pattern = &recurrence["pattern"];
+        let number = |name: &str| i8::try_from(pattern[name].as_i64()?).ok();
+        let weekday = |value: &Value| {
+            let name = value.as_str()?;
+            DAYS.iter()
+                .find(|(_, n, _)| n.eq_ignore_ascii_case(name))
+                .map(|(day, ..)| *day)
+        };
+        let days = || -> Option<Vec<Weekday>> {
+            let days: Vec<_> = pattern["daysOfWeek"]
+                .as_array()?
+                .iter()
+                .filter_map(weekday)
+                .collect();
+            (!days.is_empty()).then(|| sorted(days))
+        };
+        let index = || {
+            let name = pattern["index"].as_str().unwrap_or("first");
+            INDEXES
+                .iter()
+                .find(|(_, n)| n.eq_ignore_ascii_case(name))
+                .map(|(n, _)| *n)
+        };
+        let day = || number("dayOfMonth").filter(|day| (1..=31).contains(day));
+        let month = || number("month").filter(|month| (1..=12).contains(month));
+        let kind = pattern["type"].as_str()?;
+        let pattern_kind = match kind.to_ascii_lowercase().as_str() {
+            "daily" => Pattern::Daily,
+            "weekly" => Pattern::Weekly(days()?),
+            "absolutemonthly" => Pattern::Monthly(day()?),
+            "relativemonthly" => Pattern::MonthlyNth(index()?, days()?),
+            "absoluteyearly" => Pattern::Yearly(month()?, day()?),
+            "relativeyearly" => Pattern::YearlyNth(month()?, index()?, days()?),
+            _ => return None,
+        };
+        let range = &recurrence["range"];
+        let range = match range["type"].as_str()?.to_ascii_lowercase().as_str() {
+            "enddate" => Range::Until(range["endDate"].as_str()?.parse().ok()?),
+            "numbered" => Range::Count(u32::try_from(range["numberOfOccurrences"].as_u64()?).ok()?),
+            _ => Range::Forever,
+        };
+        let interval = pattern["interval"].as_i64().unwrap_or(1);
+        Some(Rule {
+            pattern: pattern_kind,
+            interval: i32::try_from(interval).ok()?.clamp(1, 10_000),
+            week_start: weekday(&pattern["firstDayOfWeek"]).unwrap_or(Weekday::Sunday),
+            range,
+        })
+    }
+
+    /// As Graph's `recurrence`.
+    pub fn to_graph(&self, start: Date, zone: &Zone) -> Value {
+        let names =
+            |days: &[Weekday]| -> Vec<&str> { days.iter().map(|d| graph_day(*d)).collect() };
+        let index = |n: i8| {
+            INDEXES
+                .iter()
+                .find(|(i, _)| *i == n)
+                .map_or("first", |(_, name)| name)
+        };
+        let mut pattern = match &self.pattern {
+            Pattern::Daily => json!({ "type": "daily" }),
+            Pattern::Weekly(days) => json!({
+                "type": "weekly", "daysOfWeek": names(days),
+                "firstDayOfWeek": graph_day(self.week_start),
+            }),
+            Pattern::Monthly(day) => json!({ "type": "absoluteMonthly", "dayOfMonth": day }),
+            Pattern::MonthlyNth(n, days) => json!({
+                "type": "relativeMonthly", "daysOfWeek": names(days), "index": index(*n),
+            }),
+            Pattern::Yearly(month, day) => json!({
+                "type": "absoluteYearly", "month": month, "dayOfMonth": day,
+            }),
+            Pattern::YearlyNth(month, n, days) => json!({
+                "type": "relativeYearly", "month": month, "daysOfWeek": names(days), "index": index(*n),
+            }),
+        };
+        pattern["interval"] = json!(self.interval);
+        let mut range = match self.range {
+            Range::Forever => json!({ "type": "noEnd" }),
+            Range::Until(end) => json!({ "type": "endDate", "endDate": end.to_string() }),
+            Range::Count(n) => json!({ "type": "numbered", "numberOfOccurrences": n }),
+        };
+        range["startDate"] = json!(start.to_string());
+        range["recurrenceTimeZone"] = json!(zone.windows_name());
+        json!({ "pattern": pattern, "range": range })
+    }
+
+    /// As the value of RRULE for a series that begins at `start`.
+    pub fn to_ics(&self, start: &When) -> String {
+        let list = |days: &[Weekday]| {
+            let days: Vec<&str> = days.iter().map(|d| two_letters(*d)).collect();
+            days.join(",")
+        };
+        let nth = |n: i8, days: &[Weekday]| match days {
+            [day] => format!("BYDAY={n}{}", two_letters(*day)),
+            days => format!("BYDAY={};BYSETPOS={n}", list(days)),
+        };
+        // The last day there is, up to this one.
+        let day = |day: i8, shortest: i8| {
+            if day <= shortest {
+                return format!("BYMONTHDAY={day}");
+            }
+            let days: Vec<String> = (shortest..=day).map(|d| d.to_string()).collect();
+            format!("BYMONTHDAY={};BYSETPOS=-1", days.join(","))
+        };
+        let (freq, by) = match &self.pattern {
+            Pattern::Daily => ("DAILY", String::new()),
+            Pattern::Weekly(days) => ("WEEKLY", format!("BYDAY={}", list(days))),
+            Pattern::Monthly(d) => ("MONTHLY", day(*d, 28)),
+            Pattern::MonthlyNth(n, days) => ("MONTHLY", nth(*n, days)),
+            Pattern::Yearly(month, d) => {
+                let by = day(*d, shortest(*month));
+                ("YEARLY", format!("BYMONTH={month};{by}"))
+            }
+            Pattern::YearlyNth(month, n, days) => {
+                ("YEARLY", format!("BYMONTH={month};{}", nth(*n, days)))
+            }
+        };
+        let mut rule = format!("FREQ={freq}");
+        match self.range {
+            Range::Forever => {}
+            Range::Count(n) => rule.push_str(&format!(";COUNT={n}")),
+            Range::Until(end) => rule.push_str(&format!(";UNTIL={}", until(end, start))),
+        }
+        if self.interval > 1 {
+            rule.push_str(&format!(";INTERVAL={}", self.interval));
+        }
+        if !by.is_empty() {
+            rule.push_str(&format!(";{by}"));
+        }
+        if matches!(self.pattern, Pattern::Weekly(_)) {
+            rule.push_str(&format!(";WKST={}", two_letters(self.week_start)));
+        }
+        rule
+    }
+
+    /// Reads the value of an RRULE of a series that begins at `start`.
+    pub fn from_ics(value: &str, start: &When) -> Result<Rule, Refusal> {
+        let parts = Parts::read(value)?;
+        parts.rule(start)
+    }
+
+    /// The days of the series, the first being `start` if the rule holds for it.
+    pub fn dates(&self, start: Date) -> impl Iterator<Item = Date> + '_ {
+        let count = match self.range {
+            Range::Count(n) => n as usize,
+            _ => usize::MAX,
+        };
+        let end = match self.range {
+            Range::Until(end) => end,
+            _ => Date::MAX,
+        };
+        (0..)
+            .map_while(move |period| self.period(start, period))
+            .flatten()
+            .skip_while(move |date| *date < start)
+            .take_while(move |date| *date <= end)
+            .take(count)
+    }
+
+    /// The last day of the series, if it has one.
+    pub fn last(&self, start: Date) -> Option<Date> {
+        match self.range {
+            Range::Forever => None,
+            _ => self.dates(start).last(),
+        }
+    }
+
+    /// The days in one period of the rule; `None` after the end of time.
+    fn period(&self, start: Date, period: i32) -> Option<Vec<Date>> {
+        let steps = self.interval.checked_mul(period)?;
+        let month = |months: i32| start.first_of_month().checked_add(months.months()).ok();
+        Some(match &self.pattern {
+            Pattern::Daily => vec![start.checked_add(steps.days()).ok()?],
+            Pattern::Weekly(days) => {
+                let back = start.weekday().since(self.week_start);
+                let first = start.checked_sub(i32::from(back).days()).ok()?;
+                let first = first.checked_add(steps.checked_mul(7)?.days()).ok()?;
+                let mut dates: Vec<Date> = days
+                    .iter()
+                    .filter_map(|day| {
+                        let ahead = i32::from(day.since(self.week_start));
+                        first.checked_add(ahead.days()).ok()
+                    })
+                    .collect();
+                dates.sort();
+                dates
+            }
+            Pattern::Monthly(day) => vec![on_day(month(steps)?, *day)],
+            Pattern::MonthlyNth(n, days) => nth_day(month(steps)?, *n, days).into_iter().collect(),
+            Pattern::Yearly(in_month, day) => {
+                vec![on_day(month_of(start, steps, *in_month)?, *day)]
+            }
+            Pattern::YearlyNth(in_month, n, days) => {
+                let month = month_of(start, steps, *in_month)?;
+                nth_day(month, *n, days).into_iter().collect()
+            }
+        })
+    }
+}
+
+fn sorted(mut days: Vec<Weekday>) -> Vec<Weekday> {
+    days.sort_by_key(|day| day.to_monday_zero_offset());
+    days.dedup();
+    days
+}
+
+/// Days that a month has at least.
+fn shortest(month: i8) -> i8 {
+    Date::new(2027, month, 1).map_or(28, Date::days_in_month)
+}
+
+fn month_of(start: Date, years: i32, month: i8) -> Option<Date> {
+    let year = i32::from(start.year()).checked_add(years)?;
+    Date::new(i16::try_from(year).ok()?, month, 1).ok()
+}
+
+/// A day of a month, or its last one.
+fn on_day(month: Date, day: i8) -> Date {
+    let day = day.min(month.days_in_month());
+    month.with().day(day).build().unwrap_or(month)
+}
+
+fn nth_day(month: Date, n: i8, days: &[Weekday]) -> Option<Date> {
+    let fitting: Vec<Date> = (1..=month.days_in_month())
+        .map(|day| on_day(month, day))
+        .filter(|date| days.contains(&date.weekday()))
+        .collect();
+    match n {
+        -1 => fitting.last().copied(),
+        n => fitting
+            .get(usize::try_from(n).ok()?.checked_sub(1)?)
+            .copied(),
+    }
+}
+
+/// The end of a day, in the form that the start asks for.
+fn until(end: Date, start: &When) -> String {
+    match start {
+        When::Day(_) => super::time::day(end),
+        When::At { zone, .. } => match zone.instant(end.at(23, 59, 59, 0)) {
+            Some(instant) => super::time::stamp(instant),
+            None => super::time::day(end),
+        },
+    }
+}
+
+/// The parts of an RRULE.
+#[derive(Default)]
+struct Parts<'a> {
+    parts: Vec<(String, &'a str)>,
+}
+
+fn unsupported(what: impl Into<String>) -> Refusal {
+    Refusal::Unsupported(what.into())
+}
+
+impl<'a> Parts<'a> {
+    fn read(value: &'a str) -> Result<Self, Refusal> {
+        const KNOWN: [&str; 16] = [
+            "FREQ",
+            "UNTIL",
+            "COUNT",
+            "INTERVAL",
+            "BYSECOND",
+            "BYMINUTE",
+            "BYHOUR",
+            "BYDAY",
+            "BYMONTHDAY",
+            "BYYEARDAY",
+            "BYWEEKNO",
+            "BYMONTH",
+            "BYSETPOS",
+            "WKST",
+            "RSCALE",
+            "SKIP",
+        ];
+        let mut parts = Parts::default();
+        for part in value
+            .trim()
+            .split(';')
+            .filter(|part| !part.trim().is_empty())
+        {
+            let bad = || {
+                unsupported(format!(
+                    "the rule {value:?} has a part that is not known: {part:?}"
+                ))
+            };
+            let (name, value) = part.split_once('=').ok_or_else(bad)?;
+            let name = name.trim().to_ascii_uppercase();
+            if !KNOWN.contains(&name.as_str()) || parts.get(&name).is_some() {
+                return Err(bad());
+            }
+            parts.parts.push((name, value.trim()));
+        }
+        Ok(parts)
+    }
+
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.parts
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| *value)
+    }
+
+    fn numbers(&self, name: &str) -> Result<Vec<i32>, Refusal> {
+        let Some(list) = self.get(name) else {
+            return Ok(Vec::new());
+        };
+        list.split(',')
+            .map(|n| {
+                n.trim()
+                    .parse()
+                    .map_err(|_| unsupported(format!("{name}={list} in its rule")))
+            })
+            .collect()
+    }
+
+    fn number(&self, name: &str) -> Result<Option<i32>, Refusal> {
+        match self.numbers(name)?.as_slice() {
+            [] => Ok(None),
+            [n] => Ok(Some(*n)),
+            _ => Err(unsupported(format!("several values of {name} in its rule"))),
+        }
+    }
+
+    /// The weekdays with their numbers.
+    fn days(&self) -> Result<Vec<(Option<i8>, Weekday)>, Refusal> {
+        let Some(list) = self.get("BYDAY") else {
+            return Ok(Vec::new());
+        };
+        list.split(',')
+            .map(|day| {
+                let bad = || unsupported(format!("BYDAY={list} in its rule"));
+                let day = day.trim();
+                let (n, name) = day
+                    .split_at_checked(day.len().saturating_sub(2))
+                    .ok_or_else(bad)?;
+                let known = DAYS
+                    .iter()
+                    .find(|(.., short)| short.eq_ignore_ascii_case(name));
+                let n = match n.trim() {
+                    "" => None,
+                    n => Some(n.trim_start_matches('+').parse().map_err(|_| bad())?),
+                };
+                known.map(|(day, ..)| (n, *day)).ok_or_else(bad)
+            })
+            .collect()
+    }
+
+    fn rule(&self, start: &When) -> Result<Rule, Refusal> {
+        let freq = self.get("FREQ").unwrap_or_default().to_ascii_uppercase();
+        self.refuse_what_graph_has_not(&freq, start)?;
+        let interval = self.number("INTERVAL")?.unwrap_or(1);
+        if !(1..=10_000).contains(&interval) {
+            return Err(unsupported(format!("INTERVAL={interval} in its rule")));
+        }
+        let week_start = match self.get("WKST") {
+            None => Weekday::Monday,
+            Some(name) => DAYS
+                .iter()
+                .find(|(.., short)| short.eq_ignore_ascii_case(name))
+                .map(|(day, ..)| *day)
+                .ok_or_else(|| unsupported(format!("WKST={name} in its rule")))?,
+        };
+        let pattern = match freq.as_str() {
+            "DAILY" => self.daily(interval)?,
+            "WEEKLY" => self.weekly(start)?,
+            "MONTHLY" => self.monthly(start)?,
+            "YEARLY" => self.yearly(start)?,
+            other => return Err(unsupported(format!("a rule with FREQ={other}"))),
+        };
+        let rule = Rule {
+            pattern,
+            interval,
+            week_start,
+            range: self.range(start)?,
+        };
+        if rule.dates(start.date()).next() != Some(start.date()) {
+            return Err(unsupported(
+                "a rule that does not hold for its own start (the start would be moved)",
+            ));
+        }
+        Ok(rule)
+    }
+
+    fn refuse_what_graph_has_not(&self, freq: &str, start: &When) -> Result<(), Refusal> {
+        if self
+            .get("RSCALE")
+            .is_some_and(|scale| !scale.eq_ignore_ascii_case("GREGORIAN"))
+        {
+            return Err(unsupported("a rule in another calendar than the Gregorian"));
+        }
+        if self
+            .get("SKIP")
+            .is_some_and(|skip| !skip.eq_ignore_ascii_case("OMIT"))
+        {
+            return Err(unsupported("SKIP in its rule"));
+        }
+        for name in ["BYYEARDAY", "BYWEEKNO"] {
+            if self.get(name).is_some() {
+                return Err(unsupported(format!("{name} in its rule")));
+            }
+        }
+        // The time of day may be said again, not changed.
+        let time = match start {
+            When::Day(_) => None,
+            When::At { local, .. } => Some(local.time()),
+        };
+        for (name, is) in [
+            ("BYHOUR", time.map(|t| t.hour())),
+            ("BYMINUTE", time.map(|t| t.minute())),
+            ("BYSECOND", time.map(|t| t.second())),
+        ] {
+            let told = self.numbers(name)?;
+            if !told.is_empty() && (told.len() > 1 || Some(told[0]) != is.map(i32::from)) {
+                return Err(unsupported(format!("{name} in its rule")));
+            }
+        }
+        let allowed: &[&str] = match freq {
+            "DAILY" | "WEEKLY" => &["BYDAY"],
+            "MONTHLY" => &["BYDAY", "BYMONTHDAY", "BYSETPOS"],
+            _ => &["BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS"],
+        };
+        for name in ["BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS"] {
+            if self.get(name).is_some() && !allowed.contains(&name) {
+                return Err(unsupported(format!("{name} in a rule with FREQ={freq}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn plain_days(&self) -> Result<Vec<Weekday>, Refusal> {
+        let days = self.days()?;
+        if days.iter().any(|(n, _)| n.is_some()) {
+            return Err(unsupported(
+                "numbered weekdays in a rule that counts no months",
+            ));
+        }
+        Ok(sorted(days.into_iter().map(|(_, day)| day).collect()))
+    }
+
+    fn daily(&self, interval: i32) -> Result<Pattern, Refusal> {
+        match self.plain_days()? {
+            days if days.is_empty() => Ok(Pattern::Daily),
+            // Every day that is one of these: the same as every week on these.
+            days if interval == 1 => Ok(Pattern::Weekly(days)),
+            _ => Err(unsupported("every few days, but on some weekdays only")),
+        }
+    }
+
+    fn weekly(&self, start: &When) -> Result<Pattern, Refusal> {
+        let days = self.plain_days()?;
+        Ok(Pattern::Weekly(match days.is_empty() {
+            true => vec![start.date().weekday()],
+            false => days,
+        }))
+    }
+
+    fn monthly(&self, start: &When) -> Result<Pattern, Refusal> {
+        match self.nth()? {
+            Some((n, days)) => Ok(Pattern::MonthlyNth(n, days)),
+            None => Ok(Pattern::Monthly(self.day_of_month(start, 28, 31)?)),
+        }
+    }
+
+    fn yearly(&self, start: &When) -> Result<Pattern, Refusal> {
+        let month = self.number("BYMONTH")?;
+        if month.is_none() && (self.get("BYDAY").is_some() || self.get("BYMONTHDAY").is_some()) {
+            return Err(unsupported("a yearly rule with days but no month"));
+        }
+        let month = match month {
+            None => start.date().month(),
+            Some(month) => i8::try_from(month)
+                .ok()
+                .filter(|month| (1..=12).contains(month))
+                .ok_or_else(|| unsupported(format!("BYMONTH={month} in its rule")))?,
+        };
+        if let Some((n, days)) = self.nth()? {
+            return Ok(Pattern::YearlyNth(month, n, days));
+        }
+        let longest = Date::new(2028, month, 1).map_or(31, Date::days_in_month);
+        let day = self.day_of_month(start, shortest(month), longest)?;
+        Ok(Pattern::Yearly(month, day))
+    }
+
+    /// The nth weekday of a month, in either of its two spellings.
+    fn nth(&self) -> Result<Option<(i8, Vec<Weekday>)>, Refusal> {
+        let days = self.days()?;
+        if days.is_empty() {
+            return Ok(None);
+        }
+        if self.get("BYMONTHDAY").is_some() {
+            return Err(unsupported("weekdays and days of the month in one rule"));
+        }
+        let position = self.number("BYSETPOS")?;
+        let n = match (days.as_slice(), position) {
+            ([(Some(n), _)], None | Some(1)) => *n,
+            (days, Some(n)) if days.iter().all(|(n, _)| n.is_none()) => {
+                i8::try_from(n).unwrap_or_default()
+            }
+            _ => return Err(unsupported("several weekdays of a month in its rule")),
+        };
+        if !INDEXES.iter().any(|(index, _)| *index == n) {
+            return Err(unsupported(format!("number {n} of a weekday in its rule")));
+        }
+        Ok(Some((
+            n,
+            sorted(days.into_iter().map(|(_, day)| day).collect()),
+        )))
+    }
+
+    /// The day of the month, where Exchange's way with short months is the rule's.
+    fn day_of_month(&self, start: &When, shortest: i8, longest: i8) -> Result<i8, Refusal> {
+        let mut days = self.numbers("BYMONTHDAY")?;
+        days.sort_unstable();
+        days.dedup();
+        let position = self.number("BYSETPOS")?;
+        let short = || {
+            unsupported("a day that some months do not have (Exchange would take their last day)")
+        };
+        match (days.as_slice(), position) {
+            ([], None) if start.date().day() <= shortest => Ok(start.date().day()),
+            ([], None) => Err(short()),
+            ([-1], None | Some(1 | -1)) => Ok(longest),
+            ([day], None | Some(1 | -1)) if (1..=i32::from(shortest)).contains(day) => {
+                Ok(*day as i8)
+            }
+            ([29..=31], None | Some(1 | -1)) => Err(short()),
+            // The last of these days that there is.
+            ([first, .., last], Some(-1)) => {
+                let contiguous = days.windows(2).all(|pair| pair[1] == pair[0] + 1);
+                let good = contiguous
+                    && (1..=i32::from(shortest)).contains(first)
+                    && *last <= i32::from(longest);
+                match good {
+                    true => Ok(*last as i8),
+                    false => Err(unsupported("BYSETPOS over days of the month in its rule")),
+                }
+            }
+            _ => Err(unsupported("several days of the month in its rule")),
+        }
+    }
+
+    fn range(&self, start: &When) -> Result<Range, Refusal> {
+        let count = self.number("COUNT")?;
+        let Some(until) = self.get("UNTIL") else {
+            return match count {
+                None => Ok(Range::Forever),
+                Some(n) if n > 0 => Ok(Range::Count(n.unsigned_abs())),
+                Some(n) => Err(unsupported(format!("COUNT={n} in its rule"))),
+            };
+        };
+        if count.is_some() {
+            return Err(unsupported("both COUNT and UNTIL in its rule"));
+        }
+        let bad = || unsupported(format!("UNTIL={until} in its rule"));
+        let last = match (parse_day(until), parse_clock(until), start) {
+            (Some(day), ..) => day,
+            (None, Some((local, _)), When::Day(_)) => local.date(),
+            (None, Some((told, utc)), When::At { local, zone }) => {
+                let end = match utc {
+                    true => zone.local(Zone::utc().instant(told).ok_or_else(bad)?),
+                    false => told,
+                };
+                match end.time() >= local.time() {
+                    true => end.date(),
+                    false => end.date().yesterday().map_err(|_| bad())?,
+                }
+            }
+            (None, None, _) => return Err(bad()),
+        };
+        if last < start.date() {
+            return Err(unsupported("a rule that ends before its start"));
+        }
+        Ok(Range::Until(last))
+    }
+}
+
+#[cfg(test)]
+#[path = "rule_tests.rs"]
+mod tests;
