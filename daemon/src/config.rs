@@ -438,7 +438,10 @@ mod tests {
     fn mail_is_exported_when_asked_for() {
         let route = |text: &str| parse(&format!("{MINIMAL}\n{text}")).map(|c| c.protect.mail.route);
         assert_eq!(route("").unwrap(), Route::Mime);
-        assert_eq!(route("[protect.mail]\nroute = \"export\"").unwrap(), Route::Export);
+        assert_eq!(
+            route("[protect.mail]\nroute = \"export\"").unwrap(),
+            Route::Export
+        );
         assert!(route("[protect.mail]\nroute = \"imap\"").is_err());
     }
 

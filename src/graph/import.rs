@@ -53,7 +53,14 @@ impl Client {
                 Some(gate) => Some(gate.enter(1, 1, body.len() as u64).await),
                 None => None,
             };
-            let sent = self.bare(Method::POST, route, &url, &headers, Some(body.clone()), TIME);
+            let sent = self.bare(
+                Method::POST,
+                route,
+                &url,
+                &headers,
+                Some(body.clone()),
+                TIME,
+            );
             let answer = sent.await?;
             drop(permit);
             if answer.status < 300 {

@@ -190,7 +190,9 @@ impl Session {
                 chunk = fetched.next() => chunk,
                 () = stop.cancelled() => None,
             };
-            let Some(fetched_groups) = chunk else { return Ok(()) };
+            let Some(fetched_groups) = chunk else {
+                return Ok(());
+            };
             let (mut chunk, mut rooms) = (Vec::new(), Vec::new());
             for joined in fetched_groups {
                 let (items, room) = joined.map_err(SyncError::Panicked)??;
@@ -547,4 +549,44 @@ pub(super) fn class_name(class: ErrorClass) -> String {
 
 pub(super) fn class_of(name: &str) -> Option<ErrorClass> {
     serde_json::from_value(name.into()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(n: u64) -> Job {
+        Job {
+            id: n.to_string(),
+            key: ItemKey([0; 16]),
+            parent: ItemKey::ROOT,
+            parent_id: None,
+            name: String::new(),
+            record: n.into(),
+            held: None,
+            failing: false,
+        }
+    }
+
+    #[test]
+    fn groups_hold_to_number_and_size() {
+        let lens = |sizes: &[u64], batch: Option<Batch>| -> Vec<usize> {
+            let jobs = sizes.iter().map(|n| job(*n)).collect();
+            let size = |job: &Job| job.record.as_u64().unwrap_or_default();
+            let groups = grouped(jobs, batch, &size);
+            let told: u64 = groups.iter().map(|(_, bytes)| bytes).sum();
+            assert_eq!(told, sizes.iter().sum::<u64>());
+            groups.iter().map(|(jobs, _)| jobs.len()).collect()
+        };
+        let batch = Some(Batch {
+            items: 3,
+            bytes: 10,
+        });
+        assert_eq!(lens(&[1, 1, 1, 1, 1], batch), [3, 2]);
+        assert_eq!(lens(&[6, 6, 4, 1], batch), [1, 2, 1]);
+        // One that is too large alone goes alone.
+        assert_eq!(lens(&[50, 1], batch), [1, 1]);
+        assert_eq!(lens(&[0, 0, 0], None), [1, 1, 1]);
+        assert_eq!(lens(&[], batch), [0; 0]);
+    }
 }

@@ -131,7 +131,11 @@ impl Entry {
             EntryKind::Dir { root: Some(_) } => DIR,
         };
         let mut out = Vec::with_capacity(64);
-        let original_form = if self.original.is_some() { HAS_ORIGINAL } else { 0 };
+        let original_form = if self.original.is_some() {
+            HAS_ORIGINAL
+        } else {
+            0
+        };
         out.push(kind | record_form | tag_form | original_form);
         match self.kind {
             EntryKind::File { content, .. } if content.shape == content::Shape::Empty => {}

@@ -67,7 +67,9 @@ impl Marker {
 
     /// The value on an item that was imported whole, in one step. It reads as [`Marker::value`] does.
     pub fn exact_value(&self) -> String {
-        let origin = self.origin.map_or_else(|| "-".into(), |key| key.to_string());
+        let origin = self
+            .origin
+            .map_or_else(|| "-".into(), |key| key.to_string());
         let created = self.created.map_or_else(|| "-".into(), |at| at.to_string());
         format!("{} {origin} {created} exact", self.push)
     }
@@ -89,7 +91,9 @@ impl Marker {
 }
 
 fn filter(value: &str) -> String {
-    format!("singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{value}')")
+    format!(
+        "singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{value}')"
+    )
 }
 
 #[cfg(test)]

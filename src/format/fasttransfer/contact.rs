@@ -81,11 +81,16 @@ pub(super) fn contact(object: &Object<'_>) -> (Value, Option<Photo>) {
         }
     }
     let mut say = |name: &str, value: Value| json.insert(name.to_owned(), value);
-    let phones = |which: [Prop; 2]| -> Vec<String> {
-        which.into_iter().filter_map(|w| p.text(w)).collect()
-    };
-    say("businessPhones", phones([prop::BUSINESS_PHONE, prop::BUSINESS_PHONE_2]).into());
-    say("homePhones", phones([prop::HOME_PHONE, prop::HOME_PHONE_2]).into());
+    let phones =
+        |which: [Prop; 2]| -> Vec<String> { which.into_iter().filter_map(|w| p.text(w)).collect() };
+    say(
+        "businessPhones",
+        phones([prop::BUSINESS_PHONE, prop::BUSINESS_PHONE_2]).into(),
+    );
+    say(
+        "homePhones",
+        phones([prop::HOME_PHONE, prop::HOME_PHONE_2]).into(),
+    );
     let im: Vec<String> = p.text(prop::IM_ADDRESS).into_iter().collect();
     say("imAddresses", im.into());
     say("children", p.texts(prop::CHILDREN).into());
@@ -117,8 +122,12 @@ pub(super) fn contact(object: &Object<'_>) -> (Value, Option<Photo>) {
 
 fn email_of(p: &Properties<'_>, n: u32) -> Option<Value> {
     let [shown, kind, address, original] = email(n);
-    let is_smtp = p.text(kind).is_none_or(|kind| kind.eq_ignore_ascii_case("smtp"));
-    let smtp = p.text(original).filter(|text| text.contains('@') && !is_smtp);
+    let is_smtp = p
+        .text(kind)
+        .is_none_or(|kind| kind.eq_ignore_ascii_case("smtp"));
+    let smtp = p
+        .text(original)
+        .filter(|text| text.contains('@') && !is_smtp);
     let address = smtp.or_else(|| p.text(address))?;
     let name = p.text(shown).unwrap_or_else(|| address.clone());
     Some(json!({ "name": name, "address": address }))
@@ -128,9 +137,13 @@ fn email_of(p: &Properties<'_>, n: u32) -> Option<Value> {
 fn photo(object: &Object<'_>) -> Option<Photo> {
     let is_photo = |p: &Properties<'_>| {
         p.bool(prop::ATTACH_CONTACT_PHOTO) == Some(true)
-            || mail::attachment_name(p).is_some_and(|n| n.eq_ignore_ascii_case("ContactPicture.jpg"))
+            || mail::attachment_name(p)
+                .is_some_and(|n| n.eq_ignore_ascii_case("ContactPicture.jpg"))
     };
-    let attachment = object.attachments.iter().find(|a| is_photo(&a.properties))?;
+    let attachment = object
+        .attachments
+        .iter()
+        .find(|a| is_photo(&a.properties))?;
     let bytes = attachment.properties.binary(prop::ATTACH_DATA)?;
     Photo::of(bytes.into_owned())
 }

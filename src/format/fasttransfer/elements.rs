@@ -149,7 +149,11 @@ impl<'a> Elements<'a> {
             return Ok(Some(Element::Marker(marker)));
         }
         let (id, kind) = ((head >> 16) as u16, head as u16);
-        let key = if id < 0x8000 { Key::Tag(id) } else { self.name()? };
+        let key = if id < 0x8000 {
+            Key::Tag(id)
+        } else {
+            self.name()?
+        };
         // MetaTagIdsetGiven says it is an integer and is binary (MS-OXCFXICS 2.2.1.1.1).
         let kind = if head == 0x4017_0003 { 0x0102 } else { kind };
         let value = self.value(kind, id)?;
@@ -270,18 +274,39 @@ mod tests {
         };
         assert_eq!(one(0x0017_0002, b"\xfe\xff"), Ok(Value::Int(-2)));
         assert_eq!(one(0x0017_0003, b"\x01\0\0\0"), Ok(Value::Int(1)));
-        assert_eq!(one(0x0017_000A, b"\x05\x01\x04\x80"), Ok(Value::Int(-2_147_221_243)));
-        assert_eq!(one(0x0017_0004, &1.5f32.to_le_bytes()), Ok(Value::Float(1.5)));
-        assert_eq!(one(0x0017_0005, &0.5f64.to_le_bytes()), Ok(Value::Float(0.5)));
-        assert_eq!(one(0x0017_0007, &2.5f64.to_le_bytes()), Ok(Value::Float(2.5)));
+        assert_eq!(
+            one(0x0017_000A, b"\x05\x01\x04\x80"),
+            Ok(Value::Int(-2_147_221_243))
+        );
+        assert_eq!(
+            one(0x0017_0004, &1.5f32.to_le_bytes()),
+            Ok(Value::Float(1.5))
+        );
+        assert_eq!(
+            one(0x0017_0005, &0.5f64.to_le_bytes()),
+            Ok(Value::Float(0.5))
+        );
+        assert_eq!(
+            one(0x0017_0007, &2.5f64.to_le_bytes()),
+            Ok(Value::Float(2.5))
+        );
         assert_eq!(one(0x0017_0006, &(-7i64).to_le_bytes()), Ok(Value::Int(-7)));
         assert_eq!(one(0x0017_0014, &9i64.to_le_bytes()), Ok(Value::Int(9)));
         assert_eq!(one(0x0017_000B, b"\x01\0"), Ok(Value::Bool(true)));
         assert_eq!(one(0x0017_0040, &77u64.to_le_bytes()), Ok(Value::Time(77)));
         assert_eq!(one(0x0017_0048, &[3; 16]), Ok(Value::Guid([3; 16])));
-        assert_eq!(text(one(0x0037_001F, b"\x06\0\0\0H\0i\0\0\0").unwrap()), "Hi");
-        assert_eq!(text(one(0x0037_84B0, b"\x06\0\0\0H\0i\0\0\0").unwrap()), "Hi");
-        assert_eq!(text(one(0x0037_84B1, b"\x06\0\0\0\0H\0i\0\0").unwrap()), "Hi");
+        assert_eq!(
+            text(one(0x0037_001F, b"\x06\0\0\0H\0i\0\0\0").unwrap()),
+            "Hi"
+        );
+        assert_eq!(
+            text(one(0x0037_84B0, b"\x06\0\0\0H\0i\0\0\0").unwrap()),
+            "Hi"
+        );
+        assert_eq!(
+            text(one(0x0037_84B1, b"\x06\0\0\0\0H\0i\0\0").unwrap()),
+            "Hi"
+        );
         assert_eq!(text(one(0x0037_001E, b"\x03\0\0\0Hi\0").unwrap()), "Hi");
         assert_eq!(text(one(0x0037_84E2, b"\x02\0\0\0\xe1\0").unwrap()), "á");
         // KOI8-R has the bit of multiple values.
@@ -292,7 +317,10 @@ mod tests {
             };
             assert_eq!(&bytes.bytes()[..], b"ab");
         }
-        assert!(matches!(one(0x3701_000D, b"\x02\0\0\0ab"), Ok(Value::Object(_))));
+        assert!(matches!(
+            one(0x3701_000D, b"\x02\0\0\0ab"),
+            Ok(Value::Object(_))
+        ));
         let Ok(Value::Binary(bytes)) = one(0x4017_0003, b"\x01\0\0\0x") else {
             panic!()
         };
@@ -301,13 +329,30 @@ mod tests {
             one(0x0017_1003, b"\x02\0\0\0\x01\0\0\0\x02\0\0\0"),
             Ok(Value::Many(vec![Value::Int(1), Value::Int(2)]))
         );
-        for (kind, size) in [(0x1002, 2), (0x1004, 4), (0x1005, 8), (0x1006, 8), (0x1007, 8), (0x1014, 8), (0x1040, 8), (0x1048, 16)] {
-            let Ok(Value::Many(values)) = one(0x0017_0000 | kind, &[&[1, 0, 0, 0][..], &vec![0; size]].concat()) else {
+        for (kind, size) in [
+            (0x1002, 2),
+            (0x1004, 4),
+            (0x1005, 8),
+            (0x1006, 8),
+            (0x1007, 8),
+            (0x1014, 8),
+            (0x1040, 8),
+            (0x1048, 16),
+        ] {
+            let Ok(Value::Many(values)) = one(
+                0x0017_0000 | kind,
+                &[&[1, 0, 0, 0][..], &vec![0; size]].concat(),
+            ) else {
                 panic!()
             };
             assert_eq!(values.len(), 1);
         }
-        for (kind, bytes) in [(0x101Fu32, &b"a\0\0\0"[..]), (0x101E, b"a\0"), (0x94B0, b"a\0\0\0"), (0x94E4, b"a\0")] {
+        for (kind, bytes) in [
+            (0x101Fu32, &b"a\0\0\0"[..]),
+            (0x101E, b"a\0"),
+            (0x94B0, b"a\0\0\0"),
+            (0x94E4, b"a\0"),
+        ] {
             let len = (bytes.len() as u32).to_le_bytes();
             let rest = [&[1, 0, 0, 0][..], &len, bytes].concat();
             let Ok(Value::Many(mut values)) = one(0x0017_0000 | kind, &rest) else {
@@ -315,15 +360,22 @@ mod tests {
             };
             assert_eq!(text(values.remove(0)), "a");
         }
-        assert!(matches!(one(0x0017_1102, b"\x01\0\0\0\x01\0\0\0a"), Ok(Value::Many(v)) if v.len() == 1));
-        assert!(matches!(one(0x0017_0029, b"\0\0\0\0"), Err(Error::UnknownType { .. })));
+        assert!(
+            matches!(one(0x0017_1102, b"\x01\0\0\0\x01\0\0\0a"), Ok(Value::Many(v)) if v.len() == 1)
+        );
+        assert!(matches!(
+            one(0x0017_0029, b"\0\0\0\0"),
+            Err(Error::UnknownType { .. })
+        ));
     }
 
     #[test]
     fn names() {
         let set = [7; 16];
         let named = |rest: &[u8]| {
-            let bytes = [&0x8000_000Bu32.to_le_bytes()[..], &set, rest, b"\x01\0"].concat().leak();
+            let bytes = [&0x8000_000Bu32.to_le_bytes()[..], &set, rest, b"\x01\0"]
+                .concat()
+                .leak();
             match Elements::unframed(bytes).read() {
                 Ok(Some(Element::Property(property))) => Ok(property.key),
                 other => other.map(|_| panic!()),
@@ -331,17 +383,32 @@ mod tests {
         };
         assert_eq!(named(b"\0\x05\x82\0\0"), Ok(Key::Id(set, 0x8205)));
         assert_eq!(named(b"\x01a\0b\0\0\0"), Ok(Key::Name(set, "ab".into())));
-        assert!(matches!(named(b"\x02\0\0\0\0"), Err(Error::Malformed { .. })));
+        assert!(matches!(
+            named(b"\x02\0\0\0\0"),
+            Err(Error::Malformed { .. })
+        ));
         let endless = [&b"\x01"[..], &b"a\0".repeat(3000)].concat();
         assert!(matches!(named(&endless), Err(Error::TooMany { .. })));
     }
 
     #[test]
     fn counts_and_lengths_that_lie_take_no_memory() {
-        for head in [0x0037_001Fu32, 0x0037_0102, 0x0017_1003, 0x0017_101F, 0x0017_1048] {
-            assert!(matches!(one(head, b"\xff\xff\xff\xff"), Err(Error::Truncated { .. })));
+        for head in [
+            0x0037_001Fu32,
+            0x0037_0102,
+            0x0017_1003,
+            0x0017_101F,
+            0x0017_1048,
+        ] {
+            assert!(matches!(
+                one(head, b"\xff\xff\xff\xff"),
+                Err(Error::Truncated { .. })
+            ));
         }
         let many = [&1_500_000u32.to_le_bytes()[..], &vec![0; 3_000_000]].concat();
-        assert!(matches!(one(0x0017_1002, &many), Err(Error::TooMany { .. })));
+        assert!(matches!(
+            one(0x0017_1002, &many),
+            Err(Error::TooMany { .. })
+        ));
     }
 }

@@ -63,8 +63,13 @@ pub(super) fn event(object: &Object<'_>) -> Event {
         series(&mut json, object, recurrence, &zone);
     }
     // Exceptions hang on the series as attachments, and are not attachments.
-    let files = object.attachments.iter().filter(|a| exception_flags(a) & 2 == 0);
-    let attachments: Vec<_> = files.filter_map(|a| mail::attachment(a, &mut notes)).collect();
+    let files = object
+        .attachments
+        .iter()
+        .filter(|a| exception_flags(a) & 2 == 0);
+    let attachments: Vec<_> = files
+        .filter_map(|a| mail::attachment(a, &mut notes))
+        .collect();
     json.insert("hasAttachments".into(), (!attachments.is_empty()).into());
     json.insert("@odata.type".into(), "#microsoft.graph.event".into());
     Event {
@@ -115,15 +120,25 @@ fn own(object: &Object<'_>, zone: &Option<Zone>) -> Map<String, Value> {
         say("originalStartTimeZone", zone.name.as_str().into());
         say("originalEndTimeZone", zone.name.as_str().into());
     }
-    say("showAs", show_as(p.int(prop::BUSY_STATUS).unwrap_or(2)).into());
-    say("isReminderOn", (p.bool(prop::REMINDER_SET) == Some(true)).into());
+    say(
+        "showAs",
+        show_as(p.int(prop::BUSY_STATUS).unwrap_or(2)).into(),
+    );
+    say(
+        "isReminderOn",
+        (p.bool(prop::REMINDER_SET) == Some(true)).into(),
+    );
     say(
         "reminderMinutesBeforeStart",
         p.int(prop::REMINDER_MINUTES).unwrap_or(15).into(),
     );
     let place = p.text(prop::LOCATION).unwrap_or_default();
     say("location", json!({ "displayName": place }));
-    let places = if place.is_empty() { json!([]) } else { json!([{ "displayName": place }]) };
+    let places = if place.is_empty() {
+        json!([])
+    } else {
+        json!([{ "displayName": place }])
+    };
     say("locations", places);
     if let Some(uid) = uid(p) {
         say("iCalUId", uid.into());
@@ -150,7 +165,10 @@ fn people(object: &Object<'_>, json: &mut Map<String, Value>) {
         _ if meeting && !received => "organizer",
         _ => "none",
     };
-    say("responseStatus", json!({ "response": response, "time": "0001-01-01T00:00:00Z" }));
+    say(
+        "responseStatus",
+        json!({ "response": response, "time": "0001-01-01T00:00:00Z" }),
+    );
     let mut attendees = Vec::new();
     let mut organizer = sender_and_from(p).1;
     for (kind, name) in [(1, "required"), (2, "optional"), (3, "resource")] {
@@ -218,7 +236,10 @@ fn uid(p: &Properties<'_>) -> Option<String> {
         .find_map(|which: Prop| p.binary(which))?;
     let data = id.get(40..).unwrap_or_default();
     if let Some(foreign) = data.strip_prefix(FOREIGN_UID) {
-        let end = foreign.iter().position(|b| *b == 0).unwrap_or(foreign.len());
+        let end = foreign
+            .iter()
+            .position(|b| *b == 0)
+            .unwrap_or(foreign.len());
         return Some(String::from_utf8_lossy(&foreign[..end]).into_owned());
     }
     // The instance's date is not part of it.
@@ -237,7 +258,10 @@ fn series(
 ) {
     let name = zone.as_ref().map(|zone| zone.name.as_str());
     json.insert("type".into(), "seriesMaster".into());
-    json.insert("recurrence".into(), recurrence.to_graph(name.filter(|n| !n.is_empty())));
+    json.insert(
+        "recurrence".into(),
+        recurrence.to_graph(name.filter(|n| !n.is_empty())),
+    );
     let cancelled = recurrence.cancelled().into_iter().filter_map(graph_day);
     // Graph puts the series' id between; it is not known here, and only the date means anything.
     let cancelled: Vec<Value> = cancelled.map(|day| format!("OID..{day}").into()).collect();
@@ -289,7 +313,11 @@ fn fixed_offset(object: &Object<'_>, recurrence: &Recurrence) -> i64 {
     match (first, recurrence.times) {
         (Some(utc), Some((start, _))) => {
             let offset = (recurrence.start + start - utc).rem_euclid(DAY);
-            if offset > 14 * 3600 { offset - DAY } else { offset }
+            if offset > 14 * 3600 {
+                offset - DAY
+            } else {
+                offset
+            }
         }
         _ => 0,
     }
@@ -306,7 +334,12 @@ fn exception_of(
     to_utc: &dyn Fn(i64) -> i64,
 ) -> Value {
     let mut json = series.clone();
-    for name in ["recurrence", "cancelledOccurrences", "exceptionOccurrences", "@odata.type"] {
+    for name in [
+        "recurrence",
+        "cancelledOccurrences",
+        "exceptionOccurrences",
+        "@odata.type",
+    ] {
         json.remove(name);
     }
     let all_day = exception.all_day.unwrap_or(json["isAllDay"] == true);
@@ -320,7 +353,10 @@ fn exception_of(
             }
         };
         let bodies = [prop::BODY, prop::HTML, prop::RTF];
-        lay("body", bodies.into_iter().any(|which| p.get(which).is_some()));
+        lay(
+            "body",
+            bodies.into_iter().any(|which| p.get(which).is_some()),
+        );
         lay("sensitivity", p.get(prop::SENSITIVITY).is_some());
         lay("categories", p.get(prop::KEYWORDS).is_some());
         lay("attendees", !embedded.recipients.is_empty());
@@ -336,7 +372,11 @@ fn exception_of(
     };
     say("start", time(exception.start));
     say("end", time(exception.end));
-    if let Some(original) = graph_time(if all_day { exception.original } else { original }) {
+    if let Some(original) = graph_time(if all_day {
+        exception.original
+    } else {
+        original
+    }) {
         say("originalStart", original.into());
     }
     if let Some(subject) = &exception.subject {

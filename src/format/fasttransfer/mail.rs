@@ -65,10 +65,18 @@ pub(super) fn message(object: &Object<'_>) -> Message {
     said(&mut json, "subject", Some(subject(p).into()));
     said(&mut json, "importance", Some(importance(p).into()));
     said(&mut json, "sensitivity", Some(sensitivity(p).into()));
-    said(&mut json, "categories", Some(p.texts(prop::KEYWORDS).into()));
+    said(
+        &mut json,
+        "categories",
+        Some(p.texts(prop::KEYWORDS).into()),
+    );
     said(&mut json, "isRead", Some((flags & 1 != 0).into()));
     said(&mut json, "isDraft", Some((flags & 8 != 0).into()));
-    said(&mut json, "hasAttachments", Some(attachments.iter().any(|a| !a.inline).into()));
+    said(
+        &mut json,
+        "hasAttachments",
+        Some(attachments.iter().any(|a| !a.inline).into()),
+    );
     said(&mut json, "flag", Some(flag(p)));
     said(&mut json, "sender", sender.map(|who| who.to_graph()));
     said(&mut json, "from", from.map(|who| who.to_graph()));
@@ -76,14 +84,46 @@ pub(super) fn message(object: &Object<'_>) -> Message {
     said(&mut json, "ccRecipients", Some(people(2).into()));
     said(&mut json, "bccRecipients", Some(people(3).into()));
     said(&mut json, "replyTo", Some(reply_to(p)));
-    said(&mut json, "sentDateTime", time(prop::CLIENT_SUBMIT_TIME).map(Into::into));
-    said(&mut json, "receivedDateTime", time(prop::DELIVERY_TIME).map(Into::into));
-    said(&mut json, "createdDateTime", time(prop::CREATION_TIME).map(Into::into));
-    said(&mut json, "lastModifiedDateTime", time(prop::LAST_MODIFICATION_TIME).map(Into::into));
-    said(&mut json, "internetMessageId", p.text(prop::INTERNET_MESSAGE_ID).map(Into::into));
-    said(&mut json, "conversationIndex", index.map(|index| STANDARD.encode(index).into()));
-    said(&mut json, "isReadReceiptRequested", p.bool(prop::READ_RECEIPT_REQUESTED).map(Into::into));
-    said(&mut json, "isDeliveryReceiptRequested", p.bool(prop::DELIVERY_REPORT_REQUESTED).map(Into::into));
+    said(
+        &mut json,
+        "sentDateTime",
+        time(prop::CLIENT_SUBMIT_TIME).map(Into::into),
+    );
+    said(
+        &mut json,
+        "receivedDateTime",
+        time(prop::DELIVERY_TIME).map(Into::into),
+    );
+    said(
+        &mut json,
+        "createdDateTime",
+        time(prop::CREATION_TIME).map(Into::into),
+    );
+    said(
+        &mut json,
+        "lastModifiedDateTime",
+        time(prop::LAST_MODIFICATION_TIME).map(Into::into),
+    );
+    said(
+        &mut json,
+        "internetMessageId",
+        p.text(prop::INTERNET_MESSAGE_ID).map(Into::into),
+    );
+    said(
+        &mut json,
+        "conversationIndex",
+        index.map(|index| STANDARD.encode(index).into()),
+    );
+    said(
+        &mut json,
+        "isReadReceiptRequested",
+        p.bool(prop::READ_RECEIPT_REQUESTED).map(Into::into),
+    );
+    said(
+        &mut json,
+        "isDeliveryReceiptRequested",
+        p.bool(prop::DELIVERY_REPORT_REQUESTED).map(Into::into),
+    );
     said(&mut json, "internetMessageHeaders", Some(headers(p).into()));
     said(&mut json, "body", Some(body(p)));
     Message {
@@ -149,7 +189,8 @@ fn flag(p: &Properties<'_>) -> Value {
         ("dueDateTime", p.time(prop::TASK_DUE)),
         (
             "completedDateTime",
-            p.time(prop::FLAG_COMPLETE_TIME).or_else(|| p.time(prop::TASK_COMPLETED)),
+            p.time(prop::FLAG_COMPLETE_TIME)
+                .or_else(|| p.time(prop::TASK_COMPLETED)),
         ),
     ];
     for (name, time) in times {

@@ -215,7 +215,10 @@ pub fn survive(bytes: &[u8]) {
     if let Ok(parts) = parts(bytes) {
         let mut end = 0;
         for range in parts.iter().flatten() {
-            assert!(end <= range.start && range.end <= bytes.len(), "parts are in order");
+            assert!(
+                end <= range.start && range.end <= bytes.len(),
+                "parts are in order"
+            );
             end = range.end;
         }
     }
@@ -223,7 +226,10 @@ pub fn survive(bytes: &[u8]) {
     if let Ok(edited) = edit(bytes, &[], &[(mark, New::Text("m"))])
         && let (Ok(before), Ok(after)) = (&shown, render(&edited))
     {
-        assert_eq!(before.extension, after.extension, "an edit changes nothing else");
+        assert_eq!(
+            before.extension, after.extension,
+            "an edit changes nothing else"
+        );
     }
     let _ = prepend(bytes, mark, &New::Text("m"));
     for at in 0..bytes.len().min(4) {

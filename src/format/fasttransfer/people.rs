@@ -52,10 +52,7 @@ pub fn sender_and_from(properties: &Properties<'_>) -> (Option<Person>, Option<P
         prop::FROM_ADDRESS,
         prop::FROM_SMTP,
     );
-    (
-        sender.clone().or_else(|| from.clone()),
-        from.or(sender),
-    )
+    (sender.clone().or_else(|| from.clone()), from.or(sender))
 }
 
 /// The recipients of a kind: 1 To (or required), 2 Cc (or optional), 3 Bcc (or resource).
@@ -126,7 +123,11 @@ pub fn entry_id(bytes: &[u8]) -> Option<Person> {
     let wide = bytes.get(23)? & 0x80 != 0;
     let mut rest = bytes.get(24..)?;
     let mut next = || {
-        let (unit, code_page) = if wide { (2, text::UTF16) } else { (1, text::UNTOLD) };
+        let (unit, code_page) = if wide {
+            (2, text::UTF16)
+        } else {
+            (1, text::UNTOLD)
+        };
         let end = rest.chunks(unit).position(|c| c.iter().all(|b| *b == 0));
         let end = end.map_or(rest.len(), |n| n * unit);
         let found = text::decode(&rest[..end], u32::from(code_page)).into_owned();

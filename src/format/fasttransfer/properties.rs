@@ -258,7 +258,10 @@ mod tests {
         assert_eq!(unix(134_168_292_000_000_000), Some(1_772_355_600));
         assert_eq!(filetime(1_772_355_600), 134_168_292_000_000_000);
         assert_eq!(graph_time(1_772_355_600).unwrap(), "2026-03-01T09:00:00Z");
-        assert_eq!(graph_local(1_772_355_600).unwrap(), "2026-03-01T09:00:00.0000000");
+        assert_eq!(
+            graph_local(1_772_355_600).unwrap(),
+            "2026-03-01T09:00:00.0000000"
+        );
         // 4501-01-01
         assert_eq!(unix(0x0CB3_4557_A3DD_4000), None);
         assert_eq!(unix(0), None);

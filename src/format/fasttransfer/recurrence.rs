@@ -79,7 +79,10 @@ impl Recurrence {
     /// # Errors
     /// When it is damaged before the exceptions; damage there costs the exceptions' details.
     pub fn parse(blob: &[u8]) -> Result<Self, Error> {
-        let mut r = Blob { rest: blob, len: blob.len() };
+        let mut r = Blob {
+            rest: blob,
+            len: blob.len(),
+        };
         r.u16()?;
         r.u16()?;
         let frequency = r.u16()?;
@@ -304,7 +307,13 @@ fn local(minutes: u32) -> i64 {
 }
 
 const DAYS: [&str; 7] = [
-    "sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
+    "sunday",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
 ];
 
 fn day_name(day: u32) -> &'static str {
@@ -397,14 +406,36 @@ mod tests {
 
     fn weekly() -> Vec<u8> {
         let mut blob = words(&[
-            (0x3004, 2), (0x3004, 2), (0x200B, 2), (1, 2), (0, 2), (0, 4), (2, 4), (0, 4),
-            (0b0001010, 4), (0x2022, 4), (10, 4), (0, 4),
-            (2, 4), (minutes(MONDAY + 14), 4), (minutes(MONDAY + 28), 4),
-            (1, 4), (minutes(MONDAY + 15), 4),
-            (minutes(MONDAY), 4), (minutes(MONDAY + 100), 4),
-            (0x3006, 4), (0x3009, 4), (540, 4), (555, 4), (1, 2),
-            (minutes(MONDAY + 15) + 600, 4), (minutes(MONDAY + 15) + 660, 4), (minutes(MONDAY + 14) + 540, 4),
-            (0x0011, 2), (5, 2), (4, 2),
+            (0x3004, 2),
+            (0x3004, 2),
+            (0x200B, 2),
+            (1, 2),
+            (0, 2),
+            (0, 4),
+            (2, 4),
+            (0, 4),
+            (0b0001010, 4),
+            (0x2022, 4),
+            (10, 4),
+            (0, 4),
+            (2, 4),
+            (minutes(MONDAY + 14), 4),
+            (minutes(MONDAY + 28), 4),
+            (1, 4),
+            (minutes(MONDAY + 15), 4),
+            (minutes(MONDAY), 4),
+            (minutes(MONDAY + 100), 4),
+            (0x3006, 4),
+            (0x3009, 4),
+            (540, 4),
+            (555, 4),
+            (1, 2),
+            (minutes(MONDAY + 15) + 600, 4),
+            (minutes(MONDAY + 15) + 660, 4),
+            (minutes(MONDAY + 14) + 540, 4),
+            (0x0011, 2),
+            (5, 2),
+            (4, 2),
         ]);
         blob.extend_from_slice(b"Late");
         blob.extend_from_slice(&words(&[(3, 2), (2, 2)]));
@@ -444,12 +475,37 @@ mod tests {
 
     #[test]
     fn the_other_patterns() {
-        let parse = |frequency: u32, kind: u32, period: u32, specific: &[(u32, usize)], end: u32| {
-            let mut blob = words(&[(0x3004, 2), (0x3004, 2), (frequency, 2), (kind, 2), (0, 2), (0, 4), (period, 4), (0, 4)]);
-            blob.extend_from_slice(&words(specific));
-            blob.extend_from_slice(&words(&[(end, 4), (0, 4), (1, 4), (0, 4), (0, 4), (minutes(MONDAY), 4), (if end == 0x2021 { minutes(MONDAY + 9) } else { NO_END }, 4)]));
-            Recurrence::parse(&blob).unwrap()
-        };
+        let parse =
+            |frequency: u32, kind: u32, period: u32, specific: &[(u32, usize)], end: u32| {
+                let mut blob = words(&[
+                    (0x3004, 2),
+                    (0x3004, 2),
+                    (frequency, 2),
+                    (kind, 2),
+                    (0, 2),
+                    (0, 4),
+                    (period, 4),
+                    (0, 4),
+                ]);
+                blob.extend_from_slice(&words(specific));
+                blob.extend_from_slice(&words(&[
+                    (end, 4),
+                    (0, 4),
+                    (1, 4),
+                    (0, 4),
+                    (0, 4),
+                    (minutes(MONDAY), 4),
+                    (
+                        if end == 0x2021 {
+                            minutes(MONDAY + 9)
+                        } else {
+                            NO_END
+                        },
+                        4,
+                    ),
+                ]));
+                Recurrence::parse(&blob).unwrap()
+            };
         let daily = parse(0x200A, 0, 2880, &[], 0x2021);
         assert_eq!(daily.pattern, Pattern::Daily { days: 2 });
         assert_eq!(daily.to_graph(None)["range"]["endDate"], "2026-03-11");

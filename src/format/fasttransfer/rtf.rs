@@ -212,7 +212,10 @@ impl Reader {
             .take_while(|b| b.is_ascii_digit())
             .count();
         let number = std::str::from_utf8(&rtf[end..end + digits]).unwrap_or_default();
-        let number = number.parse::<i64>().ok().map(|n| if negative { -n } else { n });
+        let number = number
+            .parse::<i64>()
+            .ok()
+            .map(|n| if negative { -n } else { n });
         end = if digits == 0 { word_end } else { end + digits };
         if rtf.get(end) == Some(&b' ') {
             end += 1;
@@ -401,9 +404,7 @@ Hello \htmlrtf\b\htmlrtf0 \'ef\'f0 {\f1\'e1} \u8364? \u-10179?\u-8704? a\{b\}{\*
 \par {\*\mhtmltag84 <img src=x>}{\*\htmltag58 </body>}}";
         assert_eq!(
             unwrap(rtf),
-            Unwrapped::Html(
-                "<html><body><p>Hello пр á € 😀 a{b}&nbsp;</p>\r\n</body>".into()
-            )
+            Unwrapped::Html("<html><body><p>Hello пр á € 😀 a{b}&nbsp;</p>\r\n</body>".into())
         );
     }
 

@@ -93,7 +93,11 @@ impl Task {
             ("LAST-MODIFIED", "lastModifiedDateTime"),
         ] {
             // A VTODO must have a stamp.
-            let fallback = if name == "DTSTAMP" { "19700101T000000Z" } else { "" };
+            let fallback = if name == "DTSTAMP" {
+                "19700101T000000Z"
+            } else {
+                ""
+            };
             let time = compact(text(from)).unwrap_or_else(|| fallback.to_owned());
             if !time.is_empty() {
                 out.put(name, &[], &time);
@@ -132,7 +136,10 @@ impl Task {
         }
         let categories = json["categories"].as_array().into_iter().flatten();
         out.texts("CATEGORIES", categories.filter_map(Value::as_str));
-        if let Some(at) = json["reminderDateTime"]["dateTime"].as_str().and_then(compact) {
+        if let Some(at) = json["reminderDateTime"]["dateTime"]
+            .as_str()
+            .and_then(compact)
+        {
             out.begin("VALARM");
             out.put("ACTION", &[], "DISPLAY");
             out.text("DESCRIPTION", &[], text("title"));

@@ -30,26 +30,44 @@ fn every_value_of_the_vector() {
     assert_eq!(p.text(prop::MESSAGE_CLASS).as_deref(), Some("IPM.Note"));
     assert_eq!(p.int(prop::IMPORTANCE), Some(1));
     assert_eq!(p.text(prop::SUBJECT).as_deref(), Some("Hi"));
-    assert_eq!(p.get(prop::CLIENT_SUBMIT_TIME), Some(&MapiValue::Time(134_168_292_000_000_000)));
+    assert_eq!(
+        p.get(prop::CLIENT_SUBMIT_TIME),
+        Some(&MapiValue::Time(134_168_292_000_000_000))
+    );
     assert_eq!(p.time(prop::CLIENT_SUBMIT_TIME), Some(1_772_355_600));
     assert_eq!(p.time(prop::DELIVERY_TIME), Some(1_772_355_605));
     assert_eq!(p.text(prop::SENDER_SMTP).as_deref(), Some("a@ex.test"));
     assert_eq!(p.int(prop::MESSAGE_FLAGS), Some(1));
     assert_eq!(p.text(prop::BODY).as_deref(), Some("Body"));
-    assert_eq!(p.text(prop::INTERNET_MESSAGE_ID).as_deref(), Some("<1@ex.test>"));
+    assert_eq!(
+        p.text(prop::INTERNET_MESSAGE_ID).as_deref(),
+        Some("<1@ex.test>")
+    );
     assert_eq!(p.texts(prop::KEYWORDS), ["Red"]);
     let [recipient] = &object.recipients[..] else {
         panic!("{object:?}")
     };
     assert_eq!(recipient.int(prop::RECIPIENT_TYPE), Some(1));
     assert_eq!(recipient.text(prop::DISPLAY_NAME).as_deref(), Some("Bo"));
-    assert_eq!(recipient.text(prop::SMTP_ADDRESS).as_deref(), Some("b@ex.test"));
+    assert_eq!(
+        recipient.text(prop::SMTP_ADDRESS).as_deref(),
+        Some("b@ex.test")
+    );
     let [attachment] = &object.attachments[..] else {
         panic!("{object:?}")
     };
     assert_eq!(attachment.properties.int(Prop::Tag(0x0E21)), Some(0));
-    assert_eq!(attachment.properties.text(prop::ATTACH_LONG_NAME).as_deref(), Some("n.txt"));
-    assert_eq!(attachment.properties.binary(prop::ATTACH_DATA).unwrap(), &b"hi!"[..]);
+    assert_eq!(
+        attachment
+            .properties
+            .text(prop::ATTACH_LONG_NAME)
+            .as_deref(),
+        Some("n.txt")
+    );
+    assert_eq!(
+        attachment.properties.binary(prop::ATTACH_DATA).unwrap(),
+        &b"hi!"[..]
+    );
 }
 
 #[test]
@@ -68,8 +86,14 @@ fn the_vector_as_a_mail() {
     assert_eq!(read.json["subject"], "Hi");
     assert_eq!(read.json["internetMessageId"], "<1@ex.test>");
     assert_eq!(read.json["from"]["emailAddress"]["address"], "a@ex.test");
-    assert_eq!(read.json["toRecipients"][0]["emailAddress"], json!({ "name": "Bo", "address": "b@ex.test" }));
-    assert_eq!(read.json["body"]["content"].as_str().unwrap().trim(), "Body");
+    assert_eq!(
+        read.json["toRecipients"][0]["emailAddress"],
+        json!({ "name": "Bo", "address": "b@ex.test" })
+    );
+    assert_eq!(
+        read.json["body"]["content"].as_str().unwrap().trim(),
+        "Body"
+    );
     assert_eq!(read.attachments.len(), 1);
     assert_eq!(read.attachments[0].name, "n.txt");
     assert_eq!(read.attachments[0].bytes(), b"hi!");
@@ -109,7 +133,10 @@ fn large_attachments_are_told_in_pieces() {
     let parts = parts(&export).unwrap();
     assert_eq!(parts.len(), 1);
     assert!(parts[0].len() > 3);
-    let joined: Vec<u8> = parts[0].iter().flat_map(|r| export[r.clone()].to_vec()).collect();
+    let joined: Vec<u8> = parts[0]
+        .iter()
+        .flat_map(|r| export[r.clone()].to_vec())
+        .collect();
     assert!(joined == data);
     let mail = eml::to_graph(&render(&export).unwrap().bytes);
     assert!(mail.attachments[0].bytes() == data);
@@ -137,26 +164,42 @@ fn contacts_lists_notes_and_journals() {
     let text = String::from_utf8(rendered.bytes).unwrap();
     assert_eq!(rendered.extension, "vcf");
     assert_eq!(rendered.item["businessAddress"]["city"], "Stockholm");
-    assert_eq!(rendered.item["emailAddresses"], json!([{ "name": "Ann", "address": "ann@x.test" }]));
+    assert_eq!(
+        rendered.item["emailAddresses"],
+        json!([{ "name": "Ann", "address": "ann@x.test" }])
+    );
     for line in ["N:Lee;Ann;;;", "ann@x.test", "PHOTO:data:image/jpeg"] {
         assert!(text.contains(line), "{text}");
     }
 
     let members = [("Bo", "bo@x.test"), ("cy@x.test", "cy@x.test")].map(|(name, address)| {
-        people::one_off(&people::Person { name: name.into(), address: address.into() })
+        people::one_off(&people::Person {
+            name: name.into(),
+            address: address.into(),
+        })
     });
     let list = item("IPM.DistList", |b| {
         b.property(prop::DISPLAY_NAME, &New::Text("Team"));
         b.binaries(prop::DL_ONE_OFF_MEMBERS, &members);
     });
     let text = String::from_utf8(render(&list).unwrap().bytes).unwrap();
-    for line in ["KIND:group\r\n", "FN:Team\r\n", "MEMBER;X-CN=Bo:mailto:bo@x.test\r\n", "MEMBER:mailto:cy@x.test\r\n"] {
+    for line in [
+        "KIND:group\r\n",
+        "FN:Team\r\n",
+        "MEMBER;X-CN=Bo:mailto:bo@x.test\r\n",
+        "MEMBER:mailto:cy@x.test\r\n",
+    ] {
         assert!(text.contains(line), "{text}");
     }
 
-    let note = item("IPM.StickyNote", |b| b.property(prop::BODY, &New::Text("buy milk\r\nand tea")));
+    let note = item("IPM.StickyNote", |b| {
+        b.property(prop::BODY, &New::Text("buy milk\r\nand tea"))
+    });
     let rendered = render(&note).unwrap();
-    assert_eq!((rendered.extension, &rendered.bytes[..]), ("txt", &b"buy milk\nand tea\n"[..]));
+    assert_eq!(
+        (rendered.extension, &rendered.bytes[..]),
+        ("txt", &b"buy milk\nand tea\n"[..])
+    );
 
     let journal = item("IPM.Activity", |b| {
         b.property(prop::SUBJECT, &New::Text("Call"));
@@ -184,14 +227,19 @@ fn an_all_day_appointment_keeps_its_day() {
                 b.property(prop::ZONE_START, &New::Binary(zone));
             }
         });
-        let item = Object::parse(&export).map(|o| event::event(&o).json).unwrap();
+        let item = Object::parse(&export)
+            .map(|o| event::event(&o).json)
+            .unwrap();
         assert_eq!(item["end"]["dateTime"], "2026-03-03T00:00:00.0000000");
         item["start"]["dateTime"].as_str().unwrap().to_owned()
     };
     for hours in [-11, -8, 0, 1, 11] {
         assert_eq!(day(hours * 3600, None), "2026-03-02T00:00:00.0000000");
     }
-    assert_eq!(day(3600, Some(&zone::tests::definition())), "2026-03-02T00:00:00.0000000");
+    assert_eq!(
+        day(3600, Some(&zone::tests::definition())),
+        "2026-03-02T00:00:00.0000000"
+    );
 }
 
 #[test]
@@ -203,12 +251,22 @@ fn a_meeting_has_its_people() {
         b.property(prop::STATE, &New::Int(3));
         b.property(prop::RESPONSE, &New::Int(3));
         b.property(prop::BUSY_STATUS, &New::Int(1));
-        let mut id = vec![4, 0, 0, 0, 0x82, 0, 0xE0, 0, 0x74, 0xC5, 0xB7, 0x10, 0x1A, 0x82, 0xE0, 8];
+        let mut id = vec![
+            4, 0, 0, 0, 0x82, 0, 0xE0, 0, 0x74, 0xC5, 0xB7, 0x10, 0x1A, 0x82, 0xE0, 8,
+        ];
         id.extend_from_slice(&[7, 234, 3, 1]);
         id.extend_from_slice(&[0; 16]);
         id.extend_from_slice(&[4, 0, 0, 0, 0xAB, 0xCD, 0xEF, 1]);
         b.property(prop::GLOBAL_OBJECT_ID, &New::Binary(&id));
-        for (row, (kind, flags, track, name)) in [(1, 3, 0, "ann"), (1, 1, 3, "bo"), (2, 1, 4, "cy"), (3, 1, 0, "room")].into_iter().enumerate() {
+        for (row, (kind, flags, track, name)) in [
+            (1, 3, 0, "ann"),
+            (1, 1, 3, "bo"),
+            (2, 1, 4, "cy"),
+            (3, 1, 0, "room"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
             b.marker(Marker::StartRecip);
             b.property(Prop::Tag(0x3000), &New::Int(row as i32));
             b.property(prop::RECIPIENT_TYPE, &New::Int(kind));
@@ -220,16 +278,38 @@ fn a_meeting_has_its_people() {
         }
     });
     let text = String::from_utf8(render(&export).unwrap().bytes).unwrap();
-    assert!(text.contains("BEGIN:VEVENT\r\n") && text.contains("SUMMARY:Board\r\n"), "{text}");
-    let item = Object::parse(&export).map(|o| event::event(&o).json).unwrap();
+    assert!(
+        text.contains("BEGIN:VEVENT\r\n") && text.contains("SUMMARY:Board\r\n"),
+        "{text}"
+    );
+    let item = Object::parse(&export)
+        .map(|o| event::event(&o).json)
+        .unwrap();
     assert_eq!(item["organizer"]["emailAddress"]["address"], "ann@x.test");
     assert_eq!(item["isOrganizer"], false);
     assert_eq!(item["showAs"], "tentative");
     assert_eq!(item["responseStatus"]["response"], "accepted");
-    let people: Vec<_> = item["attendees"].as_array().unwrap().iter().map(|a| {
-        format!("{} {} {}", a["type"].as_str().unwrap(), a["status"]["response"].as_str().unwrap(), a["emailAddress"]["address"].as_str().unwrap())
-    }).collect();
-    assert_eq!(people, ["required accepted bo@x.test", "optional declined cy@x.test", "resource none room@x.test"]);
+    let people: Vec<_> = item["attendees"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| {
+            format!(
+                "{} {} {}",
+                a["type"].as_str().unwrap(),
+                a["status"]["response"].as_str().unwrap(),
+                a["emailAddress"]["address"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(
+        people,
+        [
+            "required accepted bo@x.test",
+            "optional declined cy@x.test",
+            "resource none room@x.test"
+        ]
+    );
     assert_eq!(
         item["iCalUId"],
         "040000008200E00074C5B7101A82E008000000000000000000000000000000000000000004000000ABCDEF01"
@@ -248,11 +328,19 @@ fn tasks() {
     let task::Task { json: item, notes } = task::task(&object);
     assert!(notes.is_empty());
     let text = String::from_utf8(render(&export).unwrap().bytes).unwrap();
-    for line in ["SUMMARY:Write\r\n", "STATUS:COMPLETED\r\n", "DUE;VALUE=DATE:20260302\r\n", "COMPLETED:20260302T000000Z\r\n"] {
+    for line in [
+        "SUMMARY:Write\r\n",
+        "STATUS:COMPLETED\r\n",
+        "DUE;VALUE=DATE:20260302\r\n",
+        "COMPLETED:20260302T000000Z\r\n",
+    ] {
         assert!(text.contains(line), "{text}");
     }
     assert_eq!(item["status"], "completed");
-    assert_eq!(item["dueDateTime"], json!({ "dateTime": "2026-03-02T00:00:00.0000000", "timeZone": "UTC" }));
+    assert_eq!(
+        item["dueDateTime"],
+        json!({ "dateTime": "2026-03-02T00:00:00.0000000", "timeZone": "UTC" })
+    );
 }
 
 #[test]
@@ -268,15 +356,30 @@ fn a_mail_from_elsewhere_is_what_it_was() {
     let export = of_mail(&original, false);
     let rendered = render(&export).unwrap();
     let read = eml::to_graph(&rendered.bytes);
-    for name in ["subject", "from", "toRecipients", "ccRecipients", "internetMessageId"] {
+    for name in [
+        "subject",
+        "from",
+        "toRecipients",
+        "ccRecipients",
+        "internetMessageId",
+    ] {
         assert_eq!(read.json[name], original.json[name], "{name}");
     }
-    assert_eq!(read.json["replyTo"][0]["emailAddress"]["address"], "r@x.test");
+    assert_eq!(
+        read.json["replyTo"][0]["emailAddress"]["address"],
+        "r@x.test"
+    );
     assert_eq!(read.received, original.received);
-    assert_eq!(read.json["body"]["content"].as_str().unwrap().trim(), "<p>hi</p>");
+    assert_eq!(
+        read.json["body"]["content"].as_str().unwrap().trim(),
+        "<p>hi</p>"
+    );
     assert_eq!(read.attachments.len(), 2);
     assert_eq!(read.attachments[0].bytes(), original.attachments[0].bytes());
-    assert_eq!(eml::to_graph(read.attachments[1].bytes()).json["subject"], "inner");
+    assert_eq!(
+        eml::to_graph(read.attachments[1].bytes()).json["subject"],
+        "inner"
+    );
     assert_eq!(rendered.item["isRead"], true);
     assert_eq!(rendered.item["isDraft"], false);
 }
@@ -299,7 +402,13 @@ fn an_edited_stream_says_what_was_set_and_nothing_else() {
     assert_eq!(object.properties.int(prop::IMPORTANCE), None);
     let before = Object::parse(&export).unwrap();
     assert_eq!(object.recipients.len(), 1);
-    assert_eq!(object.attachments[0].properties.binary(prop::ATTACH_DATA).unwrap(), &b"hi!"[..]);
+    assert_eq!(
+        object.attachments[0]
+            .properties
+            .binary(prop::ATTACH_DATA)
+            .unwrap(),
+        &b"hi!"[..]
+    );
     let count = |o: &Object<'_>| o.properties.iter().count();
     assert_eq!(count(&object), count(&before));
     // Back to what it was: the same item, and nothing piles up.
@@ -322,7 +431,10 @@ fn nesting_is_bounded() {
         builder.marker(Marker::NewAttach);
         builder.marker(Marker::StartEmbed);
     }
-    assert!(matches!(render(&builder.finish()), Err(Error::TooDeep { .. })));
+    assert!(matches!(
+        render(&builder.finish()),
+        Err(Error::TooDeep { .. })
+    ));
 }
 
 proptest! {

@@ -49,7 +49,11 @@ pub(super) fn decode(bytes: &[u8], code_page: u32) -> Cow<'_, str> {
         Some(encoding) => encoding.decode_without_bom_handling(bytes).0,
         None => match std::str::from_utf8(bytes) {
             Ok(text) => Cow::Borrowed(text),
-            Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
+            Err(_) => {
+                encoding_rs::WINDOWS_1252
+                    .decode_without_bom_handling(bytes)
+                    .0
+            }
         },
     }
 }

@@ -64,8 +64,12 @@ impl Builder {
         }
         match value {
             New::Int(number) => self.word(*number as u32),
-            New::Bool(set) => self.payload.extend_from_slice(&u16::from(*set).to_le_bytes()),
-            New::Time(time) => self.payload.extend_from_slice(&filetime(*time).to_le_bytes()),
+            New::Bool(set) => self
+                .payload
+                .extend_from_slice(&u16::from(*set).to_le_bytes()),
+            New::Time(time) => self
+                .payload
+                .extend_from_slice(&filetime(*time).to_le_bytes()),
             New::Text(text) => self.text(text),
             New::Texts(texts) => {
                 self.word(texts.len() as u32);
@@ -258,7 +262,10 @@ fn content(out: &mut Builder, mail: &GraphMessage, unread: bool, depth: usize) {
             out.property(which, &New::Text(value));
         }
     }
-    for (which, value) in [(prop::CLIENT_SUBMIT_TIME, sent), (prop::DELIVERY_TIME, received)] {
+    for (which, value) in [
+        (prop::CLIENT_SUBMIT_TIME, sent),
+        (prop::DELIVERY_TIME, received),
+    ] {
         if let Some(value) = value {
             out.property(which, &New::Time(value));
         }
@@ -267,8 +274,18 @@ fn content(out: &mut Builder, mail: &GraphMessage, unread: bool, depth: usize) {
     if let Some(index) = index {
         out.property(prop::CONVERSATION_INDEX, &New::Binary(&index));
     }
-    let sender = [prop::SENDER_NAME, prop::SENDER_TYPE, prop::SENDER_ADDRESS, prop::SENDER_SMTP];
-    let from = [prop::FROM_NAME, prop::FROM_TYPE, prop::FROM_ADDRESS, prop::FROM_SMTP];
+    let sender = [
+        prop::SENDER_NAME,
+        prop::SENDER_TYPE,
+        prop::SENDER_ADDRESS,
+        prop::SENDER_SMTP,
+    ];
+    let from = [
+        prop::FROM_NAME,
+        prop::FROM_TYPE,
+        prop::FROM_ADDRESS,
+        prop::FROM_SMTP,
+    ];
     for (name, tags) in [("sender", sender), ("from", from)] {
         let who = person(&json[name]).or_else(|| person(&json["from"]));
         if let Some(who) = who {
@@ -278,7 +295,10 @@ fn content(out: &mut Builder, mail: &GraphMessage, unread: bool, depth: usize) {
     let reply_to: Vec<Person> = people(&json["replyTo"]).collect();
     if !reply_to.is_empty() {
         let names: Vec<&str> = reply_to.iter().map(|who| who.name.as_str()).collect();
-        out.property(prop::REPLY_TO_ENTRIES, &New::Binary(&to_entry_list(&reply_to)));
+        out.property(
+            prop::REPLY_TO_ENTRIES,
+            &New::Binary(&to_entry_list(&reply_to)),
+        );
         out.property(Prop::Tag(0x0050), &New::Text(&names.join(";")));
     }
     let body = json["body"]["content"].as_str().unwrap_or_default();
@@ -291,7 +311,9 @@ fn content(out: &mut Builder, mail: &GraphMessage, unread: bool, depth: usize) {
         out.property(Prop::Tag(0x1016), &New::Int(1));
     }
     let categories = json["categories"].as_array().into_iter().flatten();
-    let categories: Vec<String> = categories.filter_map(|c| c.as_str().map(str::to_owned)).collect();
+    let categories: Vec<String> = categories
+        .filter_map(|c| c.as_str().map(str::to_owned))
+        .collect();
     if !categories.is_empty() {
         out.property(prop::KEYWORDS, &New::Texts(&categories));
     }
@@ -309,7 +331,11 @@ fn address(out: &mut Builder, who: &Person, [name, kind, address, smtp]: [Prop; 
 }
 
 fn recipients(out: &mut Builder, json: &Value) {
-    let kinds = [("toRecipients", 1), ("ccRecipients", 2), ("bccRecipients", 3)];
+    let kinds = [
+        ("toRecipients", 1),
+        ("ccRecipients", 2),
+        ("bccRecipients", 3),
+    ];
     let all = kinds
         .into_iter()
         .flat_map(|(name, kind)| people(&json[name]).map(move |who| (who, kind)));

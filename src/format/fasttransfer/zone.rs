@@ -121,8 +121,11 @@ impl Rule {
 
 impl Change {
     fn in_year(self, year: i16) -> Option<DateTime> {
-        let month = i8::try_from(self.month).ok().filter(|m| (1..=12).contains(m))?;
-        let weekday = Weekday::from_sunday_zero_offset(i8::try_from(self.weekday % 7).ok()?).ok()?;
+        let month = i8::try_from(self.month)
+            .ok()
+            .filter(|m| (1..=12).contains(m))?;
+        let weekday =
+            Weekday::from_sunday_zero_offset(i8::try_from(self.weekday % 7).ok()?).ok()?;
         let first = date(year, month, 1);
         let nth = match self.nth {
             1..=4 => i8::try_from(self.nth).ok()?,
@@ -168,7 +171,10 @@ pub(super) mod tests {
         assert_eq!(zone.name, "W. Europe Standard Time");
         let at = |text: &str| {
             let time: DateTime = text.parse().unwrap();
-            time.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second()
+            time.to_zoned(jiff::tz::TimeZone::UTC)
+                .unwrap()
+                .timestamp()
+                .as_second()
         };
         for (local, hours) in [
             ("2026-01-15T09:00", 1),

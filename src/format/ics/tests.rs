@@ -100,9 +100,15 @@ fn a_series_comes_back_from_its_file() {
     let series = Series::of(event).unwrap();
     assert_eq!(series.zone().name, "Europe/Berlin");
     // Monday 09:00 in Berlin, in summer time.
-    assert_eq!(series.start_on(date(2026, 3, 30)).unwrap().to_string(), "2026-03-30T07:00:00Z");
+    assert_eq!(
+        series.start_on(date(2026, 3, 30)).unwrap().to_string(),
+        "2026-03-30T07:00:00Z"
+    );
     assert_eq!(series.last_day(), Some(date(2026, 5, 18)));
-    assert_eq!(series.day_of(&json!("2026-03-30T07:00:00Z")), Some(date(2026, 3, 30)));
+    assert_eq!(
+        series.day_of(&json!("2026-03-30T07:00:00Z")),
+        Some(date(2026, 3, 30))
+    );
     assert_eq!(found.notes, Vec::<String>::new());
 }
 
@@ -122,9 +128,12 @@ fn days_are_days_in_every_zone() {
         });
         let out = unfolded(&record);
         for line in [
-            "DTSTART;VALUE=DATE:20260710", "DTEND;VALUE=DATE:20260712", "EXDATE;VALUE=DATE:20260910",
+            "DTSTART;VALUE=DATE:20260710",
+            "DTEND;VALUE=DATE:20260712",
+            "EXDATE;VALUE=DATE:20260910",
             "RRULE:FREQ=MONTHLY;UNTIL=20261231;BYMONTHDAY=10",
-            "RECURRENCE-ID;VALUE=DATE:20260810", "DTSTART;VALUE=DATE:20260811",
+            "RECURRENCE-ID;VALUE=DATE:20260810",
+            "DTSTART;VALUE=DATE:20260811",
         ] {
             assert!(out.lines().any(|l| l == line), "{zone} {line}\n{out}");
         }
@@ -152,7 +161,10 @@ fn attachments_are_in_the_file() {
         content_type: Some("message/rfc822".into()),
         ..file("mail.eml", false)
     };
-    let all = vec![vec![file("a;\"b\".txt", false), message], vec![file("c.txt", true)]];
+    let all = vec![
+        vec![file("a;\"b\".txt", false), message],
+        vec![file("c.txt", true)],
+    ];
     let bytes = from_json(&stand_up(), &all).unwrap();
     assert_eq!(attachments(&bytes).unwrap(), all);
     let found = read(&bytes).unwrap();
@@ -164,17 +176,36 @@ fn attachments_are_in_the_file() {
 fn nothing_in_a_record_breaks_out_of_its_line() {
     let evil = "a\r\nEND:VEVENT\r\nBEGIN:VEVENT\u{1}";
     let mut record = stand_up();
-    for name in ["subject", "iCalUId", "webLink", "showAs", "onlineMeetingUrl"] {
+    for name in [
+        "subject",
+        "iCalUId",
+        "webLink",
+        "showAs",
+        "onlineMeetingUrl",
+    ] {
         record[name] = json!(evil);
     }
     record["body"]["content"] = json!(evil);
     record["categories"] = json!([evil, 5, null]);
     record["location"] = json!({ "displayName": evil });
-    record["attendees"][0]["emailAddress"] = json!({ "name": evil, "address": format!("{evil}@x") });
+    record["attendees"][0]["emailAddress"] =
+        json!({ "name": evil, "address": format!("{evil}@x") });
     record["onlineMeeting"] = json!({ "joinUrl": format!("https://x {evil}") });
     let calendar = parse(text(&record).as_bytes()).unwrap();
-    assert_eq!(calendar[0].children.iter().filter(|c| c.name == "VEVENT").count(), 2);
-    for odd in [json!({"id": 5}), json!(null), json!([]), json!({"iCalUId": ""})] {
+    assert_eq!(
+        calendar[0]
+            .children
+            .iter()
+            .filter(|c| c.name == "VEVENT")
+            .count(),
+        2
+    );
+    for odd in [
+        json!({"id": 5}),
+        json!(null),
+        json!([]),
+        json!({"iCalUId": ""}),
+    ] {
         assert_eq!(from_json(&odd, &[]), None);
     }
     let nothing = json!({ "id": "x", "start": 5, "recurrence": [], "attendees": {}, "exceptionOccurrences": [7] });
@@ -193,25 +224,55 @@ fn what_a_file_loses_is_told_and_what_would_change_is_refused() {
         ("RRULE:FREQ=DAILY\nRRULE:FREQ=WEEKLY", "several rules"),
         ("RRULE:FREQ=DAILY\nEXRULE:FREQ=WEEKLY", "EXRULE"),
         ("RDATE:20260305T080000Z", "RDATE"),
-        ("RRULE:FREQ=DAILY;COUNT=1\nEXDATE:20260302T080000Z", "every occurrence is cancelled"),
+        (
+            "RRULE:FREQ=DAILY;COUNT=1\nEXDATE:20260302T080000Z",
+            "every occurrence is cancelled",
+        ),
         ("DTEND:20260301T080000Z", "an end before its start"),
         ("DTEND;VALUE=DATE:20260303", "a start that is a day"),
         ("DURATION:P1", "its duration"),
-        ("RECURRENCE-ID:20260302T080000Z\nEND:VEVENT\nBEGIN:VEVENT\nUID:v\nDTSTART:20260302T080000Z", "holds 2 events"),
-        ("END:VEVENT\nBEGIN:VEVENT\nUID:u\nDTSTART:20260302T080000Z", "several times"),
-        ("END:VEVENT\nBEGIN:VEVENT\nUID:u\nDTSTART:20260303T080000Z\nRECURRENCE-ID:20260303T080000Z", "does not recur"),
-        ("RRULE:FREQ=DAILY\nEND:VEVENT\nBEGIN:VEVENT\nUID:u\nDTSTART:20260303T080000Z\nRECURRENCE-ID:20260303T090000Z", "has none"),
-        ("RRULE:FREQ=DAILY\nEND:VEVENT\nBEGIN:VEVENT\nUID:u\nDTSTART:20260303T080000Z\nRECURRENCE-ID;RANGE=THISANDFUTURE:20260303T080000Z", "RANGE"),
+        (
+            "RECURRENCE-ID:20260302T080000Z\nEND:VEVENT\nBEGIN:VEVENT\nUID:v\nDTSTART:20260302T080000Z",
+            "holds 2 events",
+        ),
+        (
+            "END:VEVENT\nBEGIN:VEVENT\nUID:u\nDTSTART:20260302T080000Z",
+            "several times",
+        ),
+        (
+            "END:VEVENT\nBEGIN:VEVENT\nUID:u\nDTSTART:20260303T080000Z\nRECURRENCE-ID:20260303T080000Z",
+            "does not recur",
+        ),
+        (
+            "RRULE:FREQ=DAILY\nEND:VEVENT\nBEGIN:VEVENT\nUID:u\nDTSTART:20260303T080000Z\nRECURRENCE-ID:20260303T090000Z",
+            "has none",
+        ),
+        (
+            "RRULE:FREQ=DAILY\nEND:VEVENT\nBEGIN:VEVENT\nUID:u\nDTSTART:20260303T080000Z\nRECURRENCE-ID;RANGE=THISANDFUTURE:20260303T080000Z",
+            "RANGE",
+        ),
     ] {
         let e = event(lines).expect_err(lines);
         assert!(e.contains(says), "{lines}: {e}");
     }
     for (text, says) in [
-        ("BEGIN:VCALENDAR\nBEGIN:VTODO\nEND:VTODO\nEND:VCALENDAR", "it holds VTODO"),
-        ("BEGIN:VCALENDAR\nVERSION:1.0\nEND:VCALENDAR", "vCalendar 1.0"),
-        ("BEGIN:VCALENDAR\nMETHOD:CANCEL\nEND:VCALENDAR", "METHOD:CANCEL"),
+        (
+            "BEGIN:VCALENDAR\nBEGIN:VTODO\nEND:VTODO\nEND:VCALENDAR",
+            "it holds VTODO",
+        ),
+        (
+            "BEGIN:VCALENDAR\nVERSION:1.0\nEND:VCALENDAR",
+            "vCalendar 1.0",
+        ),
+        (
+            "BEGIN:VCALENDAR\nMETHOD:CANCEL\nEND:VCALENDAR",
+            "METHOD:CANCEL",
+        ),
         ("", "it holds nothing"),
-        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;TZID=Mars/Olympus:20260302T080000\nEND:VEVENT\nEND:VCALENDAR", "Mars/Olympus"),
+        (
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;TZID=Mars/Olympus:20260302T080000\nEND:VEVENT\nEND:VCALENDAR",
+            "Mars/Olympus",
+        ),
     ] {
         let e = read(text.as_bytes()).unwrap_err().to_string();
         assert!(e.contains(says), "{text}: {e}");
@@ -220,14 +281,18 @@ fn what_a_file_loses_is_told_and_what_would_change_is_refused() {
         "URL:http://x\nATTACH:http://y\nSTATUS:CANCELLED\nBEGIN:VALARM\nACTION:EMAIL\nTRIGGER:-PT5M\nEND:VALARM",
     );
     assert_eq!(notes.unwrap().notes.len(), 4);
-    let floating = read(b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260302T080000\nEND:VEVENT\nEND:VCALENDAR");
+    let floating =
+        read(b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260302T080000\nEND:VEVENT\nEND:VCALENDAR");
     assert!(floating.unwrap().notes[0].contains("no time zone"));
 }
 
 #[test]
 fn zones_by_other_names() {
     for (tzid, expected) in [
-        ("/mozilla.org/20070129_1/Europe/Berlin", "W. Europe Standard Time"),
+        (
+            "/mozilla.org/20070129_1/Europe/Berlin",
+            "W. Europe Standard Time",
+        ),
         ("Eastern Standard Time", "Eastern Standard Time"),
         ("Home", "Tokyo Standard Time"),
         ("Nine", "Tokyo Standard Time"),
@@ -249,11 +314,16 @@ fn shared(dir: &str) -> Option<PathBuf> {
     let root = std::env::var_os("TENANTFS_CORPUS").map(|c| PathBuf::from(c).join(".."));
     let root = root.or_else(|| {
         let above = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-        above.map(|dir| dir.join("../shared")).find(|dir| dir.is_dir())
+        above
+            .map(|dir| dir.join("../shared"))
+            .find(|dir| dir.is_dir())
     });
     let found = root.map(|root| root.join(dir)).filter(|dir| dir.is_dir());
     if found.is_none() {
-        assert!(std::env::var("CI").is_ok_and(|v| v == "true") == false, "no {dir}");
+        assert!(
+            std::env::var("CI").is_ok_and(|v| v == "true") == false,
+            "no {dir}"
+        );
         println!("skipped: {dir} is not here");
     }
     found
@@ -274,7 +344,9 @@ fn files(dir: &std::path::Path) -> Vec<PathBuf> {
 
 #[test]
 fn cases_checked_against_a_real_tenant_hold() {
-    let Some(dir) = shared("graph/pim-fixtures/events") else { return };
+    let Some(dir) = shared("graph/pim-fixtures/events") else {
+        return;
+    };
     let cases = files(&dir);
     assert_eq!(cases.len(), 12);
     for path in cases {
@@ -303,7 +375,11 @@ fn cases_checked_against_a_real_tenant_hold() {
 
 fn the_event(bytes: &[u8]) -> Component {
     let calendar = parse(bytes).unwrap().remove(0);
-    calendar.children.into_iter().find(|c| c.name == "VEVENT").unwrap()
+    calendar
+        .children
+        .into_iter()
+        .find(|c| c.name == "VEVENT")
+        .unwrap()
 }
 
 /// Every property of the expected text is there, and says the same.
@@ -321,10 +397,16 @@ fn means(name: &str, expected: &str, made: &[u8]) {
             }
             _ => {
                 line.value == other.value
-                    && line.params.iter().all(|(name, _)| line.param(name) == other.param(name))
+                    && line
+                        .params
+                        .iter()
+                        .all(|(name, _)| line.param(name) == other.param(name))
             }
         };
-        assert!(made.all(&line.name).any(|l| same(&l)), "{name}: {line:?}\n{made:?}");
+        assert!(
+            made.all(&line.name).any(|l| same(&l)),
+            "{name}: {line:?}\n{made:?}"
+        );
     }
 }
 
@@ -365,7 +447,10 @@ fn split(roots: &[Component]) -> Vec<Vec<u8>> {
         for line in &component.lines {
             out.push_str(&line.name);
             for (name, values) in &line.params {
-                let values: Vec<String> = values.iter().map(|v| format!("\"{}\"", v.replace('"', "^'").replace('\n', "^n"))).collect();
+                let values: Vec<String> = values
+                    .iter()
+                    .map(|v| format!("\"{}\"", v.replace('"', "^'").replace('\n', "^n")))
+                    .collect();
                 out.push_str(&format!(";{name}={}", values.join(",")));
             }
             out.push_str(&format!(":{}\n", line.value));
@@ -377,14 +462,18 @@ fn split(roots: &[Component]) -> Vec<Vec<u8>> {
     }
     let mut all = Vec::new();
     for root in roots.iter().filter(|root| root.name == "VCALENDAR") {
-        let (events, others): (Vec<_>, Vec<_>) = root.children.iter().partition(|c| c.name == "VEVENT");
+        let (events, others): (Vec<_>, Vec<_>) =
+            root.children.iter().partition(|c| c.name == "VEVENT");
         let mut by_uid: BTreeMap<String, Vec<Component>> = BTreeMap::new();
         for (n, event) in events.into_iter().enumerate() {
             let uid = event.text("UID").unwrap_or_else(|| format!("#{n}"));
             by_uid.entry(uid).or_default().push(event.clone());
         }
         for events in by_uid.into_values() {
-            let zones = others.iter().filter(|c| c.name == "VTIMEZONE").map(|c| (*c).clone());
+            let zones = others
+                .iter()
+                .filter(|c| c.name == "VTIMEZONE")
+                .map(|c| (*c).clone());
             let calendar = Component {
                 children: zones.chain(events).collect(),
                 ..root.clone()
@@ -409,7 +498,11 @@ fn created(foreign: &Foreign) -> Value {
     let Some(series) = Series::of(&foreign.event) else {
         return record;
     };
-    record["cancelledOccurrences"] = foreign.cancelled.iter().map(|day| json!(format!("OID.id.{day}"))).collect();
+    record["cancelledOccurrences"] = foreign
+        .cancelled
+        .iter()
+        .map(|day| json!(format!("OID.id.{day}")))
+        .collect();
     record["exceptionOccurrences"] = foreign
         .exceptions
         .iter()
@@ -425,7 +518,9 @@ fn created(foreign: &Foreign) -> Value {
 
 #[test]
 fn every_event_of_the_corpus_comes_back_or_is_refused() {
-    let Some(dir) = shared("corpus/ics") else { return };
+    let Some(dir) = shared("corpus/ics") else {
+        return;
+    };
     let (mut kept, mut refused) = (0, BTreeMap::<String, usize>::new());
     for path in files(&dir) {
         let bytes = std::fs::read(&path).unwrap();
@@ -465,7 +560,12 @@ fn every_event_of_the_corpus_comes_back_or_is_refused() {
 
 fn short(e: &Refusal) -> String {
     let text = e.to_string();
-    text.split(['"', '=']).next().unwrap_or_default().chars().filter(|c| !c.is_ascii_digit()).collect()
+    text.split(['"', '='])
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_ascii_digit())
+        .collect()
 }
 
 /// What must survive: all but what has no form of its own in a calendar file.
@@ -484,7 +584,12 @@ fn essence(foreign: &Foreign) -> Vec<(Option<Date>, Value, usize)> {
         event
     };
     let mut all = vec![(None, clean(&foreign.event), foreign.attachments.len())];
-    all.extend(foreign.exceptions.iter().map(|e| (Some(e.day), clean(&e.event), e.attachments.len())));
+    all.extend(
+        foreign
+            .exceptions
+            .iter()
+            .map(|e| (Some(e.day), clean(&e.event), e.attachments.len())),
+    );
     let cancelled: BTreeSet<Date> = foreign.cancelled.iter().copied().collect();
     all.extend(cancelled.into_iter().map(|day| (Some(day), Value::Null, 0)));
     all
@@ -502,10 +607,24 @@ fn another_parser_reads_what_is_written() {
     let bytes = from_json(&stand_up(), &[vec![file]]).unwrap();
     let text = std::str::from_utf8(&bytes).unwrap();
     let calendar = calcard::icalendar::ICalendar::parse(text).unwrap();
-    let kinds: Vec<String> = calendar.components.iter().map(|c| format!("{:?}", c.component_type)).collect();
-    assert_eq!(kinds.iter().filter(|kind| *kind == "VEvent").count(), 2, "{kinds:?}");
-    assert_eq!(kinds.iter().filter(|kind| *kind == "VTimezone").count(), 2, "{kinds:?}");
-    assert!(text.replace("\r\n ", "").contains(&base64::engine::general_purpose::STANDARD.encode((0..=255).collect::<Vec<u8>>())));
+    let kinds: Vec<String> = calendar
+        .components
+        .iter()
+        .map(|c| format!("{:?}", c.component_type))
+        .collect();
+    assert_eq!(
+        kinds.iter().filter(|kind| *kind == "VEvent").count(),
+        2,
+        "{kinds:?}"
+    );
+    assert_eq!(
+        kinds.iter().filter(|kind| *kind == "VTimezone").count(),
+        2,
+        "{kinds:?}"
+    );
+    assert!(text.replace("\r\n ", "").contains(
+        &base64::engine::general_purpose::STANDARD.encode((0..=255).collect::<Vec<u8>>())
+    ));
     let mut lines = Lines::default();
     lines.begin("VCALENDAR");
     assert!(read(&lines.finish()).is_err());

@@ -40,7 +40,10 @@ impl Archive {
                     continue;
                 };
                 if is_search(&folder) {
-                    let name = folder["displayName"].as_str().unwrap_or_default().to_owned();
+                    let name = folder["displayName"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned();
                     let note = "a search folder: its items are captured where they are".to_owned();
                     changes.push(Change::Noted { id, name, note });
                     continue;
@@ -53,7 +56,11 @@ impl Archive {
                 self.remember(account, &id, &place);
                 if folder["childFolderCount"].as_u64() != Some(0) {
                     let children = self.children(account, &place, &id).await?;
-                    below.extend(children.into_iter().map(|f| (f, Some(id.clone()), place.clone())));
+                    below.extend(
+                        children
+                            .into_iter()
+                            .map(|f| (f, Some(id.clone()), place.clone())),
+                    );
                 }
                 changes.push(change(id, parent, folder));
             }

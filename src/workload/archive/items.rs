@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::names::{self, UNREAD};
 use super::Archive;
+use super::names::{self, UNREAD};
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
 use crate::workload::exchange::{self, Exchange, IMMUTABLE, Place};
 use crate::workload::{
@@ -274,7 +274,9 @@ impl Archive {
             .query("$select", SELECT)
             .query("$expand", &names::expand())
             .patient_404(5);
-        self.client.json(&Exchange::of(account, place.call(call))).await
+        self.client
+            .json(&Exchange::of(account, place.call(call)))
+            .await
     }
 
     /// Deletes an item that was replaced. One that is gone already is what was wanted.
@@ -286,7 +288,11 @@ impl Archive {
         id: &str,
     ) -> Result<(), GraphError> {
         let call = Call::new(reqwest::Method::DELETE, ITEM, &[folder, id]);
-        match self.client.send(&Exchange::of(account, place.call(call))).await {
+        match self
+            .client
+            .send(&Exchange::of(account, place.call(call)))
+            .await
+        {
             Err(e) if e.class != ErrorClass::NotFound => Err(e),
             _ => Ok(()),
         }

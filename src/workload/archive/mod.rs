@@ -7,6 +7,7 @@
 mod folders;
 mod items;
 mod names;
+mod paths;
 mod restore;
 
 use std::collections::HashMap;
@@ -29,7 +30,7 @@ pub struct Archive {
     keyer: Keyer,
     /// By user and folder: in which mailbox a folder is, as the last walk told.
     places: Mutex<HashMap<String, HashMap<String, Place>>>,
-    paths: restore::Paths,
+    listed: restore::Listed,
 }
 
 /// The feed of folders.
@@ -49,7 +50,7 @@ impl Archive {
             client,
             keyer,
             places: Mutex::default(),
-            paths: restore::Paths::default(),
+            listed: restore::Listed::default(),
         }
     }
 
@@ -94,7 +95,9 @@ impl Archive {
         }
         let places = self.places.lock();
         let folders = places.get(&account.id).into_iter().flatten();
-        Ok(folders.map(|(id, place)| (id.clone(), place.clone())).collect())
+        Ok(folders
+            .map(|(id, place)| (id.clone(), place.clone()))
+            .collect())
     }
 }
 
@@ -153,7 +156,8 @@ impl Workload for Archive {
 
     fn needs_content(&self, stored: &Value, told: &Value) -> bool {
         // An item that is told without its version is not known to have changed.
-        told.get("changeKey").is_some_and(|key| stored.get("changeKey") != Some(key))
+        told.get("changeKey")
+            .is_some_and(|key| stored.get("changeKey") != Some(key))
     }
 
     fn batch(&self) -> Option<Batch> {

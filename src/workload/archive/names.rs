@@ -27,7 +27,10 @@ const START: &str = "SystemTime {00062002-0000-0000-C000-000000000046} Id 0x820D
 pub(super) fn expand() -> String {
     let ids = [SUBJECT, RECEIVED, SENT, MESSAGE_ID, START, MARKER_ID];
     let any: Vec<String> = ids.iter().map(|id| format!("id eq '{id}'")).collect();
-    format!("singleValueExtendedProperties($filter={})", any.join(" or "))
+    format!(
+        "singleValueExtendedProperties($filter={})",
+        any.join(" or ")
+    )
 }
 
 /// The key of the property that says that a stream could not be read.

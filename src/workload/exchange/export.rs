@@ -99,9 +99,8 @@ impl Exchange {
         let ids = ids.to_vec();
         // Decoding tens of megabytes is no work for a thread that serves connections.
         let read = tokio::task::spawn_blocking(move || read(&body, &ids)).await;
-        let unreadable = |what: String| {
-            GraphError::local(ErrorClass::Network, format!("POST {EXPORT}"), what)
-        };
+        let unreadable =
+            |what: String| GraphError::local(ErrorClass::Network, format!("POST {EXPORT}"), what);
         read.map_err(|e| unreadable(e.to_string()))?
             .map_err(|e| unreadable(e.to_string()))
     }
@@ -206,7 +205,10 @@ mod tests {
         let ids = ["a", "b", "c", "d", "e"].map(str::to_owned);
         let read = read(body.to_string().as_bytes(), &ids).unwrap();
         let a = read[0].as_ref().ok().unwrap();
-        assert_eq!((&a.stream[..], a.change_key.as_deref()), (&b"hi!"[..], Some("CQ")));
+        assert_eq!(
+            (&a.stream[..], a.change_key.as_deref()),
+            (&b"hi!"[..], Some("CQ"))
+        );
         let class = |n: usize| read[n].as_ref().err().unwrap().class;
         assert_eq!(class(1), ErrorClass::NotFound);
         assert_eq!(class(2), ErrorClass::Corrupt);

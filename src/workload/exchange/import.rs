@@ -165,7 +165,8 @@ pub fn changed(
         .flatten()
         .filter_map(|name| name.as_str().map(str::to_owned))
         .collect();
-    if record["categories"].is_array() && p.is_some_and(|p| p.texts(props::KEYWORDS) != categories) {
+    if record["categories"].is_array() && p.is_some_and(|p| p.texts(props::KEYWORDS) != categories)
+    {
         match categories.is_empty() {
             true => drop.push(props::KEYWORDS),
             false => set.push((props::KEYWORDS, New::Texts(&categories))),
@@ -211,9 +212,22 @@ mod tests {
         let hex = MARKER_SET;
         let text = format!(
             "{:02x}{:02x}{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}-{}-{}",
-            hex[3], hex[2], hex[1], hex[0], hex[5], hex[4], hex[7], hex[6],
-            hex[8..10].iter().map(|b| format!("{b:02x}")).collect::<String>(),
-            hex[10..].iter().map(|b| format!("{b:02x}")).collect::<String>(),
+            hex[3],
+            hex[2],
+            hex[1],
+            hex[0],
+            hex[5],
+            hex[4],
+            hex[7],
+            hex[6],
+            hex[8..10]
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect::<String>(),
+            hex[10..]
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect::<String>(),
         );
         assert_eq!(
             crate::workload::MARKER_ID,

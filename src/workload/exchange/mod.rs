@@ -166,7 +166,9 @@ fn is_refused(error: &GraphError) -> bool {
     match error.class {
         ErrorClass::Denied | ErrorClass::Unsupported => true,
         ErrorClass::Ours | ErrorClass::NotFound => {
-            error.is_code("BadRequest") || error.is_code("UnknownRoute") || error.status == Some(404)
+            error.is_code("BadRequest")
+                || error.is_code("UnknownRoute")
+                || error.status == Some(404)
         }
         _ => false,
     }
@@ -220,7 +222,9 @@ mod tests {
             "/admin/exchange/mailboxes/MBX%3Aa%40b/folders/a%2Fb/items?$top=5"
         );
         assert_eq!(
-            Place::Part("https://graph.example/beta/x/".into()).call(call()).path(),
+            Place::Part("https://graph.example/beta/x/".into())
+                .call(call())
+                .path(),
             "https://graph.example/beta/x/folders/a%2Fb/items?$top=5"
         );
     }

@@ -60,7 +60,12 @@ impl Mail {
         account: &Account,
         records: &mut [Value],
     ) -> Vec<Result<Content, ItemError>> {
-        join_all(records.iter_mut().map(|record| self.fetch_mime(account, record))).await
+        join_all(
+            records
+                .iter_mut()
+                .map(|record| self.fetch_mime(account, record)),
+        )
+        .await
     }
 
     /// The mailbox to export from; `None` when that is known not to work.
@@ -143,12 +148,18 @@ impl Mail {
         let stream: Bytes = match edited {
             Ok(Ok(stream)) => stream.into(),
             Ok(Err(e)) => return Ok(Err(Some(format!("not restored from its export: {e}")))),
-            Err(e) => return Err(PushError::Invalid(format!("the export could not be read: {e}"))),
+            Err(e) => {
+                return Err(PushError::Invalid(format!(
+                    "the export could not be read: {e}"
+                )));
+            }
         };
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let imported = self.exchange.import(account, &place, folder, stream.clone());
+            let imported = self
+                .exchange
+                .import(account, &place, folder, stream.clone());
             let error = match imported.await {
                 Ok(Imported::Done(id)) => return Ok(Ok(self.imported(account, &id).await)),
                 Ok(Imported::Refused(_)) => return Ok(Err(Some(NOT_EXACT.into()))),
@@ -159,7 +170,10 @@ impl Mail {
                 }
                 Err(e) => e,
             };
-            if let Some(message) = self.by_exact_marker(account, folder, &composed.marker).await? {
+            if let Some(message) = self
+                .by_exact_marker(account, folder, &composed.marker)
+                .await?
+            {
                 return Ok(Ok(message));
             }
             if attempt >= ATTEMPTS {

@@ -33,7 +33,10 @@ pub(super) fn size(record: &Value) -> Option<u64> {
 
 fn is_size(property: &Value) -> bool {
     // Ids come back in Exchange's own spelling: `Integer 0xe08`.
-    let id = property["id"].as_str().unwrap_or_default().to_ascii_lowercase();
+    let id = property["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     id.strip_prefix("integer 0x")
         .is_some_and(|tag| tag.trim_start_matches('0') == "e08")
 }

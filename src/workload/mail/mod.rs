@@ -24,8 +24,8 @@ use serde_json::Value;
 
 use super::exchange::{self, Exchange};
 use super::{
-    Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
+    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -170,9 +170,10 @@ impl Workload for Mail {
     async fn fetch(&self, account: &Account, record: &mut Value) -> Result<Content, ItemError> {
         match self.options.route {
             Route::Mime => self.fetch_mime(account, record).await,
-            Route::Export => {
-                exchange::single(self.fetch_exported(account, std::slice::from_mut(record)).await)
-            }
+            Route::Export => exchange::single(
+                self.fetch_exported(account, std::slice::from_mut(record))
+                    .await,
+            ),
         }
     }
 

@@ -65,7 +65,11 @@ pub fn run(scale: u64) -> Result<()> {
             println!("{:<32} {by_limits:>9.0} s at full size, by the limits", "");
             requests.push(count as f64);
         }
-        println!("{:<32} {:>9.1} times fewer requests", "", requests[0] / requests[1]);
+        println!(
+            "{:<32} {:>9.1} times fewer requests",
+            "",
+            requests[0] / requests[1]
+        );
     }
     Ok(())
 }
@@ -94,6 +98,10 @@ fn capture(route: &str, mailboxes: u64, mails: u64) -> Result<(u64, f64)> {
     let begun = Instant::now();
     let cycle = bench.cycle()?;
     let seconds = begun.elapsed().as_secs_f64();
-    ensure!(!cycle.summary["snapshot"].is_null(), "nothing was captured: {}", cycle.summary);
+    ensure!(
+        !cycle.summary["snapshot"].is_null(),
+        "nothing was captured: {}",
+        cycle.summary
+    );
     Ok((cycle.requests, seconds))
 }

@@ -39,7 +39,9 @@ fn seeds() -> Result<Vec<Vec<u8>>> {
     let upn = graph.mailboxes()?.remove(0);
     let beta = format!("{}/beta", emulator.url);
     let settings = graph.get(&format!("{beta}/users/{upn}/settings/exchange"))?;
-    let id = settings["inPlaceArchiveMailboxId"].as_str().context("no archive")?;
+    let id = settings["inPlaceArchiveMailboxId"]
+        .as_str()
+        .context("no archive")?;
     let mailbox = format!("{beta}/admin/exchange/mailboxes/{id}");
     let mut seeds = Vec::new();
     for folder in graph.list(&format!("{mailbox}/folders?$top=100"))? {
@@ -78,7 +80,11 @@ const ODD: [u32; 12] = [
 fn mutate(rng: &mut StdRng, bytes: &mut Vec<u8>, other: &[u8]) {
     for _ in 0..rng.random_range(1..8) {
         // The frames at the front are soon told; what is in them is what matters.
-        let from = if rng.random_ratio(1, 20) { 0 } else { HEAD.min(bytes.len()) };
+        let from = if rng.random_ratio(1, 20) {
+            0
+        } else {
+            HEAD.min(bytes.len())
+        };
         if bytes.len() <= from + 4 {
             return;
         }
@@ -116,7 +122,9 @@ fn mutate(rng: &mut StdRng, bytes: &mut Vec<u8>, other: &[u8]) {
 
 /// The outer frame's length is put right, so that damage is met inside.
 fn mend(bytes: &mut [u8]) {
-    let Some(rest) = bytes.len().checked_sub(HEAD) else { return };
+    let Some(rest) = bytes.len().checked_sub(HEAD) else {
+        return;
+    };
     if rest <= 31_680 && bytes[HEAD - 8..HEAD - 4] == [2, 0, 0, 0] {
         bytes[HEAD - 4..HEAD].copy_from_slice(&(rest as u32).to_le_bytes());
     }
@@ -161,7 +169,11 @@ fn damaged_exports_are_survived() -> Result<()> {
         runs += 1;
     }
     println!("{runs} runs, {found} panics, slowest {slowest:?}");
-    ensure!(found == 0, "{found} inputs panicked: see {}", regressions().display());
+    ensure!(
+        found == 0,
+        "{found} inputs panicked: see {}",
+        regressions().display()
+    );
     Ok(())
 }
 
