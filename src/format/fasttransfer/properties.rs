@@ -23,7 +23,6 @@ pub const PSETID_TASK: Guid = outlook(0x03);
 pub const PSETID_ADDRESS: Guid = outlook(0x04);
 pub const PSETID_COMMON: Guid = outlook(0x08);
 pub const PSETID_LOG: Guid = outlook(0x0A);
-pub const PSETID_NOTE: Guid = outlook(0x0E);
 /// `6ED8DA90-450B-101B-98DA-00AA003F1305`
 pub const PSETID_MEETING: Guid = [
     0x90, 0xDA, 0xD8, 0x6E, 0x0B, 0x45, 0x1B, 0x10, 0x98, 0xDA, 0x00, 0xAA, 0x00, 0x3F, 0x13, 0x05,

@@ -123,7 +123,9 @@ fn item(class: &str, fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
 
 #[test]
 fn large_attachments_are_told_in_pieces() {
-    let data: Vec<u8> = (0..100_000u32).map(|n| (n * n >> 3) as u8).collect();
+    let data: Vec<u8> = (0..100_000u32)
+        .map(|n| (n.wrapping_mul(n) >> 3) as u8)
+        .collect();
     let export = item("IPM.Note", |b| {
         b.marker(Marker::NewAttach);
         b.property(prop::ATTACH_LONG_NAME, &New::Text("x.bin"));

@@ -19,8 +19,7 @@ use crate::format::{eml, fasttransfer};
 use crate::graph::{ErrorClass, GraphError};
 use crate::workload::exchange::{self, Imported, MAX_STREAM};
 use crate::workload::{
-    Account, EntryKind, ItemKey, Journal, LiveEntry, Marker, Policy, Push, PushError, Pushed,
-    Source,
+    Account, EntryKind, ItemKey, Journal, Marker, Policy, Push, PushError, Pushed, Source,
 };
 
 /// How long what is in a folder is believed. Our own pushes are added meanwhile.
