@@ -141,12 +141,6 @@ impl Properties {
         self.set(Name::Tag(tag), value);
     }
 
-    /// Takes a property out.
-    pub fn take(&mut self, name: &Name) -> Option<Value> {
-        let at = self.0.iter().position(|p| p.name == *name)?;
-        Some(self.0.remove(at).value)
-    }
-
     pub fn text(&self, tag: u16) -> Option<&str> {
         self.tag(tag).and_then(Value::as_text)
     }

@@ -333,7 +333,8 @@ mod tests {
     #[test]
     fn no_cut_and_no_flipped_byte_panics() {
         let mut content = sample();
-        content.props.take(&Name::Lid([8; 16], 0x8216));
+        let blob = Name::Lid([8; 16], 0x8216);
+        content.props.0.retain(|p| p.name != blob);
         let stream = write(&content);
         for end in 0..stream.len() {
             let _ = read(&stream[..end]);

@@ -35,6 +35,15 @@ pub fn compose(c: &Composition<'_>) -> Vec<u8> {
     for line in c.transport {
         out.line(line);
     }
+    // A whole header block: what the way added stands before the rest.
+    let given = c.extra.and_then(Value::as_array);
+    let transported = given.into_iter().flatten().any(|h| {
+        let name = h["name"].as_str().unwrap_or_default();
+        name.eq_ignore_ascii_case("received")
+    });
+    if transported {
+        out.extra(c);
+    }
     let one = |name: &str| c.props.get(name).and_then(Value::as_str);
     for (header, property) in [
         ("From", "from"),
@@ -65,12 +74,8 @@ pub fn compose(c: &Composition<'_>) -> Vec<u8> {
     if let Some(level @ ("high" | "low")) = one("importance") {
         out.line(&format!("Importance: {level}"));
     }
-    for header in c.extra.and_then(Value::as_array).into_iter().flatten() {
-        if let (Some(name), Some(value)) = (header["name"].as_str(), header["value"].as_str())
-            && !is_written_here(name)
-        {
-            out.line(&format!("{}: {}", clean(name), encoded_words(value)));
-        }
+    if !transported {
+        out.extra(c);
     }
     out.line("MIME-Version: 1.0");
 
@@ -125,6 +130,18 @@ impl Out<'_> {
     fn line(&mut self, text: &str) {
         self.bytes.extend_from_slice(text.as_bytes());
         self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// Headers that were given with the message, but for those that are written here.
+    fn extra(&mut self, c: &Composition<'_>) {
+        let given = c.extra.and_then(Value::as_array);
+        for header in given.into_iter().flatten() {
+            if let (Some(name), Some(value)) = (header["name"].as_str(), header["value"].as_str())
+                && !is_written_here(name)
+            {
+                self.line(&format!("{}: {}", clean(name), encoded_words(value)));
+            }
+        }
     }
 
     fn boundary(&mut self) -> String {

@@ -313,7 +313,7 @@ fn one(
     }
 }
 
-pub fn bad_body() -> ApiResponse {
+fn bad_body() -> ApiResponse {
     ApiResponse::error(
         400,
         "UnableToDeserializePostBody",

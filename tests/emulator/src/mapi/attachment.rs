@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
+use super::event::{self, Event};
 use super::message::{self, Parts};
 use super::names::*;
-use super::{Builder, restored, seconds};
+use super::{Builder, Kind, contact, event_read, restored, seconds};
 use crate::fasttransfer::{Attached, MessageContent, Value};
 use crate::mail::compose::{Composition, compose};
 use crate::mail::content::{Attachment, AttachmentKind, Text};
@@ -60,7 +61,7 @@ pub fn write(attachment: &Attachment, number: i32) -> Attached {
             b.int(ATTACH_METHOD, EMBEDDED);
             let embedded = match mime {
                 Some(mime) => message::write(&from_mime(mime, attachment.modified)),
-                None => message::write(&from_item(item)),
+                None => from_item(item),
             };
             Attached {
                 props: b.0,
@@ -92,14 +93,24 @@ fn from_mime(bytes: &[u8], modified: i64) -> Parts {
     }
 }
 
-/// An attached message that was given as JSON.
-fn from_item(item: &Json) -> Parts {
+/// An attached item that was given as JSON.
+fn from_item(item: &Json) -> MessageContent {
     let mut props = item.as_object().cloned().unwrap_or_default();
+    match item["@odata.type"].as_str() {
+        Some("#microsoft.graph.event") => {
+            return event::write(&Event {
+                props,
+                ..Event::default()
+            });
+        }
+        Some("#microsoft.graph.contact") => return contact::write(&props, None),
+        _ => {}
+    }
     let body = props.remove("body").unwrap_or_default();
     let html = body["contentType"]
         .as_str()
         .is_some_and(|t| t.eq_ignore_ascii_case("html"));
-    Parts {
+    message::write(&Parts {
         class: "IPM.Note".to_owned(),
         is_read: props.get("isRead").and_then(Json::as_bool).unwrap_or(true),
         props,
@@ -108,7 +119,7 @@ fn from_item(item: &Json) -> Parts {
             content: body["content"].as_str().unwrap_or_default().to_owned(),
         },
         ..Parts::default()
-    }
+    })
 }
 
 pub fn read(attached: &Attached, no: u32, now: i64) -> Attachment {
@@ -146,7 +157,24 @@ pub fn read(attached: &Attached, no: u32, now: i64) -> Attachment {
 
 /// An attached item, and the name it has by its subject.
 fn embedded(content: &MessageContent) -> (AttachmentKind, Option<String>) {
-    let parts = restored::parts(content, crate::seed::ANCHOR);
+    let now = crate::seed::ANCHOR;
+    let parts = restored::parts(content, now);
+    let other = match Kind::of(&parts.class) {
+        Kind::Appointment => {
+            event_read::read(content, now).map(|e| ("#microsoft.graph.event", "subject", e.props))
+        }
+        Kind::Contact => {
+            let (props, _) = contact::read(content, now);
+            Some(("#microsoft.graph.contact", "displayName", props))
+        }
+        _ => None,
+    };
+    if let Some((kind, title, mut item)) = other {
+        let title = item.get(title).and_then(Json::as_str).map(str::to_owned);
+        item.insert("@odata.type".into(), json!(kind));
+        let item = Json::Object(item);
+        return (AttachmentKind::Item { item, mime: None }, title);
+    }
     let bytes = compose(&Composition {
         props: &parts.props,
         text: parts.text.clone(),
@@ -159,6 +187,16 @@ fn embedded(content: &MessageContent) -> (AttachmentKind, Option<String>) {
     });
     let mut item = parts.props;
     item.remove("internetMessageHeaders");
+    // Only what is in a mailbox was ever created there.
+    for (name, tag) in [
+        ("createdDateTime", CREATION_TIME),
+        ("lastModifiedDateTime", LAST_MODIFICATION_TIME),
+    ] {
+        if content.props.tag(tag).is_none() {
+            item.remove(name);
+        }
+    }
+    item.entry("internetMessageId").or_insert(Json::Null);
     item.insert("@odata.type".into(), json!("#microsoft.graph.message"));
     let kind = if parts.text.html { "html" } else { "text" };
     item.insert(

@@ -9,7 +9,8 @@ use serde_json::Value as Json;
 
 use super::message::{address_type, body, person, recipient, subject};
 use super::names::{self, *};
-use super::recurrence::{Blob, Exception, Frequency, Recurrence};
+use super::recurrence::{Frequency, Recurrence};
+use super::recurrence_blob::{Blob, Exception};
 use super::zone::{self, definition, structure};
 use super::{Builder, attachment, global_id};
 use crate::clock::parse_rfc3339;
@@ -18,7 +19,7 @@ use crate::mail::content::{Attachment, Text};
 use crate::odata::{Object, field};
 
 /// An event with all that belongs to it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Event {
     /// A single event or the master of a series, in Graph's form.
     pub props: Object,
@@ -80,11 +81,8 @@ pub fn write(event: &Event) -> MessageContent {
         .map(|(no, a)| attachment::write(a, no as i32))
         .collect();
     for exception in &event.exceptions {
-        attachments.push(exception_attachment(
-            exception,
-            &times,
-            attachments.len() as i32,
-        ));
+        let number = attachments.len() as i32;
+        attachments.push(exception_attachment(exception, event, &times, number));
     }
     MessageContent {
         props: b.0,
@@ -104,9 +102,9 @@ struct Times {
 impl Times {
     fn of(props: &Object) -> Times {
         let named = [
-            field(props, "recurrence")["range"]["recurrenceTimeZone"],
+            &field(props, "recurrence")["range"]["recurrenceTimeZone"],
             field(props, "originalStartTimeZone"),
-            field(props, "start")["timeZone"],
+            &field(props, "start")["timeZone"],
         ];
         let zone_name = named
             .into_iter()
@@ -194,7 +192,8 @@ fn properties(b: &mut Builder, props: &Object, class: &str, times: &Times) {
     who(b, props);
     let reminder = field(props, "reminderMinutesBeforeStart")
         .as_i64()
-        .unwrap_or(15);
+        .unwrap_or(15)
+        .clamp(0, 1 << 30);
     b.int(names::common(0x8501), reminder as i32)
         .bool(names::common(0x8503), yes("isReminderOn").unwrap_or(false))
         .time(names::common(0x8502), times.start.as_second())
@@ -239,7 +238,7 @@ fn who(b: &mut Builder, props: &Object) {
     let state = i32::from(meeting || !own)
         | i32::from(!own) << 1
         | i32::from(yes("isCancelled").unwrap_or(false)) << 2;
-    let response = index_of(&RESPONSES, field(props, "responseStatus")["response"]).unwrap_or(0);
+    let response = index_of(&RESPONSES, &field(props, "responseStatus")["response"]).unwrap_or(0);
     b.int(names::appointment(0x8217), state)
         .int(names::appointment(0x8218), response)
         .bool(0x0063, yes("responseRequested").unwrap_or(true))
@@ -324,7 +323,7 @@ fn series(b: &mut Builder, event: &Event, recurrence: Recurrence, times: &Times)
     let year = local.year();
     let blob = Blob {
         start_offset,
-        end_offset: start_offset + times.minutes().max(0) as u32,
+        end_offset: start_offset.saturating_add(times.minutes().clamp(0, 1 << 30) as u32),
         cancelled: event.cancelled.clone(),
         exceptions: event
             .exceptions
@@ -383,12 +382,19 @@ fn difference(exception: &Event, master: &Event, times: &Times) -> Exception {
 }
 
 /// An exception as it is attached to its series.
-fn exception_attachment(exception: &Event, times: &Times, number: i32) -> Attached {
+fn exception_attachment(exception: &Event, master: &Event, times: &Times, number: i32) -> Attached {
     let own = Times::in_zone(&exception.props, times.zone_name.clone());
-    let replaced = original(exception, times).as_second();
+    let replaced = original(exception, times);
     let mut inner = Builder::new();
     properties(&mut inner, &exception.props, EXCEPTION_CLASS, &own);
-    inner.time(names::appointment(0x8228), replaced);
+    inner.time(names::appointment(0x8228), replaced.as_second());
+    if let Some(uid) = field(&master.props, "iCalUId").as_str() {
+        let clean = global_id::from_uid(uid);
+        let day = times.zone.to_datetime(replaced).date();
+        inner
+            .binary(names::meeting(0x0003), global_id::of_day(&clean, day))
+            .binary(names::meeting(0x0023), clean);
+    }
     body(&mut inner, &text(&exception.props));
     let local = |at: Timestamp| {
         let wall = times.zone.to_datetime(at);

@@ -8,7 +8,7 @@ use super::event::{
     EXCEPTION_CLASS, Event, IS_EXCEPTION, IS_ORGANIZER, RESPONSES, SENSITIVITIES, SHOW_AS,
 };
 use super::names::{self, *};
-use super::recurrence::Blob;
+use super::recurrence_blob::Blob;
 use super::{attachment, global_id, restored, seconds, zone};
 use crate::fasttransfer::{MessageContent, Properties, Value};
 use crate::odata::{Object, field};

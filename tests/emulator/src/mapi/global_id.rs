@@ -49,11 +49,11 @@ pub fn to_uid(id: &[u8]) -> String {
 }
 
 /// The id of one day's instance.
-pub fn of_day(clean: &[u8], (year, month, day): (i16, i8, i8)) -> Vec<u8> {
+pub fn of_day(clean: &[u8], day: jiff::civil::Date) -> Vec<u8> {
     let mut out = clean.to_vec();
     if let Some(place) = out.get_mut(16..20) {
-        let [high, low] = year.to_be_bytes();
-        place.copy_from_slice(&[high, low, month as u8, day as u8]);
+        let [high, low] = day.year().to_be_bytes();
+        place.copy_from_slice(&[high, low, day.month() as u8, day.day() as u8]);
     }
     out
 }
@@ -71,7 +71,7 @@ mod tests {
             assert_eq!(to_uid(&from_uid(foreign)), foreign);
         }
         assert_eq!(
-            of_day(&made_from("x"), (2026, 3, 9))[16..20],
+            of_day(&made_from("x"), jiff::civil::date(2026, 3, 9))[16..20],
             [7, 234, 3, 9]
         );
     }

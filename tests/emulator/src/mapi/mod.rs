@@ -16,6 +16,7 @@ pub mod message;
 pub mod names;
 pub mod others;
 pub mod recurrence;
+pub mod recurrence_blob;
 pub mod restored;
 pub mod task;
 pub mod zone;
