@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use tenantfs::graph::{Client, ClientConfig, Credential, Endpoints};
 use tenantfs::repo::{Location, Repository, S3Location};
 use tenantfs::tree::ItemKey;
+use tenantfs::workload::archive::Archive;
 use tenantfs::workload::calendar::{Calendar, CalendarOptions};
 use tenantfs::workload::contacts::{Contacts, ContactsOptions};
 use tenantfs::workload::drive::{Drive, DriveOptions};
@@ -19,7 +20,9 @@ use tenantfs::workload::{Keyer, Workload};
 use crate::config::{self, Config, Identity, Proof, read_secret};
 
 /// The workloads there are, by the names the configuration uses.
-pub const WORKLOADS: [&str; 6] = ["mail", "calendar", "contacts", "todo", "settings", "drive"];
+pub const WORKLOADS: [&str; 7] = [
+    "mail", "archive", "calendar", "contacts", "todo", "settings", "drive",
+];
 
 /// Where the repository is, with what it takes to get in.
 pub fn location(config: &config::Repository) -> Result<Location> {
@@ -157,10 +160,14 @@ pub fn workloads(
     let mut workloads: Vec<Arc<dyn Workload>> = Vec::new();
     if protected("mail") {
         let options = MailOptions {
+            route: config.protect.mail.route,
             recoverable_items: config.protect.recoverable_items,
             ..MailOptions::default()
         };
         workloads.push(Arc::new(Mail::new(client.clone(), keyer.clone(), options)));
+    }
+    if protected("archive") {
+        workloads.push(Arc::new(Archive::new(client.clone(), keyer.clone())));
     }
     if protected("calendar") {
         let options = CalendarOptions::default();

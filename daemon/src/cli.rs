@@ -121,7 +121,8 @@ pub struct Backup {
     /// Only this account (UPN); may be given several times
     #[arg(long, value_name = "UPN")]
     pub account: Vec<String>,
-    /// Only this workload (mail, contacts, todo, settings, drive); may be given several times
+    /// Only this workload (mail, archive, calendar, contacts, todo, settings, drive); may be given
+    /// several times
     #[arg(long, value_name = "NAME")]
     pub workload: Vec<String>,
 }

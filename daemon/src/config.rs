@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use serde::Deserialize;
 use tenantfs::graph::Cloud;
+use tenantfs::workload::mail::Route;
 
 use crate::schedule::Schedule;
 
@@ -155,6 +156,8 @@ pub struct Protect {
     pub recoverable_items: bool,
     /// Capture photos of contacts: one request for each contact that is new or changed.
     pub contact_photos: bool,
+    /// How mail is captured.
+    pub mail: ProtectMail,
     /// How many mailboxes and drives are captured at once.
     pub parallel_accounts: usize,
     /// A first sync that takes long makes what it has durable this often.
@@ -170,10 +173,20 @@ impl Default for Protect {
             schedule: Schedule::default(),
             recoverable_items: false,
             contact_photos: true,
+            mail: ProtectMail::default(),
             parallel_accounts: 8,
             checkpoint_seconds: Duration::from_secs(60),
         }
     }
+}
+
+/// `[protect.mail]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProtectMail {
+    /// `"mime"`: one request for each mail. `"export"`: one for twenty, and restores are exact; needs
+    /// `MailboxItem.Export.All`.
+    pub route: Route,
 }
 
 /// Include and exclude patterns; exclude wins.
@@ -422,9 +435,20 @@ mod tests {
     fn an_unknown_workload_names_the_known_ones() {
         let error = parse(&format!("{MINIMAL}\n[protect]\nworkloads = [\"mial\"]")).unwrap_err();
         assert!(
-            format!("{error:#}").contains("mail, calendar, contacts"),
+            format!("{error:#}").contains("mail, archive, calendar"),
             "{error:#}"
         );
+    }
+
+    #[test]
+    fn mail_is_exported_when_asked_for() {
+        let route = |text: &str| parse(&format!("{MINIMAL}\n{text}")).map(|c| c.protect.mail.route);
+        assert_eq!(route("").unwrap(), Route::Mime);
+        assert_eq!(
+            route("[protect.mail]\nroute = \"export\"").unwrap(),
+            Route::Export
+        );
+        assert!(route("[protect.mail]\nroute = \"imap\"").is_err());
     }
 
     #[test]

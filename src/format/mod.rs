@@ -4,6 +4,7 @@
 //! same bytes in every version of every run, because a file's bytes are its identity.
 
 pub mod eml;
+pub mod fasttransfer;
 pub mod ics;
 pub mod lines;
 pub mod mime;

@@ -49,6 +49,8 @@ pub fn odata_quote(text: &str) -> String {
 pub(crate) enum Target {
     /// Path and query below `/v1.0`.
     Path(String),
+    /// Path and query below `/beta`.
+    Beta(String),
     /// A link that Graph gave; used verbatim, after a check of its host.
     Link(String),
 }
@@ -167,9 +169,33 @@ impl Call {
         }
     }
 
+    /// The same call of Graph's beta version: for what v1.0 does not have.
+    pub fn beta(mut self) -> Self {
+        if let Target::Path(path) = self.target {
+            self.target = Target::Beta(path);
+        }
+        self
+    }
+
+    /// The same call with `prefix` and one segment before its path.
+    pub fn within(mut self, prefix: &str, id: &str) -> Self {
+        if let Target::Path(path) | Target::Beta(path) = &mut self.target {
+            *path = format!("{prefix}{}{path}", segment(id));
+        }
+        self
+    }
+
+    /// The same call below a place whose URL Graph told: path and query are put behind it.
+    pub fn below(mut self, url: &str) -> Self {
+        if let Target::Path(path) | Target::Beta(path) = self.target {
+            self.target = Target::Link(format!("{}{path}", url.trim_end_matches('/')));
+        }
+        self
+    }
+
     /// Adds a query option. Ignored on links: theirs are in the link.
     pub fn query(mut self, name: &str, value: &str) -> Self {
-        if let Target::Path(path) = &mut self.target {
+        if let Target::Path(path) | Target::Beta(path) = &mut self.target {
             path.push(if path.contains('?') { '&' } else { '?' });
             path.push_str(name);
             path.push('=');
@@ -243,7 +269,7 @@ impl Call {
     /// Path and query below the version, or the link.
     pub fn path(&self) -> &str {
         match &self.target {
-            Target::Path(text) | Target::Link(text) => text,
+            Target::Path(text) | Target::Beta(text) | Target::Link(text) => text,
         }
     }
 

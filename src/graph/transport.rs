@@ -261,6 +261,7 @@ impl Client {
         let endpoints = self.endpoints();
         let text = match &call.target {
             Target::Path(path) => format!("{}/v1.0{path}", endpoints.graph_origin()),
+            Target::Beta(path) => format!("{}/beta{path}", endpoints.graph_origin()),
             Target::Link(link) => link.clone(),
         };
         let url = Url::parse(&text).map_err(|e| ours(format!("not a URL: {e}")))?;

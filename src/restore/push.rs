@@ -33,7 +33,7 @@ use super::service::{folder_key, lookup};
 use super::spool::{Origin, SpoolFile, State, Ticket};
 use super::target::TargetPath;
 use crate::local::now;
-use crate::workload::{ItemKey, LiveEntry, Push, PushError, Pushed, Source};
+use crate::workload::{ItemKey, LiveEntry, Original, Push, PushError, Pushed, Source};
 
 /// A push in which nothing moved for so long is broken off, and found out about.
 const STALLED: Duration = Duration::from_secs(900);
@@ -338,12 +338,14 @@ impl Pusher {
         let lock = self.lock(&ticket);
         let _guard = lock.lock().await;
         pending.moved();
+        let (source, original) = self.source(&ticket, &place).await?;
         let push = Push {
             id: ticket.id,
             folder: target.folder().to_vec(),
             name: target.name().unwrap_or_default().to_owned(),
             policy: ticket.conflict,
-            source: self.source(&ticket).await?,
+            source,
+            original,
             file: self.journal.spool().data_path(ticket.id),
             mtime: ticket.mtime,
         };
@@ -375,20 +377,41 @@ impl Pusher {
     }
 
     /// What the workload makes the item from.
-    async fn source(&self, ticket: &Ticket) -> Result<Source, RestoreError> {
+    async fn source(
+        &self,
+        ticket: &Ticket,
+        place: &Place,
+    ) -> Result<(Source, Option<Original>), RestoreError> {
+        let file = (Source::File, None);
         let (Some(origin), Some(recogniser)) = (&ticket.origin, &self.recogniser) else {
-            return Ok(Source::File);
+            return Ok(file);
         };
-        // A mail below OneDrive is a file.
-        if origin.workload != ticket.workload {
-            return Ok(Source::File);
-        }
         let Some(key) = ItemKey::from_hex(&origin.key) else {
-            return Ok(Source::File);
+            return Ok(file);
         };
-        let (recogniser, origin) = (Arc::clone(recogniser), origin.clone());
-        let record = blocking(move || recogniser.record(&origin)).await?;
-        Ok(Source::Record { record, key })
+        let (reader, origin) = (Arc::clone(recogniser), origin.clone());
+        let record = {
+            let (reader, origin) = (Arc::clone(&reader), origin.clone());
+            blocking(move || reader.record(&origin)).await
+        };
+        let record = match origin.workload == ticket.workload {
+            true => record?,
+            // A mail below OneDrive is a file; an archived mail below Mail is a mail.
+            false => {
+                let adopt = |record| place.workload.adopt(&origin.workload, &record);
+                match record.ok().and_then(adopt) {
+                    Some(record) => record,
+                    None => return Ok(file),
+                }
+            }
+        };
+        let original = origin.original.is_some().then(|| {
+            Original::new(move || {
+                let read = reader.original(&origin).map_err(io::Error::other)?;
+                read.ok_or_else(|| io::Error::other("the exported original is not there"))
+            })
+        });
+        Ok((Source::Record { record, key }, original))
     }
 
     async fn confirmed(

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -29,6 +30,8 @@ use crate::workload::Marker;
 
 /// Larger files are never mails: Exchange holds 150 MB, base64 makes that 205.
 const MAX_MAIL: u64 = 256 << 20;
+/// Larger streams are never exported.
+const MAX_ORIGINAL: u64 = 256 << 20;
 /// Cache of directory nodes, bytes.
 const NODES: u64 = 16 << 20;
 /// Accounts that are remembered.
@@ -44,6 +47,14 @@ pub trait Recognise: Send + Sync {
     /// # Errors
     /// When it can't be known now.
     fn recognise(&self, file: &Path, name: &str) -> Result<Option<Origin>, RestoreError>;
+
+    /// What restores the item exactly, if there is anything.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    fn original(&self, _origin: &Origin) -> Result<Option<Bytes>, RestoreError> {
+        Ok(None)
+    }
 
     /// The full Graph record of an item.
     ///
@@ -113,9 +124,7 @@ impl SnapshotRecogniser {
         path: &str,
         entry: &Entry,
     ) -> Result<Option<Origin>, RestoreError> {
-        let (Some(record), mut parts) = (entry.record, path.split('/')) else {
-            return Ok(None);
-        };
+        let mut parts = path.split('/');
         let (Some(account), Some(folder)) = (parts.next(), parts.next()) else {
             return Ok(None);
         };
@@ -124,7 +133,7 @@ impl SnapshotRecogniser {
         };
         match state.workloads.iter().find(|(_, w)| w.folder == folder) {
             Some((workload, _)) => {
-                self.origin(record, workload, format!("{}/{path}", snapshot.name))
+                self.origin(entry, workload, format!("{}/{path}", snapshot.name))
             }
             None => Ok(None),
         }
@@ -132,10 +141,13 @@ impl SnapshotRecogniser {
 
     fn origin(
         &self,
-        record: ObjectId,
+        entry: &Entry,
         workload: &str,
         path: String,
     ) -> Result<Option<Origin>, RestoreError> {
+        let Some(record) = entry.record else {
+            return Ok(None);
+        };
         let json = self.read(&record)?;
         let Some(id) = json["id"].as_str() else {
             return Ok(None);
@@ -148,6 +160,7 @@ impl SnapshotRecogniser {
             key: key.to_string(),
             workload: workload.to_owned(),
             path,
+            original: entry.original,
         }))
     }
 
@@ -271,11 +284,11 @@ impl SnapshotRecogniser {
         for (name, workload) in &account.workloads {
             let found = self.in_collection(workload, tag, content).map_err(failed)?;
             if let Some((path, entry)) = found
-                && let Some(record) = entry.record
+                && entry.record.is_some()
             {
                 *self.last.lock() = Some((snapshot.clone(), account.clone()));
                 let path = full_path(snapshot, account, workload, &path);
-                return self.origin(record, name, path);
+                return self.origin(&entry, name, path);
             }
         }
         Ok(None)
@@ -346,10 +359,7 @@ impl SnapshotRecogniser {
             other.get_or_insert(found);
         }
         match other {
-            Some((entry, path, workload)) => match entry.record {
-                Some(record) => self.origin(record, &workload, path),
-                None => Ok(None),
-            },
+            Some((entry, path, workload)) => self.origin(&entry, &workload, path),
             None => Ok(None),
         }
     }
@@ -411,6 +421,15 @@ impl Recognise for SnapshotRecogniser {
             ));
         };
         self.read(&id).map_err(|e| e.about(&origin.path))
+    }
+
+    fn original(&self, origin: &Origin) -> Result<Option<Bytes>, RestoreError> {
+        let Some(content) = &origin.original else {
+            return Ok(None);
+        };
+        let bytes = content::read_all(&self.repo, *content, MAX_ORIGINAL);
+        let bytes = bytes.map_err(TreeError::from).map_err(failed);
+        bytes.map(Some).map_err(|e| e.about(&origin.path))
     }
 }
 

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::policy::Conflict;
 use super::target::TargetPath;
 use crate::local::now;
+use crate::repo::content::ContentId;
 
 /// A ticket is small; a larger file is none.
 const MAX_TICKET: u64 = 64 << 10;
@@ -58,6 +59,9 @@ pub struct Origin {
     pub workload: String,
     /// Where it was: snapshot and path, for people.
     pub path: String,
+    /// Content id of what restores it exactly, if the snapshot has that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<ContentId>,
 }
 
 /// Everything about one push.

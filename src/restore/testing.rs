@@ -354,6 +354,7 @@ impl Recognise for FakeRecogniser {
             key: "0".repeat(32),
             workload: "mail".to_owned(),
             path: "s/alice/Mail/x".to_owned(),
+            original: None,
         }))
     }
 

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 
-use super::collection::{Collection, FeedState};
-use super::fetch::{Fetched, Job, Outcome, fetch};
+use super::collection::{Collection, FeedState, Payload};
+use super::fetch::{Fetched, Job, Outcome, fetch, fetch_many};
 use super::progress::Progress;
 use super::report::{Counts, ItemLine};
 use super::{Shared, SyncError};
 use crate::graph::{ErrorClass, GraphError};
 use crate::tree::state::FailedItem;
 use crate::tree::{Entry, ItemKey};
-use crate::workload::{self, Account, Change, EntryKind, FeedId, Workload, merge};
+use crate::workload::{self, Account, Batch, Change, EntryKind, FeedId, Workload, merge};
 
 /// This many items failing one after the other for reasons that aren't theirs end the capture.
 const MAX_STREAK: u32 = 8;
@@ -156,41 +156,64 @@ impl Session {
         let cx = self.cx.clone();
         let (workload, account) = (self.workload.clone(), self.account.clone());
         let slots = Arc::new(tokio::sync::Semaphore::new(cx.options.fetches.max(1)));
-        let fetches = jobs.into_iter().map(|job| {
-            let (cx, slots) = (cx.clone(), slots.clone());
-            let (workload, account) = (workload.clone(), account.clone());
-            super::spawn(async move {
-                let _slot = slots.acquire().await;
-                fetch(&cx, &*workload, &account, job).await
+        let batch = workload.batch();
+        let groups = grouped(jobs, batch, &|job| workload.content_size(&job.record));
+        let fetches = stream::iter(groups)
+            // Room is taken in the order in which groups are stored, so the first always has it.
+            .then(|(jobs, bytes)| {
+                let cx = cx.clone();
+                async move {
+                    let room = match batch {
+                        Some(_) => cx.room(bytes).await,
+                        None => None,
+                    };
+                    (jobs, room)
+                }
             })
-        });
+            .map(|(jobs, room)| {
+                let (cx, slots) = (cx.clone(), slots.clone());
+                let (workload, account) = (workload.clone(), account.clone());
+                super::spawn(async move {
+                    let _slot = slots.acquire().await;
+                    let fetched = fetch_group(&cx, &*workload, &account, jobs).await?;
+                    Ok::<_, SyncError>((fetched, room))
+                })
+            });
         // Tasks start when they are taken in here, so at most so many are alive; twice the slots,
         // so that the next ones are on their way while some are being stored.
         let at_once = 2 * cx.options.fetches.max(1);
-        let mut fetched = stream::iter(fetches)
-            .buffered(at_once)
-            .ready_chunks(at_once);
+        let fetched = fetches.buffered(at_once).ready_chunks(at_once);
+        tokio::pin!(fetched);
         let stop = cx.progress.token().clone();
         loop {
             let chunk = tokio::select! {
                 chunk = fetched.next() => chunk,
                 () = stop.cancelled() => None,
             };
-            let Some(chunk) = chunk else { return Ok(()) };
-            let chunk: Vec<Fetched> = chunk
-                .into_iter()
-                .map(|joined| joined.map_err(SyncError::Panicked)?)
-                .collect::<Result<_, _>>()?;
+            let Some(fetched_groups) = chunk else {
+                return Ok(());
+            };
+            let (mut chunk, mut rooms) = (Vec::new(), Vec::new());
+            for joined in fetched_groups {
+                let (items, room) = joined.map_err(SyncError::Panicked)??;
+                chunk.extend(items);
+                rooms.push(room);
+            }
             self.watch(&chunk);
             let (workload, now) = (self.workload.clone(), self.cx.now());
-            let counts = self.with(move |c| {
-                let mut counts = Counts::default();
+            let kept = self.with(move |c| {
+                let mut kept = Kept::default();
                 for item in chunk {
-                    keep(c, &*workload, item, now, &mut counts)?;
+                    keep(c, &*workload, item, now, &mut kept)?;
                 }
-                Ok(counts)
+                Ok(kept)
             });
-            let counts = counts.await?;
+            let kept = kept.await?;
+            drop(rooms);
+            for (id, path, note) in kept.notes {
+                self.note(id, path, &note);
+            }
+            let counts = kept.counts;
             self.counts.add(&counts);
             if self.abort.is_some() {
                 return Ok(());
@@ -231,6 +254,44 @@ impl Session {
     pub async fn apply_alive(&mut self, found: Vec<Change>) -> Result<(), SyncError> {
         self.feed = u32::MAX;
         self.apply(found).await.map(drop)
+    }
+}
+
+/// Jobs in groups that one request may bring, with the bytes that each is expected to take. Without a
+/// batch each is a group.
+fn grouped(
+    jobs: Vec<Job>,
+    batch: Option<Batch>,
+    size: &dyn Fn(&Job) -> u64,
+) -> Vec<(Vec<Job>, u64)> {
+    let batch = batch.unwrap_or(Batch { items: 1, bytes: 0 });
+    let mut groups: Vec<(Vec<Job>, u64)> = Vec::new();
+    for job in jobs {
+        let bytes = size(&job);
+        match groups.last_mut() {
+            Some((group, sum)) if group.len() < batch.items && *sum + bytes <= batch.bytes => {
+                group.push(job);
+                *sum += bytes;
+            }
+            _ => groups.push((vec![job], bytes)),
+        }
+    }
+    groups
+}
+
+/// Fetches what belongs together.
+async fn fetch_group(
+    cx: &Shared,
+    workload: &dyn Workload,
+    account: &Account,
+    mut jobs: Vec<Job>,
+) -> Result<Vec<Fetched>, SyncError> {
+    match workload.batch() {
+        Some(_) => fetch_many(cx, workload, account, jobs).await,
+        None => match jobs.pop() {
+            Some(job) => Ok(vec![fetch(cx, workload, account, job).await?]),
+            None => Ok(Vec::new()),
+        },
     }
 }
 
@@ -391,26 +452,44 @@ impl Plan {
     }
 }
 
+/// What came of storing items.
+#[derive(Default)]
+struct Kept {
+    counts: Counts,
+    /// Id, name, and a line for the report.
+    notes: Vec<(String, String, String)>,
+}
+
 /// Gives a fetched item its place.
 fn keep(
     c: &mut Collection,
     workload: &dyn Workload,
     item: Fetched,
     now: i64,
-    counts: &mut Counts,
+    kept: &mut Kept,
 ) -> Result<(), SyncError> {
     let job = item.job;
+    let counts = &mut kept.counts;
     match item.outcome {
-        Outcome::Got(payload) => {
-            let (content, size) = c.put_payload(payload)?;
+        Outcome::Got(mut payload) => {
+            let note = match &mut payload {
+                Payload::Exported(item) => item.note.take(),
+                _ => None,
+            };
+            let stored = c.put_payload(payload)?;
             let record = c.put_record(&job.record)?;
             let told =
                 workload.describe(EntryKind::Item, &workload::ItemKey(job.key.0), &job.record);
-            let entry = Entry::file(content, size, told.mtime, Some(record));
+            let entry = Entry {
+                original: stored.original,
+                ..Entry::file(stored.content, stored.size, told.mtime, Some(record))
+            };
             c.upsert_file(job.key, job.parent, &told.name, entry)?;
             c.set_failure(&job.id, None);
             counts.fetched += 1;
-            counts.bytes += size;
+            counts.bytes += stored.size;
+            let note = note.map(|note| (job.id, told.name, note));
+            kept.notes.extend(note);
             match job.held {
                 Some(_) => counts.updated += 1,
                 None => counts.added += 1,
@@ -470,4 +549,44 @@ pub(super) fn class_name(class: ErrorClass) -> String {
 
 pub(super) fn class_of(name: &str) -> Option<ErrorClass> {
     serde_json::from_value(name.into()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(n: u64) -> Job {
+        Job {
+            id: n.to_string(),
+            key: ItemKey([0; 16]),
+            parent: ItemKey::ROOT,
+            parent_id: None,
+            name: String::new(),
+            record: n.into(),
+            held: None,
+            failing: false,
+        }
+    }
+
+    #[test]
+    fn groups_hold_to_number_and_size() {
+        let lens = |sizes: &[u64], batch: Option<Batch>| -> Vec<usize> {
+            let jobs = sizes.iter().map(|n| job(*n)).collect();
+            let size = |job: &Job| job.record.as_u64().unwrap_or_default();
+            let groups = grouped(jobs, batch, &size);
+            let told: u64 = groups.iter().map(|(_, bytes)| bytes).sum();
+            assert_eq!(told, sizes.iter().sum::<u64>());
+            groups.iter().map(|(jobs, _)| jobs.len()).collect()
+        };
+        let batch = Some(Batch {
+            items: 3,
+            bytes: 10,
+        });
+        assert_eq!(lens(&[1, 1, 1, 1, 1], batch), [3, 2]);
+        assert_eq!(lens(&[6, 6, 4, 1], batch), [1, 2, 1]);
+        // One that is too large alone goes alone.
+        assert_eq!(lens(&[50, 1], batch), [1, 1]);
+        assert_eq!(lens(&[0, 0, 0], None), [1, 1, 1]);
+        assert_eq!(lens(&[], batch), [0; 0]);
+    }
 }

@@ -17,7 +17,7 @@ use crate::repo::content::{self, ContentId, Encoding, Eol, MailParts};
 use crate::repo::{Kind, ObjectId, Repository, Stream, Writer};
 use crate::tree::state::{FailedItem, JsonMap, WorkloadState};
 use crate::tree::{CollectionRoot, Editor, Entry, Item, ItemKey, MapRoot, Nodes, Round, Scope};
-use crate::workload::{Cursor, FeedId};
+use crate::workload::{Cursor, Exported, FeedId, View};
 
 /// Where a feed goes on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,6 +78,15 @@ pub(super) type Held = Item;
 pub(super) enum Payload {
     Mail(bytes::Bytes),
     Stored(ContentId, u64),
+    Exported(Box<Exported>),
+}
+
+/// A content that has been stored.
+pub(super) struct Stored {
+    pub content: ContentId,
+    pub size: u64,
+    /// See [`Entry::original`].
+    pub original: Option<ContentId>,
 }
 
 pub(super) struct Collection {
@@ -172,11 +181,47 @@ impl Collection {
         Ok(self.stream.put(Kind::Record, &json)?)
     }
 
-    pub fn put_payload(&mut self, payload: Payload) -> Result<(ContentId, u64), SyncError> {
-        Ok(match payload {
+    pub fn put_payload(&mut self, payload: Payload) -> Result<Stored, SyncError> {
+        let (content, size) = match payload {
             Payload::Stored(content, size) => (content, size),
             Payload::Mail(bytes) => put_mail(&mut self.stream, &bytes)?,
+            Payload::Exported(item) => return self.put_exported(&item),
+        };
+        Ok(Stored {
+            content,
+            size,
+            original: None,
         })
+    }
+
+    fn put_exported(&mut self, item: &Exported) -> Result<Stored, SyncError> {
+        // The view first: attachments that are in both are stored as its parts.
+        let shown = match &item.view {
+            View::Mail(bytes) => Some(put_mail(&mut self.stream, bytes)?),
+            View::File(bytes) => Some(self.put_file(bytes)?),
+            View::Stream => None,
+        };
+        let Some((content, size)) = shown else {
+            // Stored as a file is, so that the file is recognised when it comes back.
+            let (content, size) = self.put_file(&item.stream)?;
+            return Ok(Stored {
+                content,
+                size,
+                original: Some(content),
+            });
+        };
+        let (original, _) = content::put_spliced(&mut self.stream, &item.stream, &item.parts)?;
+        Ok(Stored {
+            content,
+            size,
+            original: Some(original),
+        })
+    }
+
+    fn put_file(&mut self, bytes: &[u8]) -> Result<(ContentId, u64), SyncError> {
+        let mut writer = content::Writer::new(&mut self.stream);
+        writer.write(bytes)?;
+        Ok(writer.finish()?)
     }
 
     pub fn upsert_dir(

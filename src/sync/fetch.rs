@@ -62,6 +62,10 @@ pub(super) async fn fetch(
                 job.record = record;
                 break Outcome::Got(Payload::Mail(bytes));
             }
+            Ok(Content::Exported(item)) => {
+                job.record = record;
+                break Outcome::Got(Payload::Exported(item));
+            }
             Ok(Content::None) => {
                 job.record = record;
                 break Outcome::Got(Payload::Stored(ContentId::EMPTY, 0));
@@ -83,13 +87,64 @@ pub(super) async fn fetch(
             _ => break Outcome::Failed(failed),
         }
     };
+    Ok(counted(cx, job, outcome))
+}
+
+/// Fetches several items with one request.
+///
+/// # Errors
+/// Only what ends the cycle.
+pub(super) async fn fetch_many(
+    cx: &Shared,
+    workload: &dyn Workload,
+    account: &Account,
+    jobs: Vec<Job>,
+) -> Result<Vec<Fetched>, SyncError> {
+    let mut records: Vec<Value> = jobs.iter().map(|job| job.record.clone()).collect();
+    let contents = workload.fetch_many(account, &mut records).await;
+    let mut fetched = Vec::with_capacity(jobs.len());
+    let mut contents = contents.into_iter();
+    for (mut job, record) in jobs.into_iter().zip(records) {
+        let content = contents.next().unwrap_or_else(|| {
+            Err(ItemError {
+                class: ErrorClass::Ours,
+                reason: "it is missing in the answer".to_owned(),
+            })
+        });
+        let outcome = match content {
+            Ok(Content::Mail(bytes)) => Outcome::Got(Payload::Mail(bytes)),
+            Ok(Content::Exported(item)) => Outcome::Got(Payload::Exported(item)),
+            Ok(Content::None) => Outcome::Got(Payload::Stored(ContentId::EMPTY, 0)),
+            Ok(file @ (Content::File(_) | Content::Stream(_))) => match store(cx, file).await? {
+                Ok((content, size)) => Outcome::Got(Payload::Stored(content, size)),
+                Err(e) => Outcome::Failed(e.into()),
+            },
+            Err(failed) => match failed.class {
+                ErrorClass::Auth => return Err(SyncError::SignIn(failed.reason)),
+                ErrorClass::NotFound | ErrorClass::Gone => Outcome::Vanished,
+                _ => Outcome::Failed(failed),
+            },
+        };
+        if matches!(outcome, Outcome::Got(_)) {
+            job.record = record;
+        }
+        fetched.push(counted(cx, job, outcome));
+    }
+    Ok(fetched)
+}
+
+fn counted(cx: &Shared, job: Job, outcome: Outcome) -> Fetched {
     if let Outcome::Got(payload) = &outcome {
         Progress::add(&cx.progress.fetched, 1);
-        if let Payload::Mail(bytes) = payload {
-            Progress::add(&cx.progress.bytes, bytes.len() as u64);
-        }
+        let bytes = match payload {
+            Payload::Mail(bytes) => bytes.len(),
+            Payload::Exported(item) => item.stream.len(),
+            // Counted while it came in.
+            Payload::Stored(..) => 0,
+        };
+        Progress::add(&cx.progress.bytes, bytes as u64);
     }
-    Ok(Fetched { job, outcome })
+    Fetched { job, outcome }
 }
 
 /// Chunks and stores a file while it comes in. A download that breaks leaves no content behind,
@@ -154,6 +209,7 @@ fn pieces(content: Content) -> BoxStream<'static, Result<Bytes, GraphError>> {
     match content {
         Content::Stream(pieces) => pieces,
         Content::File(bytes) | Content::Mail(bytes) => stream::iter([Ok(bytes)]).boxed(),
+        Content::Exported(item) => stream::iter([Ok(item.stream)]).boxed(),
         Content::None => stream::empty().boxed(),
     }
 }

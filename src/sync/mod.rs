@@ -15,7 +15,8 @@
 //!
 //! Memory: per account that is being captured two pages of records, twice [`Options::fetches`]
 //! mails, and the edits since the last checkpoint (at most 200,000, some 50 MB); over all
-//! accounts [`Options::downloads`] files with two chunks of at most 4 MiB each.
+//! accounts [`Options::downloads`] files with two chunks of at most 4 MiB each, and batches of
+//! exported items that take [`Options::batches`] with all that is made of them.
 
 mod apply;
 mod capture;
@@ -38,7 +39,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use collection::{FeedState, put_mail};
@@ -97,6 +98,8 @@ pub struct Options {
     pub fetches: usize,
     /// Files downloaded at the same time over all accounts.
     pub downloads: usize,
+    /// Memory for batches of items on their way, over all accounts, in MiB.
+    pub batches: u32,
     /// How often a long cycle saves itself.
     pub checkpoint: Duration,
     /// Unix seconds now.
@@ -110,6 +113,7 @@ impl Default for Options {
             accounts: 8,
             fetches: 4,
             downloads: 16,
+            batches: 384,
             checkpoint: Duration::from_secs(60),
             clock: Arc::new(|| jiff::Timestamp::now().as_second()),
         }
@@ -209,6 +213,8 @@ struct Shared {
     local: Local,
     progress: Arc<Progress>,
     downloads: Semaphore,
+    /// In MiB; see [`Options::batches`].
+    room: Arc<Semaphore>,
     /// Streams for files, which have no neighbours worth keeping.
     streams: Mutex<Vec<Stream>>,
 }
@@ -216,6 +222,14 @@ struct Shared {
 impl Shared {
     fn now(&self) -> i64 {
         (self.options.clock)()
+    }
+
+    /// Waits until there is room for a batch of so many bytes.
+    async fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        // The answer, in base64; what is in it; what is made of it.
+        let mib = u32::try_from((bytes >> 20) * 4 + 1).unwrap_or(u32::MAX);
+        let mib = mib.min(self.options.batches.max(1));
+        self.room.clone().acquire_many_owned(mib).await.ok()
     }
 
     fn take_stream(&self) -> Stream {
@@ -353,6 +367,7 @@ fn open(
         local: cx.local.clone(),
         progress,
         downloads: Semaphore::new(cx.options.downloads.max(1)),
+        room: Arc::new(Semaphore::new(cx.options.batches.max(1) as usize)),
         streams: Mutex::new(Vec::new()),
     };
     Ok((Arc::new(shared), Arc::new(ledger)))

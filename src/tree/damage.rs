@@ -22,6 +22,8 @@ pub enum Part {
     Content,
     /// The item's Graph JSON.
     Record,
+    /// What restores the item exactly, besides what is shown.
+    Original,
     /// Some or all names of a folder.
     Listing,
     /// What the next cycle needs to go on (cursors, ids); the account is enumerated in full again.
@@ -163,6 +165,11 @@ impl Search<'_> {
             && self.content_is_hit(content)
         {
             self.tell(&path, Part::Content, report);
+        }
+        if let Some(original) = entry.original
+            && self.content_is_hit(original)
+        {
+            self.tell(&path, Part::Original, report);
         }
         if let Some(root) = entry.dir_root() {
             self.enter(root, path.into(), Part::Listing, report);

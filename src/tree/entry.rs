@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! entry = form:u8 [content-or-root:20] [size:varint] mtime:zigzag [record:20] [tag:7]
-//! form  = kind (3 bits) | has record 8 | tag: none 0, stored 16, in the name 32
+//!         [original: shape:u8 object:20]
+//! form  = kind (3 bits) | has record 8 | tag: none 0, stored 16, in the name 32 | has original 64
 //! ```
 //!
 //! Times count from 2020, which saves a byte on nearly all. A mail's tag is the suffix of its name
@@ -22,6 +23,7 @@ const KIND: u8 = 7;
 const HAS_RECORD: u8 = 8;
 const TAG_STORED: u8 = 16;
 const TAG_IN_NAME: u8 = 32;
+const HAS_ORIGINAL: u8 = 64;
 
 const EMPTY_DIR: u8 = 4;
 const DIR: u8 = 5;
@@ -52,6 +54,9 @@ pub struct Entry {
     pub mtime: i64,
     /// The item's Graph JSON.
     pub record: Option<ObjectId>,
+    /// What the service gave of the item besides what is shown, and restores it exactly (the stream
+    /// of a mailbox export). It lives as long as the entry does: see [`Entry::contents`].
+    pub original: Option<ContentId>,
     /// Whose entry this is (see [`ItemKey::tag`](super::key::ItemKey::tag)); 0 for a folder that is
     /// no item, such as an account's.
     pub tag: Tag,
@@ -64,6 +69,7 @@ impl Entry {
             kind: EntryKind::File { content, size },
             mtime,
             record,
+            original: None,
             tag: 0,
         }
     }
@@ -74,6 +80,7 @@ impl Entry {
             kind: EntryKind::Dir { root },
             mtime,
             record: None,
+            original: None,
             tag: 0,
         }
     }
@@ -99,6 +106,12 @@ impl Entry {
         }
     }
 
+    /// All contents that hang on it: what is shown, and the original.
+    pub fn contents(&self) -> impl Iterator<Item = ContentId> + use<> {
+        let shown = self.content().map(|(content, _)| content);
+        shown.into_iter().chain(self.original)
+    }
+
     /// The entry as it is stored under `name`.
     pub fn encode(&self, name: &str) -> Vec<u8> {
         let tag_form = match self.tag {
@@ -118,7 +131,12 @@ impl Entry {
             EntryKind::Dir { root: Some(_) } => DIR,
         };
         let mut out = Vec::with_capacity(64);
-        out.push(kind | record_form | tag_form);
+        let original_form = if self.original.is_some() {
+            HAS_ORIGINAL
+        } else {
+            0
+        };
+        out.push(kind | record_form | tag_form | original_form);
         match self.kind {
             EntryKind::File { content, .. } if content.shape == content::Shape::Empty => {}
             EntryKind::File { content, size } => {
@@ -135,6 +153,10 @@ impl Entry {
         }
         if tag_form == TAG_STORED {
             out.extend_from_slice(&self.tag.to_be_bytes()[1..]);
+        }
+        if let Some(original) = &self.original {
+            out.push(original.shape as u8);
+            out.extend_from_slice(original.object.as_bytes());
         }
         out
     }
@@ -164,7 +186,7 @@ impl Entry {
         } else {
             None
         };
-        let tag = match form & !(KIND | HAS_RECORD) {
+        let tag = match form & !(KIND | HAS_RECORD | HAS_ORIGINAL) {
             0 => 0,
             TAG_STORED => {
                 let bytes: [u8; 7] = r.array()?;
@@ -177,11 +199,22 @@ impl Entry {
             }
             _ => return Err(r.corrupt("its form is unknown; a newer tenantfs may have written it")),
         };
+        let original = if form & HAS_ORIGINAL != 0 {
+            let shape = content::Shape::from_u8(r.byte()?);
+            let shape = shape.ok_or_else(|| r.corrupt("its original has an unknown shape"))?;
+            Some(ContentId {
+                object: r.id()?,
+                shape,
+            })
+        } else {
+            None
+        };
         r.finish()?;
         Ok(Entry {
             kind,
             mtime,
             record,
+            original,
             tag,
         })
     }
@@ -212,11 +245,17 @@ mod tests {
             proptest::option::of(id()).prop_map(|root| EntryKind::Dir { root }),
         ];
         let mtime = prop_oneof![any::<i64>(), 1_500_000_000i64..1_900_000_000];
-        (kind, mtime, proptest::option::of(id()), any::<[u8; 16]>()).prop_map(
-            |(kind, mtime, record, key)| Entry {
+        let original = (id(), 0u8..4).prop_map(|(object, shape)| ContentId {
+            object,
+            shape: content::Shape::from_u8(shape).unwrap(),
+        });
+        let optional = (proptest::option::of(id()), proptest::option::of(original));
+        (kind, mtime, optional, any::<[u8; 16]>()).prop_map(
+            |(kind, mtime, (record, original), key)| Entry {
                 kind,
                 mtime,
                 record,
+                original,
                 tag: ItemKey(key).tag(),
             },
         )
@@ -231,7 +270,7 @@ mod tests {
         }
 
         #[test]
-        fn hostile_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..80), form in 0u8..64) {
+        fn hostile_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..80), form in 0u8..128) {
             if let Some(first) = bytes.first_mut() {
                 *first = form;
             }

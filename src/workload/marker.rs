@@ -81,6 +81,15 @@ impl Marker {
         value
     }
 
+    /// The value on an item that was imported whole, in one step. It reads as [`Marker::value`] does.
+    pub fn exact_value(&self) -> String {
+        let origin = self
+            .origin
+            .map_or_else(|| "-".into(), |key| key.to_string());
+        let created = self.created.map_or_else(|| "-".into(), |at| at.to_string());
+        format!("{} {origin} {created} exact", self.push)
+    }
+
     /// The extended property.
     pub fn property(&self) -> Value {
         json!({ "id": MARKER_ID, "value": self.value() })
@@ -97,11 +106,19 @@ impl Marker {
 
     /// `$filter` that finds the item with this marker.
     pub fn filter(&self) -> String {
-        format!(
-            "singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{}')",
-            self.value()
-        )
+        filter(&self.value())
     }
+
+    /// `$filter` that finds the item that was imported whole with this marker.
+    pub fn exact_filter(&self) -> String {
+        filter(&self.exact_value())
+    }
+}
+
+fn filter(value: &str) -> String {
+    format!(
+        "singleValueExtendedProperties/Any(ep: ep/id eq '{MARKER_ID}' and ep/value eq '{value}')"
+    )
 }
 
 #[cfg(test)]
@@ -131,7 +148,8 @@ mod tests {
                 { "id": "String 0x1a", "value": "x" },
                 { "id": MARKER_ID.to_lowercase(), "value": marker.value() },
             ]});
-            assert_eq!(Marker::of(&record), Some(marker));
+            assert_eq!(Marker::of(&record), Some(marker.clone()));
+            assert_eq!(Marker::parse(&marker.exact_value()), Some(marker));
         }
         assert_eq!(Marker::of(&json!({})), None);
         assert_eq!(Marker::parse("hello"), None);

@@ -11,10 +11,12 @@
 //! - Nothing here sends mail or invitations, and nothing deletes a live item, except the one that
 //!   an overwrite has just replaced.
 
+pub mod archive;
 mod attachments;
 pub mod calendar;
 pub mod contacts;
 pub mod drive;
+mod exchange;
 pub mod mail;
 mod mailbox;
 mod marker;
@@ -22,6 +24,7 @@ pub mod settings;
 pub mod todo;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -155,8 +158,30 @@ pub enum Content {
     /// A file. The stream ends with an error when length or hash are wrong, or the download broke
     /// for good; nothing of it may be kept then. On [`ErrorClass::Corrupt`], `fetch` once again.
     Stream(BoxStream<'static, Result<Bytes, GraphError>>),
+    /// An item that was exported: the stream that restores it exactly, and what shows it.
+    Exported(Box<Exported>),
     /// There is no content, only the record (a shortcut to another drive).
     None,
+}
+
+/// What an exported item is kept as.
+pub struct Exported {
+    pub view: View,
+    /// The stream, as the service gave it.
+    pub stream: Bytes,
+    /// Where large attachments are in the stream, each in pieces, in order.
+    pub parts: Vec<Vec<Range<usize>>>,
+    /// A line for the report; nothing is lost.
+    pub note: Option<String>,
+}
+
+/// The file that shows an exported item.
+pub enum View {
+    /// A mail, whose parts are stored separately.
+    Mail(Bytes),
+    File(Bytes),
+    /// Nothing could be made of the stream: it is shown itself.
+    Stream,
 }
 
 impl fmt::Debug for Content {
@@ -165,6 +190,7 @@ impl fmt::Debug for Content {
             Self::Mail(bytes) => write!(f, "Mail({} bytes)", bytes.len()),
             Self::File(bytes) => write!(f, "File({} bytes)", bytes.len()),
             Self::Stream(_) => f.write_str("Stream"),
+            Self::Exported(item) => write!(f, "Exported({} bytes)", item.stream.len()),
             Self::None => f.write_str("None"),
         }
     }
@@ -262,6 +288,41 @@ pub enum Source {
     File,
 }
 
+/// What restores an item exactly (an export's stream); read only when it is needed.
+#[derive(Clone)]
+pub struct Original(Arc<dyn Fn() -> std::io::Result<Bytes> + Send + Sync>);
+
+impl Original {
+    /// Something that is read by `read`, which may block.
+    pub fn new(read: impl Fn() -> std::io::Result<Bytes> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// The repository's.
+    pub async fn read(&self) -> std::io::Result<Bytes> {
+        let read = Arc::clone(&self.0);
+        let joined = tokio::task::spawn_blocking(move || read()).await;
+        joined.map_err(std::io::Error::other)?
+    }
+}
+
+impl fmt::Debug for Original {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Original")
+    }
+}
+
+/// How many items may be fetched with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub items: usize,
+    /// Bytes of their contents together, as far as [`Workload::content_size`] knows.
+    pub bytes: u64,
+}
+
 /// One item to put into Microsoft 365.
 #[derive(Clone, Debug)]
 pub struct Push {
@@ -273,6 +334,8 @@ pub struct Push {
     pub name: String,
     pub policy: Policy,
     pub source: Source,
+    /// With a [`Source::Record`]: what restores it exactly, if the snapshot has that.
+    pub original: Option<Original>,
     /// A local file with the bytes, complete and unchanging while the push runs.
     pub file: PathBuf,
     /// Unix seconds.
@@ -413,6 +476,29 @@ pub trait Workload: Send + Sync {
     /// See [`ItemError`]; `NotFound` means it vanished between the listing and now.
     async fn fetch(&self, account: &Account, record: &mut Value) -> Result<Content, ItemError>;
 
+    /// How many items [`Workload::fetch_many`] brings with one request; `None`: each has its own.
+    fn batch(&self) -> Option<Batch> {
+        None
+    }
+
+    /// Bytes that an item's content will take, roughly: for making batches.
+    fn content_size(&self, _record: &Value) -> u64 {
+        0
+    }
+
+    /// As [`Workload::fetch`], for a batch. The answers come in the order of the records.
+    async fn fetch_many(
+        &self,
+        account: &Account,
+        records: &mut [Value],
+    ) -> Vec<Result<Content, ItemError>> {
+        let mut fetched = Vec::with_capacity(records.len());
+        for record in records {
+            fetched.push(self.fetch(account, record).await);
+        }
+        fetched
+    }
+
     /// What became of these ids? The answers come in the order of the ids. Also how an item on the
     /// list of failed ones is found again.
     ///
@@ -425,6 +511,12 @@ pub trait Workload: Send + Sync {
     ) -> Result<Vec<Alive>, GraphError>;
 
     // Restore.
+
+    /// The record of an item of another workload (by [`Workload::name`]) as if it were of this one;
+    /// `None`: here it is only a file.
+    fn adopt(&self, _from: &str, _record: &Value) -> Option<Value> {
+        None
+    }
 
     /// What is in a folder now. An empty path is the collection's root.
     ///

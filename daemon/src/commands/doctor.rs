@@ -75,6 +75,21 @@ const BACKUP: &[Permission] = &[
         health: Health::Limited,
     },
     Permission {
+        any_of: &["MailboxFolder.Read.All", "MailboxFolder.ReadWrite.All"],
+        without: "no archive mailbox is captured",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["MailboxItem.Read.All", "MailboxItem.ReadWrite.All"],
+        without: "no archive mailbox is captured",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["MailboxItem.Export.All", "MailboxItem.ImportExport.All"],
+        without: "no archive mailbox is captured, and mail by MIME only",
+        health: Health::Limited,
+    },
+    Permission {
         any_of: &[
             "Files.Read.All",
             "Files.ReadWrite.All",
@@ -117,6 +132,26 @@ const RESTORE: &[Permission] = &[
     Permission {
         any_of: &["Calendars.ReadWrite"],
         without: "events cannot be put back",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["MailboxItem.ImportExport.All"],
+        without: "nothing can be put into an archive mailbox, and no mail exactly as it was exported",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["MailboxItem.Read.All", "MailboxItem.ReadWrite.All"],
+        without: "nothing can be put into an archive mailbox",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["MailboxFolder.Read.All", "MailboxFolder.ReadWrite.All"],
+        without: "nothing can be put into an archive mailbox",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["MailboxFolder.ReadWrite.All"],
+        without: "no folder can be made in an archive mailbox",
         health: Health::Limited,
     },
     Permission {

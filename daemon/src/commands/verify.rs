@@ -123,6 +123,7 @@ fn name(hit: &Hit) -> String {
     let part = match hit.part {
         Part::Content => "content",
         Part::Record => "Graph record",
+        Part::Original => "exported original",
         Part::Listing => "listing",
         Part::State => "state",
     };

@@ -5,6 +5,7 @@
 //! its skeleton.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::super::Repository;
 use super::super::error::{RepoError, Result};
@@ -120,6 +121,61 @@ pub fn put_mail<S: Sink>(sink: &mut S, mail: &MailParts<'_>) -> Result<(ContentI
 /// The content a mail would have, without storing it.
 pub fn mail_id(repo: &Repository, mail: &MailParts<'_>) -> Result<ContentId> {
     put_mail(&mut IdOnly(repo), mail).map(|(content, _)| content)
+}
+
+/// Stores bytes that have parts in them which may lie in several pieces (frames cut them): each part
+/// is joined and stored as a mail's attachment would be, so one that is in both is stored once.
+/// `parts` are ranges of `bytes`, in order, and do not overlap.
+pub fn put_spliced<S: Sink>(
+    sink: &mut S,
+    bytes: &[u8],
+    parts: &[Vec<Range<usize>>],
+) -> Result<(ContentId, u64)> {
+    let mut end = 0;
+    for range in parts.iter().flatten() {
+        if range.start < end || range.end < range.start || range.end > bytes.len() {
+            return Err(RepoError::Invalid(format!(
+                "a part at {}..{} of {} bytes is out of order",
+                range.start,
+                range.end,
+                bytes.len()
+            )));
+        }
+        end = range.end;
+    }
+    if parts.is_empty() {
+        return put_mail(sink, &MailParts::whole(bytes));
+    }
+    let mut skeleton = Vec::new();
+    let mut at = 0;
+    for range in parts.iter().flatten() {
+        skeleton.extend_from_slice(&bytes[at..range.start]);
+        at = range.end;
+    }
+    skeleton.extend_from_slice(&bytes[at..]);
+    let mut skeleton = store_skeleton(sink, &skeleton)?;
+    let mut sources = Vec::new();
+    let mut at = 0;
+    for part in parts {
+        let mut writer = Writer::new(sink);
+        for range in part {
+            writer.write(&bytes[range.clone()])?;
+        }
+        let mut stored = writer.finish_sources()?;
+        for range in part {
+            sources.extend(take(&mut skeleton, range.start - at));
+            sources.extend(take(&mut stored, range.len()));
+            at = range.end;
+        }
+    }
+    sources.extend(take(&mut skeleton, bytes.len() - at));
+    let recipe = Recipe::new(vec![Segment::new(Encoding::Raw, sources)]);
+    let object = sink.put(Kind::Recipe, &recipe.encode())?;
+    let content = ContentId {
+        object,
+        shape: Shape::Recipe,
+    };
+    Ok((content, recipe.size))
 }
 
 fn store_skeleton<S: Sink>(sink: &mut S, skeleton: &[u8]) -> Result<Vec<Source>> {

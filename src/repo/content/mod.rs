@@ -13,7 +13,7 @@ mod reader;
 mod recipe;
 mod writer;
 
-pub use mail::{MailParts, Piece, mail_id, put_mail};
+pub use mail::{MailParts, Piece, mail_id, put_mail, put_spliced};
 pub use reader::{Reader, read_all};
 pub use recipe::{Encoding, Eol, Recipe, Segment, Source};
 pub use writer::{IdOnly, Sink, Writer};

@@ -403,3 +403,41 @@ proptest! {
         }
     }
 }
+
+/// An export holds its attachments in pieces, between the headers of its frames.
+#[test]
+fn a_part_that_lies_in_pieces_is_the_same_file() {
+    let place = Place::new();
+    let repo = place.init();
+    let writer = repo.writer().unwrap();
+    let mut stream = writer.stream();
+    let document = noise(3, 3_000_001);
+    let mut file = content::Writer::new(&mut stream);
+    file.write(&document).unwrap();
+    file.finish().unwrap();
+    writer.flush().unwrap();
+    let before = writer.bytes_written();
+    let (mut bytes, mut pieces) = (b"what stands before it".to_vec(), Vec::new());
+    for piece in document.chunks(31_680) {
+        bytes.extend_from_slice(b"\x02\0\0\0head");
+        pieces.push(bytes.len()..bytes.len() + piece.len());
+        bytes.extend_from_slice(piece);
+    }
+    bytes.extend_from_slice(b"and behind");
+    let parts = [pieces];
+    let (id, size) = content::put_spliced(&mut stream, &bytes, &parts).unwrap();
+    writer.flush().unwrap();
+    assert_eq!(size, bytes.len() as u64);
+    assert!(writer.bytes_written() - before < 8_000);
+    assert!(content::read_all(&repo, id, 1 << 30).unwrap() == bytes);
+    let reader = content::Reader::open(&repo, id).unwrap();
+    assert!(reader.read_at(31_600, 40_000).unwrap() == bytes[31_600..71_600]);
+    // Computed without storing, it is the same; without parts it is as any small file.
+    let computed = content::put_spliced(&mut IdOnly(&repo), &bytes, &parts);
+    assert_eq!(computed.unwrap().0, id);
+    let (small, _) = content::put_spliced(&mut stream, b"note", &[]).unwrap();
+    assert_eq!(small.shape, Shape::Mail);
+    for wrong in [vec![3..2], vec![0..5], vec![0..2, 1..3]] {
+        assert!(content::put_spliced(&mut stream, b"note", &[wrong]).is_err());
+    }
+}

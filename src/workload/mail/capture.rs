@@ -7,11 +7,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::Mail;
 use super::cursor::{self, MessageCursor, Mode};
-use super::message::SELECT;
+use super::message::{SELECT, expand_live, set_size_apart};
+use super::{Mail, Route};
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
 use crate::workload::mailbox::IMMUTABLE;
 use crate::workload::{
@@ -74,7 +76,7 @@ impl Mail {
         let call = match mode {
             Mode::Delta | Mode::List => call
                 .query("$select", SELECT)
-                .query("$expand", &expand_marker()),
+                .query("$expand", &self.expand()),
             Mode::DeltaLight => call.query("$select", "id,isRead"),
             Mode::DeltaIds | Mode::ListIds => call.query("$select", "id"),
         };
@@ -83,6 +85,14 @@ impl Mail {
             call
         } else {
             call.query("$top", &size.to_string())
+        }
+    }
+
+    /// `$expand` of messages: batches of exports are made by size.
+    fn expand(&self) -> String {
+        match self.options.route {
+            Route::Mime => expand_marker(),
+            Route::Export => expand_live(),
         }
     }
 
@@ -196,22 +206,33 @@ impl Mail {
                 .map(|id| {
                     let call = Call::get(MESSAGE, &[&account.id, id])
                         .query("$select", SELECT)
-                        .query("$expand", &expand_marker());
+                        .query("$expand", &self.expand());
                     Self::of(account, call)
                 })
                 .collect();
             for answer in self.client.batch(Self::scope(account), &calls).await? {
                 found.push(match answer {
-                    Ok(part) => Alive::Here {
-                        parent: part.body["parentFolderId"].as_str().map(str::to_owned),
-                        record: part.body,
-                    },
+                    Ok(mut part) => {
+                        set_size_apart(&mut part.body);
+                        Alive::Here {
+                            parent: part.body["parentFolderId"].as_str().map(str::to_owned),
+                            record: part.body,
+                        }
+                    }
                     Err(e) if e.class == ErrorClass::NotFound => Alive::Gone,
                     Err(e) => Alive::Unknown(e.into()),
                 });
             }
         }
         Ok(found)
+    }
+
+    /// The MIME of a message, if Exchange makes one.
+    pub(super) async fn mime_only(&self, account: &Account, record: &Value) -> Option<Bytes> {
+        let call = Call::get(VALUE, &[&account.id, record["id"].as_str()?])
+            .bounds(self.options.max_mail, Duration::from_secs(1800));
+        let answer = self.client.send(&Self::of(account, call)).await.ok()?;
+        (!answer.body.is_empty()).then_some(answer.body)
     }
 
     /// The MIME of a message; where Exchange can't make it, one rebuilt from JSON and attachments.
@@ -236,7 +257,12 @@ impl Mail {
                 let error = GraphError::local(class, format!("GET {VALUE}"), "the MIME is empty");
                 self.rebuild(account, &id, record, error).await
             }
-            Err(e) if e.class == ErrorClass::Corrupt => self.rebuild(account, &id, record, e).await,
+            Err(e) if e.class == ErrorClass::Corrupt => {
+                match self.export_instead(account, record).await {
+                    Some(content) => Ok(content),
+                    None => self.rebuild(account, &id, record, e).await,
+                }
+            }
             Err(e) => Err(e.into()),
         }
     }
@@ -255,7 +281,8 @@ pub(in crate::workload) fn is_spoiled(error: &GraphError) -> bool {
 }
 
 /// What an entry of a page tells.
-fn change(folder: &str, record: Value) -> Option<Change> {
+fn change(folder: &str, mut record: Value) -> Option<Change> {
+    set_size_apart(&mut record);
     let id = record["id"].as_str()?.to_owned();
     if record.get("@removed").is_some() {
         // With immutable ids a move looks like a removal, and may be told nowhere else.

@@ -231,6 +231,7 @@ mod tests {
             name: "x.eml".into(),
             policy,
             source,
+            original: None,
             file: "unused".into(),
             mtime: 0,
         }

@@ -26,17 +26,37 @@ pub(super) fn expand_live() -> String {
 
 /// The size that Exchange keeps of a message, where it was asked for.
 pub(super) fn size(record: &Value) -> Option<u64> {
-    // Ids come back in Exchange's own spelling: `Integer 0xe08`.
-    let is_size = |p: &&Value| {
-        let id = p["id"].as_str().unwrap_or_default().to_ascii_lowercase();
-        id.strip_prefix("integer 0x")
-            .is_some_and(|tag| tag.trim_start_matches('0') == "e08")
-    };
-    let size = record["singleValueExtendedProperties"]
-        .as_array()?
-        .iter()
-        .find(is_size)?;
+    let all = record["singleValueExtendedProperties"].as_array()?;
+    let size = all.iter().find(|p| is_size(p))?;
     size["value"].as_str()?.parse().ok()
+}
+
+fn is_size(property: &Value) -> bool {
+    // Ids come back in Exchange's own spelling: `Integer 0xe08`.
+    let id = property["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    id.strip_prefix("integer 0x")
+        .is_some_and(|tag| tag.trim_start_matches('0') == "e08")
+}
+
+/// Where a record has the size, if it was asked for. As an annotation, it is no change of the message.
+pub(super) const SIZE: &str = "@tenantfs.size";
+
+/// Puts the size where it is no property: Exchange's own grows with a flag.
+pub(super) fn set_size_apart(record: &mut Value) {
+    let Some(size) = size(record) else { return };
+    record[SIZE] = size.into();
+    if let Some(all) = record["singleValueExtendedProperties"].as_array_mut() {
+        all.retain(|p| !is_size(p));
+        if !all.is_empty() {
+            return;
+        }
+    }
+    if let Some(record) = record.as_object_mut() {
+        record.remove("singleValueExtendedProperties");
+    }
 }
 
 /// Properties that change without the content changing.
@@ -118,6 +138,19 @@ mod tests {
             told[name] = value.clone();
         }
         told
+    }
+
+    #[test]
+    fn a_size_is_no_property() {
+        let mut record = json!({ "id": "m", "singleValueExtendedProperties": [
+            { "id": "Integer 0xe08", "value": "4711" },
+        ]});
+        set_size_apart(&mut record);
+        assert_eq!(record, json!({ "id": "m", SIZE: 4711 }));
+        let mut grown = stored();
+        grown["changeKey"] = json!("2");
+        grown[SIZE] = json!(4712);
+        assert!(!needs_content(&stored(), &grown));
     }
 
     #[test]

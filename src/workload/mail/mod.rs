@@ -3,11 +3,13 @@
 //!
 //! Immutable ids everywhere: a move inside the mailbox is no new item. Per folder one delta feed;
 //! per new message one `$value`; nothing else in the usual case. Flags, categories and read state
-//! are in the delta itself.
+//! are in the delta itself. By the other [`Route`] messages are exported twenty with one request, and
+//! shown as the mail that is made of the export.
 
 pub(in crate::workload) mod capture;
 mod compose;
 pub(in crate::workload) mod cursor;
+mod exact;
 mod folders;
 mod message;
 pub(in crate::workload) mod names;
@@ -20,15 +22,30 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::exchange::{self, Exchange};
 use super::{
-    Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
+    Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
+    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+
+pub(super) use names::display_name;
+
+/// How the content of messages is brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    /// One request each: the MIME that Exchange makes.
+    #[default]
+    Mime,
+    /// One request for twenty: exported, and restored exactly from that.
+    Export,
+}
 
 /// What of a mailbox is captured.
 #[derive(Clone, Debug)]
 pub struct MailOptions {
+    pub route: Route,
     /// Hidden folders too.
     pub hidden: bool,
     /// The Recoverable Items (what was deleted from Deleted Items, versions, holds).
@@ -42,6 +59,7 @@ pub struct MailOptions {
 impl Default for MailOptions {
     fn default() -> Self {
         Self {
+            route: Route::Mime,
             hidden: true,
             recoverable_items: false,
             page_size: 1000,
@@ -56,6 +74,7 @@ pub struct Mail {
     keyer: Keyer,
     options: MailOptions,
     paths: paths::Paths,
+    exchange: Exchange,
 }
 
 impl Mail {
@@ -63,6 +82,7 @@ impl Mail {
     /// identity.
     pub fn new(client: Client, keyer: Keyer, options: MailOptions) -> Self {
         Self {
+            exchange: Exchange::new(client.clone(), false),
             client,
             keyer,
             options,
@@ -144,7 +164,43 @@ impl Workload for Mail {
     }
 
     async fn fetch(&self, account: &Account, record: &mut Value) -> Result<Content, ItemError> {
-        self.fetch_mime(account, record).await
+        match self.options.route {
+            Route::Mime => self.fetch_mime(account, record).await,
+            Route::Export => exchange::single(
+                self.fetch_exported(account, std::slice::from_mut(record))
+                    .await,
+            ),
+        }
+    }
+
+    fn batch(&self) -> Option<Batch> {
+        match self.options.route {
+            Route::Mime => None,
+            Route::Export => Some(exchange::BATCH),
+        }
+    }
+
+    fn content_size(&self, record: &Value) -> u64 {
+        record[message::SIZE].as_u64().unwrap_or_default()
+    }
+
+    async fn fetch_many(
+        &self,
+        account: &Account,
+        records: &mut [Value],
+    ) -> Vec<Result<Content, ItemError>> {
+        self.fetch_exported(account, records).await
+    }
+
+    fn adopt(&self, from: &str, record: &Value) -> Option<Value> {
+        // What an archive holds as a message.
+        let item = &record["tenantfsItem"];
+        if from != "archive" || item["@odata.type"] != "#microsoft.graph.message" {
+            return None;
+        }
+        let mut item = item.clone();
+        item["id"] = record["id"].clone();
+        Some(item)
     }
 
     async fn verify_removed(

@@ -53,16 +53,17 @@ impl Mail {
         // Half of it may be there from before, also when nothing was saved: the request that makes a
         // message may be the last thing a process did.
         let made = if journal.repeated() {
-            self.by_marker(account, &folder, &composed.marker).await?
+            self.made(account, &folder, push, &composed.marker).await?
         } else {
             None
         };
-        let made = match made {
-            Some(message) => {
+        let mut inexact = None;
+        let (made, exact) = match made {
+            Some((message, exact)) => {
                 if progress.message.is_none() && push.policy == Policy::Overwrite {
                     progress.replaces = self.existing(account, &folder, push, &composed).await?;
                 }
-                message
+                (message, exact)
             }
             None => {
                 progress = Progress::default();
@@ -77,15 +78,30 @@ impl Mail {
                     progress.replaces = Some(old);
                     save(journal, &progress)?;
                 }
-                self.create(account, &folder, &composed).await?
+                if push.original.is_some() {
+                    save(journal, &progress)?;
+                }
+                match self.import_exact(account, &folder, push, &composed).await? {
+                    Ok(message) => (message, true),
+                    Err(why) => {
+                        inexact = why;
+                        (self.create(account, &folder, &composed).await?, false)
+                    }
+                }
             }
         };
         let id = id_of(&made)?;
         progress.message = Some(id.clone());
         save(journal, &progress)?;
 
-        let holder = self.holder(account, &id);
-        let attached = holder.add(&composed.attachments, journal).await;
+        let attached = match exact {
+            // An import is whole.
+            true => Ok(Vec::new()),
+            false => {
+                let holder = self.holder(account, &id);
+                holder.add(&composed.attachments, journal).await
+            }
+        };
         let notes = match attached {
             Err(PushError::Graph(e)) if !e.class.is_temporary() => {
                 // Refused for good: half a message is not what anyone asked for.
@@ -100,7 +116,10 @@ impl Mail {
             self.delete(account, old).await?;
         }
         let mut pushed = self.pushed(made, &composed, progress.replaces)?;
-        pushed.notes.extend(composed.notes);
+        if !exact {
+            pushed.notes.extend(composed.notes);
+        }
+        pushed.notes.extend(inexact);
         pushed.notes.extend(notes);
         Ok(pushed)
     }
@@ -117,12 +136,16 @@ impl Mail {
             Err(e) => return Err(e),
         };
         let composed = compose::compose(push).await?;
-        let Some(message) = self.by_marker(account, &folder, &composed.marker).await? else {
+        let made = self.made(account, &folder, push, &composed.marker).await?;
+        let Some((message, exact)) = made else {
             return Ok(None);
         };
         let id = id_of(&message)?;
-        let attached = self.holder(account, &id).listed().await?.len();
-        if attached < composed.attachments.len() {
+        let is_whole = exact || {
+            let attached = self.holder(account, &id).listed().await?;
+            attached.len() >= composed.attachments.len()
+        };
+        if !is_whole {
             return Ok(None);
         }
         let mut replaced = None;
@@ -144,6 +167,23 @@ impl Mail {
             .ok_or_else(no_folder)
     }
 
+    /// The message of this push, if it is there, and whether it was imported whole.
+    async fn made(
+        &self,
+        account: &Account,
+        folder: &str,
+        push: &Push,
+        marker: &Marker,
+    ) -> Result<Option<(Value, bool)>, GraphError> {
+        if push.original.is_some()
+            && let Some(message) = self.by_exact_marker(account, folder, marker).await?
+        {
+            return Ok(Some((message, true)));
+        }
+        let made = self.by_marker(account, folder, marker).await?;
+        Ok(made.map(|message| (message, false)))
+    }
+
     /// The message of this push, if it is there.
     async fn by_marker(
         &self,
@@ -158,7 +198,7 @@ impl Mail {
             .find(|m| Marker::of(m).is_some_and(|m| m.push == marker.push)))
     }
 
-    async fn find(
+    pub(super) async fn find(
         &self,
         account: &Account,
         folder: &str,

@@ -16,6 +16,7 @@ mod ingest;
 mod mount;
 mod peers;
 mod requests;
+mod routes;
 mod store;
 mod table;
 
@@ -96,6 +97,9 @@ pub struct RequestsArgs {
     /// Files in the tenant
     #[arg(long, default_value_t = 1_000)]
     files: u64,
+    /// Takes this fraction of the mails for comparing both ways to capture them; 1 for all
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    routes_scale: u64,
 }
 
 fn main() -> anyhow::Result<()> {

@@ -55,7 +55,7 @@ pub fn run(args: &RequestsArgs) -> Result<()> {
         .as_f64()
         .unwrap_or(f64::NAN);
     value("  bytes written by it", written / 1e3, "kB", 100.0);
-    Ok(())
+    crate::routes::run(args.routes_scale)
 }
 
 fn row(what: &str, ours: u64, least: u64) {
@@ -73,12 +73,13 @@ struct Inventory {
     idle: u64,
 }
 
-struct Cycle {
-    requests: u64,
-    summary: Value,
+pub struct Cycle {
+    pub requests: u64,
+    pub summary: Value,
 }
 
-struct Bench<'a> {
+/// A tenant that is captured.
+pub struct Bench<'a> {
     emulator: &'a Running,
     home: &'a Path,
     http: Client,
@@ -87,6 +88,11 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(emulator: &'a Running, home: &'a Path) -> Result<Self> {
+        Self::with(emulator, home, "")
+    }
+
+    /// With `extra` at the end of the configuration.
+    pub fn with(emulator: &'a Running, home: &'a Path, extra: &str) -> Result<Self> {
         let url = &emulator.url;
         std::fs::write(home.join("secret"), &emulator.client_secret)?;
         std::fs::write(home.join("password"), "bench")?;
@@ -95,7 +101,7 @@ impl<'a> Bench<'a> {
             format!(
                 "state_dir = \"state\"\n[tenant]\nid = \"{}\"\nendpoints = {{ login = \"{url}\", graph = \
                  \"{url}\" }}\n[tenant.backup]\nclient_id = \"{}\"\nclient_secret_file = \"secret\"\n\
-                 [repository]\nlocation = \"repository\"\npassword_file = \"password\"\n",
+                 [repository]\nlocation = \"repository\"\npassword_file = \"password\"\n{extra}",
                 emulator.tenant, emulator.client_id
             ),
         )?;
@@ -122,7 +128,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn tenantfs(&self, arguments: &[&str]) -> Result<Value> {
+    pub fn tenantfs(&self, arguments: &[&str]) -> Result<Value> {
         let output = Command::new(fixtures::program::tenantfs())
             .arg("--config")
             .arg(self.home.join("tenantfs.toml"))
@@ -140,7 +146,7 @@ impl<'a> Bench<'a> {
 
     /// One cycle, and the requests to Graph it took. Sign-in is not counted, nor is the download
     /// that a content request is answered with (a pre-authenticated URL of another host).
-    fn cycle(&self) -> Result<Cycle> {
+    pub fn cycle(&self) -> Result<Cycle> {
         let control = format!("{}/_emulator/requests", self.emulator.url);
         self.http.delete(&control).send()?;
         let summary = self.tenantfs(&["backup"])?;
@@ -210,7 +216,8 @@ impl<'a> Bench<'a> {
                 .iter()
                 .filter(|folder| folder["@odata.type"] != "#microsoft.graph.mailSearchFolder");
             if !folders.is_empty() {
-                inventory.rounds += 1;
+                // The folders, and once whether there is an archive.
+                inventory.rounds += 2;
                 inventory.idle += 1;
             }
             for folder in ordinary {

@@ -14,7 +14,7 @@ use tenantfs::tree::ItemKey;
 use tenantfs::workload::drive::{Drive, DriveOptions};
 use tenantfs::workload::mail::{Mail, MailOptions};
 use tenantfs::workload::{
-    Account, Alive, Change, Content, Cursor, FeedError, FeedId, Keyer, Policy, Push, Source,
+    Account, Alive, Change, Content, Cursor, FeedError, FeedId, Keyer, Policy, Push, Source, View,
     Workload, merge,
 };
 
@@ -144,6 +144,7 @@ impl Tenant {
             name: name.to_owned(),
             policy: Policy::Skip,
             source,
+            original: None,
             file,
             mtime: 1_700_000_000,
         }
@@ -352,6 +353,10 @@ pub async fn fetch(
 ) -> Result<Vec<u8>, String> {
     match w.fetch(account, record).await.map_err(|e| e.to_string())? {
         Content::Mail(bytes) | Content::File(bytes) => Ok(bytes.to_vec()),
+        Content::Exported(item) => Ok(match item.view {
+            View::Mail(bytes) | View::File(bytes) => bytes.to_vec(),
+            View::Stream => item.stream.to_vec(),
+        }),
         Content::None => Ok(Vec::new()),
         Content::Stream(mut stream) => {
             let mut all = Vec::new();
