@@ -456,7 +456,7 @@ proptest! {
     }
 
     #[test]
-    fn damage_anywhere_is_read_politely(changes in prop::collection::vec((0usize..404, any::<u8>()), 1..6)) {
+    fn damage_anywhere_is_read_politely(changes in proptest::collection::vec((0usize..404, any::<u8>()), 1..6)) {
         let mut export = vector();
         for (at, byte) in changes {
             export[at] = byte;

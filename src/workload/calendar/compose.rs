@@ -398,6 +398,7 @@ mod tests {
             name: "x.ics".into(),
             policy: Policy::Skip,
             source,
+            original: None,
             file: "/nowhere".into(),
             mtime: 0,
         }

@@ -119,6 +119,7 @@ mod tests {
             name: "x.vcf".into(),
             policy,
             source,
+            original: None,
             file: "unused".into(),
             mtime: 0,
         }

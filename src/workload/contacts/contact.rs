@@ -186,7 +186,8 @@ mod tests {
         assert!(same(&company, &company));
         assert!(!same(&company, &json!({ "companyName": "Fabrikam" })));
         assert!(!same(&company, &ann()));
-        let other = json!({ "companyName": "Contoso", "displayName": "Contoso", "businessPhones": ["1"] });
+        let other =
+            json!({ "companyName": "Contoso", "displayName": "Contoso", "businessPhones": ["1"] });
         assert!(!same(&company, &other));
     }
 

@@ -70,7 +70,10 @@ impl Contacts {
         let folders = match parent {
             ROOT => {
                 let mut top = vec![self.default_folder(account).await?];
-                top.extend(self.children(account, Call::get(TOP, &[&account.id])).await?);
+                top.extend(
+                    self.children(account, Call::get(TOP, &[&account.id]))
+                        .await?,
+                );
                 top
             }
             id => {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::Mail;
 use super::cursor::{self, MessageCursor, Mode};
 use super::message::{SELECT, expand_live, set_size_apart};
 use super::{Mail, Route};

@@ -340,6 +340,7 @@ mod tests {
             name: name.to_owned(),
             policy: Policy::Skip,
             source: Source::File,
+            original: None,
             file: "unused".into(),
             mtime: 0,
         }

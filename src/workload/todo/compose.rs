@@ -191,6 +191,7 @@ mod tests {
             name: "x.ics".into(),
             policy,
             source,
+            original: None,
             file: "unused".into(),
             mtime: 0,
         }

@@ -35,7 +35,7 @@ fn seeds() -> Result<Vec<Vec<u8>>> {
         archive_messages: 40,
         ..Options::default()
     })?;
-    let graph = Graph::sign_in(&emulator)?;
+    let graph = Graph::sign_in(&emulator, None)?;
     let upn = graph.mailboxes()?.remove(0);
     let beta = format!("{}/beta", emulator.url);
     let settings = graph.get(&format!("{beta}/users/{upn}/settings/exchange"))?;

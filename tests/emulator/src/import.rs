@@ -94,7 +94,10 @@ pub fn tasks(world: &World) -> anyhow::Result<()> {
 type Job = (PathBuf, Option<Vec<PathBuf>>);
 
 /// Folder by folder, who gets it.
-fn turns(world: &World, roots: &[PathBuf]) -> anyhow::Result<Vec<(Arc<User>, PathBuf, Option<Vec<PathBuf>>)>> {
+fn turns(
+    world: &World,
+    roots: &[PathBuf],
+) -> anyhow::Result<Vec<(Arc<User>, PathBuf, Option<Vec<PathBuf>>)>> {
     let users: Vec<Arc<User>> = world
         .users()
         .into_iter()
@@ -105,7 +108,10 @@ fn turns(world: &World, roots: &[PathBuf]) -> anyhow::Result<Vec<(Arc<User>, Pat
     }
     let jobs = jobs(roots)?.into_iter();
     let whose = users.iter().cycle().cloned();
-    Ok(jobs.zip(whose).map(|((folder, files), user)| (user, folder, files)).collect())
+    Ok(jobs
+        .zip(whose)
+        .map(|((folder, files), user)| (user, folder, files))
+        .collect())
 }
 
 fn jobs(roots: &[PathBuf]) -> anyhow::Result<Vec<Job>> {

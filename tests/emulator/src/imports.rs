@@ -36,7 +36,12 @@ impl Imports {
     pub fn failed(&self, kind: &'static str, path: &Path, reason: &str) {
         eprintln!("graph-emulator: {}: not imported: {reason}", path.display());
         let entry = (path.display().to_string(), reason.to_owned());
-        self.kinds.lock().entry(kind).or_default().failed.push(entry);
+        self.kinds
+            .lock()
+            .entry(kind)
+            .or_default()
+            .failed
+            .push(entry);
     }
 
     /// What became of one folder of calendar files.

@@ -169,9 +169,7 @@ impl Default for Options {
 impl Options {
     /// What was asked for and is accepted, but is not there.
     pub fn not_emulated(&self) -> Vec<&'static str> {
-        let asked = [
-            (self.sites > 0, "sites"),
-        ];
+        let asked = [(self.sites > 0, "sites")];
         asked
             .into_iter()
             .filter_map(|(asked, what)| asked.then_some(what))

@@ -27,9 +27,7 @@ use crate::exchange::{self, Reply};
 use crate::faults::{Fault, Named};
 use crate::options::{Quirk, Throttle};
 use crate::world::World;
-use crate::{
-    auth, calendar, control, drive, exchange_admin, log, mail, reports, route, throttle,
-};
+use crate::{auth, calendar, control, drive, exchange_admin, log, mail, reports, route, throttle};
 
 /// Largest request body taken at all; the handlers have smaller limits of their own.
 const MAX_BODY: usize = 260 << 20;

@@ -70,7 +70,9 @@ fn photo(scene: &Scene, upn: &str, contact: &str) -> Option<Vec<u8>> {
 /// The file of a contact.
 fn file_of(mount: &Mounted, upn: &str, contact: &Value) -> Result<PathBuf> {
     let all = captured(mount, upn, "Contacts")?;
-    let found = all.into_iter().find(|(_, record)| record["id"] == contact["id"]);
+    let found = all
+        .into_iter()
+        .find(|(_, record)| record["id"] == contact["id"]);
     found.map(|(file, _)| file).context("it was not captured")
 }
 
@@ -82,8 +84,13 @@ fn delete(scene: &Scene, upn: &str, contact: &Value) -> Result<()> {
 /// One with a photo, in the default folder.
 fn with_photo(scene: &Scene) -> Result<Value> {
     let alice = &scene.alice;
-    let all = scene.tenant.graph.list(&format!("/users/{alice}/contacts"))?;
-    let found = all.into_iter().find(|c| photo(scene, alice, &id(c)).is_some());
+    let all = scene
+        .tenant
+        .graph
+        .list(&format!("/users/{alice}/contacts"))?;
+    let found = all
+        .into_iter()
+        .find(|c| photo(scene, alice, &id(c)).is_some());
     found.context("no contact has a photo")
 }
 
@@ -93,21 +100,43 @@ fn contacts_are_captured_whole_and_idle_cycles_ask_once_per_folder() -> Result<(
     let (graph, alice) = (&scene.tenant.graph, &scene.alice);
     scene.tenant.backup()?;
     let live = book(&scene, alice, "")?;
-    ensure!(live.iter().any(|(path, _)| path.matches('/').count() > 1), "nothing is nested");
+    ensure!(
+        live.iter().any(|(path, _)| path.matches('/').count() > 1),
+        "nothing is nested"
+    );
     {
         let mount = scene.tenant.mount()?;
         let files = captured(&mount, alice, "Contacts")?;
-        ensure!(files.len() == live.len(), "{} are live, {} captured", live.len(), files.len());
+        ensure!(
+            files.len() == live.len(),
+            "{} are live, {} captured",
+            live.len(),
+            files.len()
+        );
         for (path, contact) in &live {
-            let found = files.iter().find(|(_, record)| record["id"] == contact["id"]);
+            let found = files
+                .iter()
+                .find(|(_, record)| record["id"] == contact["id"]);
             let (file, record) = found.context("a contact is missing")?;
-            ensure!(lasting(record, &["tenantfsPhoto"]) == lasting(contact, &[]), "{record:#}\n{contact:#}");
+            ensure!(
+                lasting(record, &["tenantfsPhoto"]) == lasting(contact, &[]),
+                "{record:#}\n{contact:#}"
+            );
             let card = fs::read_to_string(file)?.replace("\r\n ", "");
             let has = photo(&scene, alice, &id(contact)).is_some();
             ensure!(card.contains("\r\nPHOTO:data:image/") == has, "{card}");
             ensure!(record["tenantfsPhoto"].is_object() == has);
-            let depth = file.display().to_string().split("/Contacts/").nth(1).map(|below| below.matches('/').count());
-            ensure!(depth == Some(path.matches('/').count() + 1), "{} is at {path}", file.display());
+            let depth = file
+                .display()
+                .to_string()
+                .split("/Contacts/")
+                .nth(1)
+                .map(|below| below.matches('/').count());
+            ensure!(
+                depth == Some(path.matches('/').count() + 1),
+                "{} is at {path}",
+                file.display()
+            );
         }
         let names: Vec<PathBuf> = files.into_iter().map(|(file, _)| file).collect();
         if vobject() {
@@ -123,26 +152,45 @@ fn contacts_are_captured_whole_and_idle_cycles_ask_once_per_folder() -> Result<(
     // What the test itself asked, to count, is not the program's.
     scene.idle()?;
     let asked = scene.requests("contact")?;
-    ensure!(asked == least, "an idle cycle asked {asked} times, {least} are needed");
+    ensure!(
+        asked == least,
+        "an idle cycle asked {asked} times, {least} are needed"
+    );
 
     // A change, a photo, a deletion.
     let [a, b, c] = [&live[0].1, &live[1].1, &live[2].1];
-    graph.patch(&format!("/users/{alice}/contacts/{}", id(a)), &json!({ "jobTitle": "Changed" }))?;
+    graph.patch(
+        &format!("/users/{alice}/contacts/{}", id(a)),
+        &json!({ "jobTitle": "Changed" }),
+    )?;
     let jpeg = b"\xff\xd8\xff\xe0not much of a picture".to_vec();
     put_photo(&scene, alice, &id(b), &jpeg)?;
     delete(&scene, alice, c)?;
     graph.reset_requests()?;
     let second = scene.tenant.backup()?;
-    ensure!(second["counts"]["updated"] == 2 && second["counts"]["removed"] == 1, "{second:#}");
-    ensure!(scene.requests("photo")? == 2, "photos of what did not change were asked for");
+    ensure!(
+        second["counts"]["updated"] == 2 && second["counts"]["removed"] == 1,
+        "{second:#}"
+    );
+    ensure!(
+        scene.requests("photo")? == 2,
+        "photos of what did not change were asked for"
+    );
     let mount = scene.tenant.mount()?;
     let files = captured(&mount, alice, "Contacts")?;
     ensure!(files.len() == live.len() - 1);
-    let of = |contact: &Value| files.iter().find(|(_, record)| record["id"] == contact["id"]);
+    let of = |contact: &Value| {
+        files
+            .iter()
+            .find(|(_, record)| record["id"] == contact["id"])
+    };
     let (file, _) = of(a).context("the changed one")?;
     ensure!(fs::read_to_string(file)?.contains("TITLE:Changed"));
     let (file, record) = of(b).context("the one with a new photo")?;
-    ensure!(record["tenantfsPhoto"]["size"] == jpeg.len() && fs::read_to_string(file)?.contains("\r\nPHOTO:"));
+    ensure!(
+        record["tenantfsPhoto"]["size"] == jpeg.len()
+            && fs::read_to_string(file)?.contains("\r\nPHOTO:")
+    );
     scene.nothing_was_sent()
 }
 
@@ -160,7 +208,10 @@ fn put_photo(scene: &Scene, upn: &str, contact: &str, bytes: &[u8]) -> Result<()
         .send()?
         .json()?;
     let answer = http
-        .put(format!("{}/v1.0/users/{upn}/contacts/{contact}/photo/$value", e.url))
+        .put(format!(
+            "{}/v1.0/users/{upn}/contacts/{contact}/photo/$value",
+            e.url
+        ))
         .bearer_auth(token["access_token"].as_str().context("no token")?)
         .header("content-type", "image/jpeg")
         .body(bytes.to_vec())
@@ -187,19 +238,29 @@ fn a_deleted_contact_comes_back_as_it_was() -> Result<()> {
     delete(&scene, alice, &contact)?;
     let name = file.file_name().context("a name")?.to_owned();
     let mount = scene.tenant.mount()?;
-    sh_ok(&mount.dir, &format!("cp {} 'restore/{alice}/Contacts/Contacts/'", quote(&file)))?;
+    sh_ok(
+        &mount.dir,
+        &format!("cp {} 'restore/{alice}/Contacts/Contacts/'", quote(&file)),
+    )?;
     let all = graph.list(&format!("/users/{alice}/contacts"))?;
-    let back = all.iter().find(|c| lasting(c, &OWN) == lasting(&contact, &OWN));
+    let back = all
+        .iter()
+        .find(|c| lasting(c, &OWN) == lasting(&contact, &OWN));
     let back = back.with_context(|| format!("not as it was: {contact:#}"))?;
     ensure!(photo(&scene, alice, &id(back)) == picture, "another photo");
-    let listed = sh_ok(&mount.dir, &format!("ls 'restore/{alice}/Contacts/Contacts/'"))?;
+    let listed = sh_ok(
+        &mount.dir,
+        &format!("ls 'restore/{alice}/Contacts/Contacts/'"),
+    )?;
     ensure!(listed.contains(&*name.to_string_lossy()), "{listed}");
     drop(mount);
 
     // The next snapshot has it under the same name.
     scene.tenant.backup()?;
     let mount = scene.tenant.mount()?;
-    let again = mount.path(&format!("snapshots/latest/{alice}/Contacts/Contacts")).join(&name);
+    let again = mount
+        .path(&format!("snapshots/latest/{alice}/Contacts/Contacts"))
+        .join(&name);
     ensure!(again.is_file(), "{} is not there", again.display());
     scene.nothing_was_sent()
 }
@@ -221,7 +282,11 @@ fn policies_and_places() -> Result<()> {
     let (ok, said) = copy(&format!("@overwrite/{alice}/Contacts/Contacts/"))?;
     ensure!(ok, "@overwrite: {said}");
     let now = copies()?;
-    ensure!(now.len() == 1 && now[0]["id"] != contact["id"], "{} copies", now.len());
+    ensure!(
+        now.len() == 1 && now[0]["id"] != contact["id"],
+        "{} copies",
+        now.len()
+    );
     let (ok, said) = copy(&format!("@keep-both/{alice}/Contacts/Contacts/"))?;
     ensure!(ok && copies()?.len() == 2, "@keep-both: {said}");
 
@@ -232,16 +297,24 @@ fn policies_and_places() -> Result<()> {
     ensure!(stored == fs::read(&file)?, "the file in the drive differs");
 
     // A folder with all that is nested in it, to another account.
-    let contacts = mount.path(&format!("snapshots/latest/{alice}/Contacts/Contacts")).canonicalize()?;
+    let contacts = mount
+        .path(&format!("snapshots/latest/{alice}/Contacts/Contacts"))
+        .canonicalize()?;
     // Some of the generated people have the same name and nothing else to be told apart by.
     let target = format!("restore/@keep-both/{bob}/Contacts/From Alice");
-    sh_ok(&mount.dir, &format!("cp -r {} '{target}'", quote(&contacts)))?;
+    sh_ok(
+        &mount.dir,
+        &format!("cp -r {} '{target}'", quote(&contacts)),
+    )?;
     let there = book(&scene, bob, "From Alice")?;
     let files = captured(&mount, alice, "Contacts")?;
     let were = counted(files.iter().map(|(_, record)| lasting(record, &OWN)));
     let are = counted(there.iter().map(|(_, contact)| lasting(contact, &OWN)));
     ensure!(were == are, "{} were, {} are", files.len(), there.len());
-    ensure!(there.iter().any(|(path, _)| path.matches('/').count() > 2), "nothing is nested");
+    ensure!(
+        there.iter().any(|(path, _)| path.matches('/').count() > 2),
+        "nothing is nested"
+    );
     scene.nothing_was_sent()
 }
 
@@ -251,7 +324,8 @@ fn foreign_cards_are_read_or_refused_with_a_reason() -> Result<()> {
     let (graph, alice) = (&scene.tenant.graph, &scene.alice);
     scene.tenant.backup()?;
     let mount = scene.tenant.mount()?;
-    let card = "BEGIN:VCARD\nVERSION:3.0\nN:Roe;Jane\nFN:Jane Roe\nTEL;TYPE=fax:+46 8 1\nEND:VCARD\n";
+    let card =
+        "BEGIN:VCARD\nVERSION:3.0\nN:Roe;Jane\nFN:Jane Roe\nTEL;TYPE=fax:+46 8 1\nEND:VCARD\n";
     let one = scene.tenant.path("jane.vcf");
     let two = scene.tenant.path("two.vcf");
     fs::write(&one, card)?;
@@ -263,11 +337,17 @@ fn foreign_cards_are_read_or_refused_with_a_reason() -> Result<()> {
     let (ok, said) = copy(&one)?;
     ensure!(ok, "{said}");
     let all = graph.list(&format!("/users/{alice}/contacts"))?;
-    ensure!(all.iter().any(|c| c["displayName"] == "Jane Roe" && c["surname"] == "Roe"));
+    ensure!(
+        all.iter()
+            .any(|c| c["displayName"] == "Jane Roe" && c["surname"] == "Roe")
+    );
     let (ok, said) = copy(&two)?;
     ensure!(!ok && said.contains("Invalid"), "{said}");
     let log = fs::read_to_string(mount.path("restore/.log"))?;
-    ensure!(log.contains("the fax number (+46 8 1) is not restored"), "{log}");
+    ensure!(
+        log.contains("the fax number (+46 8 1) is not restored"),
+        "{log}"
+    );
     ensure!(log.contains("2 vCards") && log.contains("split"), "{log}");
     scene.nothing_was_sent()
 }
@@ -281,18 +361,34 @@ fn the_command_line_restores_what_was_deleted_and_whole_accounts() -> Result<()>
     for (_, contact) in before.iter().take(3) {
         delete(&scene, alice, contact)?;
     }
-    let (source, target) = (format!("latest/{alice}/Contacts"), format!("{alice}/Contacts"));
+    let (source, target) = (
+        format!("latest/{alice}/Contacts"),
+        format!("{alice}/Contacts"),
+    );
     let arguments = ["restore", &source, &target, "--deleted-only"];
-    let plan = scene.tenant.json(&[&arguments[..], &["--dry-run"]].concat())?;
+    let plan = scene
+        .tenant
+        .json(&[&arguments[..], &["--dry-run"]].concat())?;
     ensure!(plan.to_string().matches(".vcf").count() >= 3, "{plan:#}");
-    ensure!(book(&scene, alice, "")?.len() == before.len() - 3, "--dry-run did something");
+    ensure!(
+        book(&scene, alice, "")?.len() == before.len() - 3,
+        "--dry-run did something"
+    );
     scene.tenant.json(&arguments)?;
     let all = |book: Vec<(String, Value)>| counted(book.iter().map(|(_, c)| lasting(c, &OWN)));
-    ensure!(all(book(&scene, alice, "")?) == all(before.clone()), "not as it was");
+    ensure!(
+        all(book(&scene, alice, "")?) == all(before.clone()),
+        "not as it was"
+    );
 
     let everything = format!("{bob}/Contacts/Everything");
-    scene.tenant.json(&["restore", &source, &everything, "--conflict", "keep-both"])?;
-    ensure!(all(book(&scene, bob, "Everything")?) == all(before), "not all of it arrived");
+    scene
+        .tenant
+        .json(&["restore", &source, &everything, "--conflict", "keep-both"])?;
+    ensure!(
+        all(book(&scene, bob, "Everything")?) == all(before),
+        "not all of it arrived"
+    );
     // Again: nothing is made twice.
     let again = scene.tenant.json(&["restore", &source, &everything])?;
     ensure!(again["restored"] == 0 && again["failed"] == 0, "{again:#}");

@@ -132,7 +132,10 @@ pub fn vobject() -> bool {
         .output()
         .is_ok_and(|output| output.status.success());
     let ci = std::env::var("CI").as_deref() == Ok("true");
-    assert!(there || !ci, "vobject is not installed (pip install vobject)");
+    assert!(
+        there || !ci,
+        "vobject is not installed (pip install vobject)"
+    );
     if !there {
         println!("skipped: vobject is not installed (pip install vobject)");
     }

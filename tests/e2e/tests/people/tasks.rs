@@ -27,14 +27,23 @@ fn scene() -> Result<Scene> {
 }
 
 fn lists(scene: &Scene, upn: &str) -> Result<Vec<Value>> {
-    let all = scene.tenant.graph.list(&format!("/users/{upn}/todo/lists"))?;
-    Ok(all.into_iter().filter(|l| l["wellknownListName"] != "flaggedEmails").collect())
+    let all = scene
+        .tenant
+        .graph
+        .list(&format!("/users/{upn}/todo/lists"))?;
+    Ok(all
+        .into_iter()
+        .filter(|l| l["wellknownListName"] != "flaggedEmails")
+        .collect())
 }
 
 /// All tasks with their steps and links.
 fn tasks(scene: &Scene, upn: &str, list: &str) -> Result<Vec<Value>> {
     let expand = "$expand=checklistItems,linkedResources,extensions";
-    scene.tenant.graph.list(&format!("/users/{upn}/todo/lists/{list}/tasks?{expand}"))
+    scene
+        .tenant
+        .graph
+        .list(&format!("/users/{upn}/todo/lists/{list}/tasks?{expand}"))
 }
 
 fn all_tasks(scene: &Scene, upn: &str) -> Result<Vec<Value>> {
@@ -58,7 +67,9 @@ fn restored(task: &Value) -> Value {
         task["recurrence"] = Value::Null; // Goes on in the next task.
     }
     // Nobody is reminded of the past.
-    let time = task["reminderDateTime"]["dateTime"].as_str().map(str::to_owned);
+    let time = task["reminderDateTime"]["dateTime"]
+        .as_str()
+        .map(str::to_owned);
     if task["isReminderOn"] != true || time.is_some_and(|time| time[..10] <= *tomorrow().as_str()) {
         task["isReminderOn"] = json!(false);
         task["reminderDateTime"] = Value::Null;
@@ -75,8 +86,11 @@ fn restored(task: &Value) -> Value {
 
 /// Later than any time that could be the past in some zone.
 fn tomorrow() -> String {
-    let out = std::process::Command::new("date").args(["-u", "-d", "tomorrow", "+%F"]).output();
-    out.map(|out| e2e::text(&out.stdout).trim().to_owned()).unwrap_or_default()
+    let out = std::process::Command::new("date")
+        .args(["-u", "-d", "tomorrow", "+%F"])
+        .output();
+    out.map(|out| e2e::text(&out.stdout).trim().to_owned())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -88,12 +102,20 @@ fn tasks_are_captured_whole_and_idle_cycles_ask_once_per_list() -> Result<()> {
     {
         let mount = scene.tenant.mount()?;
         let files = captured(&mount, alice, "Tasks")?;
-        ensure!(files.len() == live.len() && live.len() > 5, "{} live, {} captured", live.len(), files.len());
+        ensure!(
+            files.len() == live.len() && live.len() > 5,
+            "{} live, {} captured",
+            live.len(),
+            files.len()
+        );
         for task in &live {
             let found = files.iter().find(|(_, record)| record["id"] == task["id"]);
             let (file, record) = found.context("a task is missing")?;
             let own = ["tenantfsList", "tenantfsAttachments", "extensions"];
-            ensure!(lasting(record, &own) == lasting(task, &own), "{record:#}\n{task:#}");
+            ensure!(
+                lasting(record, &own) == lasting(task, &own),
+                "{record:#}\n{task:#}"
+            );
             let text = fs::read_to_string(file)?.replace("\r\n ", "");
             let attached = task["hasAttachments"] == true;
             ensure!(text.contains("\r\nATTACH;") == attached, "{text}");
@@ -111,7 +133,10 @@ fn tasks_are_captured_whole_and_idle_cycles_ask_once_per_list() -> Result<()> {
     }
     scene.idle()?;
     let asked = scene.requests("todo")?;
-    ensure!(asked == least, "an idle cycle asked {asked} times, {least} are needed");
+    ensure!(
+        asked == least,
+        "an idle cycle asked {asked} times, {least} are needed"
+    );
 
     let task = &live[0];
     let list = list_of(&scene, alice, task)?;
@@ -127,7 +152,10 @@ fn tasks_are_captured_whole_and_idle_cycles_ask_once_per_list() -> Result<()> {
 
 fn list_of(scene: &Scene, upn: &str, task: &Value) -> Result<String> {
     for list in lists(scene, upn)? {
-        if tasks(scene, upn, &id(&list))?.iter().any(|t| t["id"] == task["id"]) {
+        if tasks(scene, upn, &id(&list))?
+            .iter()
+            .any(|t| t["id"] == task["id"])
+        {
             return Ok(id(&list));
         }
     }
@@ -157,11 +185,25 @@ fn all_tasks_go_to_another_account_and_none_is_spawned() -> Result<()> {
         "--conflict",
         "keep-both",
     ])?;
-    ensure!(done["failed"] == 0 && done["restored"] == were.len(), "{done:#}");
+    ensure!(
+        done["failed"] == 0 && done["restored"] == were.len(),
+        "{done:#}"
+    );
     let now = all_tasks(&scene, bob)?;
-    ensure!(now.len() == before.len() + were.len(), "{} + {} are {}", before.len(), were.len(), now.len());
-    let new = now.iter().filter(|task| !before.iter().any(|b| b["id"] == task["id"]));
-    let (were, are) = (counted(were.iter().map(restored)), counted(new.map(restored)));
+    ensure!(
+        now.len() == before.len() + were.len(),
+        "{} + {} are {}",
+        before.len(),
+        were.len(),
+        now.len()
+    );
+    let new = now
+        .iter()
+        .filter(|task| !before.iter().any(|b| b["id"] == task["id"]));
+    let (were, are) = (
+        counted(were.iter().map(restored)),
+        counted(new.map(restored)),
+    );
     for task in were.keys() {
         ensure!(were.get(task) == are.get(task), "lost {task}\n{are:#?}");
     }
@@ -193,7 +235,10 @@ fn a_task_with_a_large_file_goes_and_comes_by_cp() -> Result<()> {
         let mount = scene.tenant.mount()?;
         sh_ok(
             &mount.dir,
-            &format!("mkdir 'restore/{alice}/Tasks/Works' && cp {} 'restore/{alice}/Tasks/Works/'", quote(&local)),
+            &format!(
+                "mkdir 'restore/{alice}/Tasks/Works' && cp {} 'restore/{alice}/Tasks/Works/'",
+                quote(&local)
+            ),
         )?;
         let log = fs::read_to_string(mount.path("restore/.log"))?;
         ensure!(log.contains("LOCATION (Here) is not restored"), "{log}");
@@ -219,13 +264,24 @@ fn a_task_with_a_large_file_goes_and_comes_by_cp() -> Result<()> {
         let built: Vec<&Value> = all.iter().filter(|t| t["title"] == "Build it").collect();
         ensure!(built.len() == copies, "{upn} has {}", built.len());
         for task in built {
-            ensure!(task["checklistItems"][0]["displayName"] == "Step", "{task:#}");
+            ensure!(
+                task["checklistItems"][0]["displayName"] == "Step",
+                "{task:#}"
+            );
             let list = list_of(&scene, upn, task)?;
-            let path = format!("/users/{upn}/todo/lists/{list}/tasks/{}/attachments", id(task));
+            let path = format!(
+                "/users/{upn}/todo/lists/{list}/tasks/{}/attachments",
+                id(task)
+            );
             let attached = scene.tenant.graph.list(&path)?;
             let mut contents = Vec::new();
             for file in &attached {
-                contents.push(scene.tenant.graph.bytes(&format!("{path}/{}/$value", id(file)))?);
+                contents.push(
+                    scene
+                        .tenant
+                        .graph
+                        .bytes(&format!("{path}/{}/$value", id(file)))?,
+                );
             }
             ensure!(contents == [small.clone(), large.clone()], "{attached:#?}");
         }

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::store::{Board, File, Session};
 use super::{attachments, bad, missing, tasks};
 use crate::api::{ApiRequest, ApiResponse};
+use crate::attachments::sessions::content_range;
 use crate::clock::rfc3339;
 use crate::mail::ids::No;
-use crate::mail::sessions::content_range;
 use crate::world::World;
 
 const MAX_SIZE: u64 = 25 << 20;
