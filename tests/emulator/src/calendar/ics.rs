@@ -487,6 +487,10 @@ fn attachments(component: &ICalendarComponent, modified: i64) -> Vec<Attachment>
         let type_told = parameter(entry, &ICalendarParameterName::Fmttype).map(str::to_owned);
         let (kind, name, content_type) = match entry.values.first()? {
             ICalendarValue::Binary(bytes) => (AttachmentKind::File(Bytes::from(bytes.clone())), None, type_told),
+            // The parser shows decoded bytes that happen to be UTF-8 as text.
+            ICalendarValue::Text(text) if parameter(entry, &ICalendarParameterName::Value) == Some("BINARY") => {
+                (AttachmentKind::File(Bytes::from(text.clone())), None, type_told)
+            }
             ICalendarValue::Uri(Uri::Data(data)) => {
                 let kind = AttachmentKind::File(Bytes::from(data.data.clone()));
                 (kind, None, type_told.or(data.content_type.clone()))

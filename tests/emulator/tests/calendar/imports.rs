@@ -104,6 +104,14 @@ async fn events_arrive_with_all_that_graph_can_hold() {
     assert_eq!(off["end"]["dateTime"], "2026-07-12T00:00:00.0000000");
     assert_eq!(month["recurrence"]["pattern"]["dayOfMonth"], 31);
     assert_eq!(month["hasAttachments"], true);
+    let files = graph
+        .ok(&format!("{ALICE}/events/{}/attachments", id(month)))
+        .await;
+    let file = &files["value"][0];
+    assert_eq!(
+        (&file["name"], &file["contentType"], &file["contentBytes"]),
+        (&json!("n.txt"), &json!("text/plain"), &json!("aGkh"))
+    );
     let days = graph.ok(&format!("{ALICE}/events/{}/instances?startDateTime=2026-01-01T00:00:00Z&endDateTime=2027-01-01T00:00:00Z", id(month))).await;
     assert_eq!(
         starts(days["value"].as_array().unwrap()).last().unwrap(),

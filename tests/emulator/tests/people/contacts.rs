@@ -134,13 +134,14 @@ async fn folders_are_made_renamed_and_deleted() {
             .0,
         "ErrorInvalidPropertySet"
     );
-    for bad in [
-        json!({}),
-        json!({"displayName": ""}),
-        json!({"displayName": "x", "isHidden": true}),
-    ] {
+    for bad in [json!({}), json!({"displayName": ""})] {
         graph.post(&folders, bad).await.expect(400);
     }
+    let hidden = json!({"displayName": "x", "isHidden": true});
+    graph
+        .wrong(Method::POST, &folders, hidden)
+        .await
+        .expect(400);
     let contact = graph
         .make(
             &format!("{folders}/{}/contacts", id(&child)),
@@ -272,7 +273,7 @@ async fn a_contact_keeps_every_property() {
         json!({"children": "x"}),
         json!({"birthday": "soon"}),
     ] {
-        graph.patch(&at, bad).await.expect(400);
+        graph.wrong(Method::PATCH, &at, bad).await.expect(400);
     }
     let four: Vec<Value> = (0..4)
         .map(|n| json!({"address": format!("{n}@x")}))

@@ -124,6 +124,7 @@ async fn the_corpus_is_read() {
         count += contacts.len() as u64;
     }
     assert_eq!(Some(count), told["items"].as_u64());
-    assert!(photos > 25, "{photos}");
+    // 24 cards have a picture inside, two of which hold words in its place.
+    assert_eq!(photos, 22);
     graph.finish();
 }
