@@ -581,7 +581,8 @@ fn plain(value: &VCardValue) -> String {
 fn component(value: &VCardValue, between: &str) -> String {
     match value {
         VCardValue::Component(parts) => {
-            let parts: Vec<String> = parts.iter().map(|part| clean(part)).collect();
+            let parts = parts.iter().map(|part| clean(part));
+            let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
             parts.join(between)
         }
         VCardValue::Binary(data) => format!("{} bytes", data.data.len()),
