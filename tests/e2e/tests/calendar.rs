@@ -376,19 +376,9 @@ fn a_deleted_series_comes_back_as_it_was() -> Result<()> {
     let [back] = back.as_slice() else {
         anyhow::bail!("{} copies", back.len())
     };
-    for property in [
-        "subject",
-        "start",
-        "end",
-        "isAllDay",
-        "categories",
-        "showAs",
-        "sensitivity",
-        "importance",
-        "recurrence",
-        "originalStartTimeZone",
-        "hasAttachments",
-    ] {
+    let properties = "subject start end isAllDay categories showAs \
+        sensitivity importance recurrence originalStartTimeZone hasAttachments";
+    for property in properties.split_whitespace() {
         ensure!(
             back[property] == was[property],
             "{property}: {} is {}",
@@ -690,22 +680,9 @@ fn files_of_others_are_restored_whole_or_refused_with_a_reason() -> Result<()> {
 fn essence(events: &[Value]) -> BTreeMap<String, usize> {
     let mut all = BTreeMap::new();
     for event in events {
-        let of = [
-            "subject",
-            "start",
-            "end",
-            "isAllDay",
-            "recurrence",
-            "body",
-            "location",
-            "categories",
-            "showAs",
-            "sensitivity",
-            "importance",
-            "hasAttachments",
-            "originalStartTimeZone",
-        ];
-        let of: Vec<&Value> = of.iter().map(|name| &event[*name]).collect();
+        let of = "subject start end isAllDay recurrence body location \
+            categories showAs sensitivity importance hasAttachments originalStartTimeZone";
+        let of: Vec<&Value> = of.split_whitespace().map(|name| &event[name]).collect();
         *all.entry(json!(of).to_string()).or_default() += 1;
     }
     all
