@@ -236,7 +236,7 @@ mod tests {
         let stream = Builder::default().finish();
         let marked = marked(&stream, &marker()).unwrap();
         let object = Object::parse(&marked).unwrap();
-        assert_eq!(object.properties.text(MARKER), Some(marker().value()));
+        assert_eq!(object.properties.text(MARKER), Some(marker().exact_value()));
     }
 
     #[test]
