@@ -247,7 +247,13 @@ impl Recurrence {
 impl Pattern {
     /// A yearly pattern's period is in months; a writer that means years says 1.
     fn yearly(self) -> Self {
-        let years = |months: u32| if months % 12 == 0 { months } else { 12 };
+        let years = |months: u32| {
+            if months.is_multiple_of(12) {
+                months
+            } else {
+                12
+            }
+        };
         match self {
             Pattern::Monthly { months, day } => Pattern::Monthly {
                 months: years(months),

@@ -229,7 +229,7 @@ impl Reader {
         let star = std::mem::take(&mut self.star);
         let small = number.and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
         match word {
-            "u" => return self.unicode(small),
+            "u" => self.unicode(small),
             "uc" => self.group.fallback = usize::try_from(small).unwrap_or(1).min(64),
             "ansicpg" => self.code_page = u32::try_from(small).unwrap_or(1252),
             "htmltag" if star => {
@@ -282,7 +282,7 @@ impl Reader {
     }
 
     fn shows(&self) -> bool {
-        !self.group.hidden && !(self.html && self.group.htmlrtf)
+        !(self.group.hidden || self.html && self.group.htmlrtf)
     }
 
     /// True for a character that a `\u` already said.

@@ -237,7 +237,7 @@ fn uncircumflex(raw: &str) -> String {
     let mut rest = raw;
     while let Some(at) = rest.find('^') {
         out.push_str(&rest[..at]);
-        let (c, len) = match rest[at..].as_bytes().get(1) {
+        let (c, len) = match rest.as_bytes().get(at + 1) {
             Some(b'n') => ('\n', 2),
             Some(b'\'') => ('"', 2),
             Some(b'^') => ('^', 2),

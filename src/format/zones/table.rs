@@ -153,7 +153,7 @@ pub(super) const WINDOWS: [(&str, &str); 144] = [
 
 /// IANA name, also old ones, and the Windows name for it.
 #[rustfmt::skip]
-pub(super) const IANA: [(&str, &str); 595] = [
+pub(super) static IANA: [(&str, &str); 595] = [
     ("Africa/Abidjan", "Greenwich Standard Time"),
     ("Africa/Accra", "Greenwich Standard Time"),
     ("Africa/Addis_Ababa", "E. Africa Standard Time"),

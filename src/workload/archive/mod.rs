@@ -87,11 +87,9 @@ impl Archive {
 
     /// All folders with their mailboxes; walked if that was not done yet.
     async fn known_folders(&self, account: &Account) -> Result<Vec<(String, Place)>, GraphError> {
-        if !self.places.lock().contains_key(&account.id) {
-            match self.folders_page(account).await {
-                Err(FeedError::Failed(e)) => return Err(e),
-                Ok(_) | Err(_) => {}
-            }
+        let known = self.places.lock().contains_key(&account.id);
+        if !known && let Err(FeedError::Failed(e)) = self.folders_page(account).await {
+            return Err(e);
         }
         let places = self.places.lock();
         let folders = places.get(&account.id).into_iter().flatten();

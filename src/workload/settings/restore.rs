@@ -319,7 +319,7 @@ fn replies(said: &Value, live: &Value) -> (Value, Vec<String>) {
     (json!({ "automaticRepliesSetting": change }), notes)
 }
 
-fn found<'a>(live: &'a Value, same: impl Fn(&Value) -> bool) -> Option<&'a Value> {
+fn found(live: &Value, same: impl Fn(&Value) -> bool) -> Option<&Value> {
     live.as_array()?.iter().find(|there| same(there))
 }
 

@@ -61,7 +61,7 @@ pub fn read(bytes: &[u8]) -> Result<Task, Refused> {
     collect(&roots, "VEVENT", &mut events);
     let changed = |todo: &&Component| todo.get("RECURRENCE-ID").is_some();
     let overrides = all.iter().filter(|todo| changed(todo)).count();
-    all.retain(|todo| !changed(&todo));
+    all.retain(|todo| !changed(todo));
     let uids: Vec<String> = all.iter().filter_map(|todo| todo.text("UID")).collect();
     let parent = |todo: &Component| {
         let above = todo.all("RELATED-TO").find(|line| {

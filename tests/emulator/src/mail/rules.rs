@@ -174,7 +174,7 @@ fn sequence(rule: &Object) -> i64 {
 pub fn add(mailbox: &mut Mailbox, mut rule: Object) {
     let last = mailbox.rules.iter().map(sequence).max().unwrap_or(0);
     mailbox.next_rule += 1;
-    let key = Rng::at(mailbox.seed ^ 0x52_756c_65, mailbox.next_rule).next();
+    let key = Rng::at(mailbox.seed ^ 0x5275_6c65, mailbox.next_rule).next();
     let mut id = vec![1, 0, 0, 0];
     id.extend(&key.to_be_bytes()[..4]);
     rule.insert("id".into(), json!(URL_SAFE.encode(id)));

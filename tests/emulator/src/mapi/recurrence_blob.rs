@@ -368,10 +368,11 @@ fn extended(input: &mut In<'_>, exceptions: &mut [Exception]) -> Option<()> {
             continue;
         }
         input.take(12)?;
-        for text in [&mut exception.subject, &mut exception.location] {
-            if let Some(text) = text {
-                *text = input.wide()?;
-            }
+        for text in [&mut exception.subject, &mut exception.location]
+            .into_iter()
+            .flatten()
+        {
+            *text = input.wide()?;
         }
         let size = input.u32()?;
         input.take(size as usize)?;

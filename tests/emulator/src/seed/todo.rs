@@ -90,7 +90,7 @@ fn task(board: &mut Board, rng: &mut Rng, n: u64) -> Task {
     if rng.chance(30) {
         set("categories", json!(["Red category"]));
     }
-    if n % 3 == 0 {
+    if n.is_multiple_of(3) {
         for step in 0..rng.range(1, 3) {
             let mut item = part(
                 board,
