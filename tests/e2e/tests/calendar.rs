@@ -159,7 +159,7 @@ impl Scene {
     }
 
     /// What was sent so far was sent by those who set the scene.
-    fn from_here(&self) -> Result<()> {
+    fn count_from_here(&self) -> Result<()> {
         self.sent.set(self.outbox()?.len());
         Ok(())
     }
@@ -260,7 +260,7 @@ fn a_calendar_is_captured_and_followed() -> Result<()> {
         "start": at("2026-07-10T00:00:00", "Pacific Standard Time"),
         "end": at("2026-07-12T00:00:00", "Pacific Standard Time") }),
     )?;
-    scene.from_here()?;
+    scene.count_from_here()?;
     scene.tenant.backup()?;
     let mount = scene.tenant.mount()?;
     let calendar = format!("{alice}/Calendar/Calendar");
@@ -362,7 +362,7 @@ fn a_deleted_series_comes_back_as_it_was() -> Result<()> {
     scene.tenant.backup()?;
     let was = graph.get(&format!("/users/{alice}/events/{id}"))?;
     scene.remove(alice, &id)?;
-    scene.from_here()?;
+    scene.count_from_here()?;
 
     let mount = scene.tenant.mount()?;
     let file = the_file(&mount, &format!("{alice}/Calendar/Calendar"), "Planning")?;
@@ -429,7 +429,7 @@ fn policies_do_what_they_say_and_nobody_is_told() -> Result<()> {
     meeting["attendees"] =
         json!([{ "type": "required", "emailAddress": { "address": "jane.roe@fabrikam.com" } }]);
     let with_others = scene.create(alice, &meeting)?;
-    scene.from_here()?;
+    scene.count_from_here()?;
     scene.tenant.backup()?;
     let mount = scene.tenant.mount()?;
     let calendar = format!("{alice}/Calendar/Calendar");
@@ -486,7 +486,7 @@ fn calendars_go_elsewhere() -> Result<()> {
     for n in 0..4 {
         scene.create(alice, &single(&format!("Item {n}")))?;
     }
-    scene.from_here()?;
+    scene.count_from_here()?;
     scene.tenant.backup()?;
     let mount = scene.tenant.mount()?;
     let source = mount
@@ -550,7 +550,7 @@ fn other_libraries_read_every_file_and_find_the_same_occurrences() -> Result<()>
         return Ok(());
     }
     let scene = Scene::with(150)?;
-    scene.from_here()?;
+    scene.count_from_here()?;
     scene.tenant.backup()?;
     let mount = scene.tenant.mount()?;
     let mut compared = 0;
@@ -660,7 +660,7 @@ fn files_of_others_are_restored_whole_or_refused_with_a_reason() -> Result<()> {
     ensure!(odd.is_empty(), "{odd:#?}");
 
     // Captured, and put into an empty calendar: the same again.
-    scene.from_here()?;
+    scene.count_from_here()?;
     scene.tenant.backup()?;
     let from = format!("latest/{alice}/Calendar/Imported");
     scene

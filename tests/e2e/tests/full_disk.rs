@@ -151,8 +151,8 @@ fn a_full_repository_keeps_what_it_has_and_takes_more_when_there_is_room() -> Re
     let second = wait("the next snapshot", || {
         let list = tenant.json(&["snapshots"])?;
         let names = list.as_array().context("no list")?.iter();
-        let names = names.filter_map(|s| s["name"].as_str().map(str::to_owned));
-        Ok(names.filter(|name| name != first).next_back())
+        let mut names = names.filter_map(|s| s["name"].as_str().map(str::to_owned));
+        Ok(names.rfind(|name| name != first))
     })?;
     wait("it in the mount", || {
         Ok(daemon

@@ -48,7 +48,8 @@ async fn beta_tells_events_without_a_window() {
         .await;
     let mut seen: Vec<&str> = all.iter().map(id).collect();
     let mut there: Vec<&str> = listed["value"].as_array().unwrap().iter().map(id).collect();
-    (seen.sort_unstable(), there.sort_unstable());
+    seen.sort_unstable();
+    there.sort_unstable();
     assert_eq!(seen, there);
     let mut keys: Vec<&str> = all[0]
         .as_object()
