@@ -180,7 +180,32 @@ impl Calendar {
         self.pushed(event, &composed, replaced).map(Some)
     }
 
+    /// The event that a push would meet. One that may not be replaced is refused as the push would be.
+    pub(super) async fn plan_event(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<String>, PushError> {
+        let composed = compose::compose(push).await?;
+        let calendar = match self.target(account, push).await {
+            Ok(calendar) => calendar,
+            Err(PushError::NoFolder { .. }) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let there = self.existing(account, &calendar, push, &composed).await?;
+        if let (Some(there), Policy::Overwrite) = (&there, push.policy) {
+            self.check_removable(account, there).await?;
+        }
+        Ok(there)
+    }
+
     async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
+        if push.folder.is_empty() {
+            return Err(PushError::Invalid(format!(
+                "{}: events lie in calendars: choose one, as in Calendar/Calendar",
+                push.name
+            )));
+        }
         let place = self.place(account, &push.folder).await?;
         let calendar = place.and_then(|place| place.calendar);
         calendar.ok_or_else(|| PushError::NoFolder {

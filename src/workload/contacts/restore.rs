@@ -119,6 +119,20 @@ impl Contacts {
         self.pushed(contact, &composed, replaced, notes).map(Some)
     }
 
+    /// The contact that a push would meet.
+    pub(super) async fn plan_contact(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<String>, PushError> {
+        let composed = compose::compose(push).await?;
+        match self.target(account, push).await {
+            Ok(folder) => Ok(self.existing(account, &folder, push, &composed).await?),
+            Err(PushError::NoFolder { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
         let no_folder = || PushError::NoFolder {
             path: push.folder.join("/"),

@@ -6,6 +6,8 @@
 //! are in the delta itself. By the other [`Route`] messages are exported twenty with one request, and
 //! shown as the mail that is made of the export.
 
+mod attached;
+mod bin;
 pub(in crate::workload) mod capture;
 mod compose;
 pub(in crate::workload) mod cursor;
@@ -25,7 +27,8 @@ use serde_json::Value;
 use super::exchange::{self, Exchange};
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
-    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
+    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived,
+    mailbox,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -75,6 +78,7 @@ pub struct Mail {
     options: MailOptions,
     paths: paths::Paths,
     exchange: Exchange,
+    bins: bin::Bins,
 }
 
 impl Mail {
@@ -87,6 +91,7 @@ impl Mail {
             keyer,
             options,
             paths: paths::Paths::default(),
+            bins: bin::Bins::default(),
         }
     }
 
@@ -193,14 +198,15 @@ impl Workload for Mail {
     }
 
     fn adopt(&self, from: &str, record: &Value) -> Option<Value> {
-        // What an archive holds as a message.
-        let item = &record["tenantfsItem"];
-        if from != "archive" || item["@odata.type"] != "#microsoft.graph.message" {
-            return None;
-        }
-        let mut item = item.clone();
-        item["id"] = record["id"].clone();
-        Some(item)
+        archived(from, record, "#microsoft.graph.message")
+    }
+
+    async fn lives(&self, account: &Account, id: &str) -> Result<bool, GraphError> {
+        self.lives_message(account, id).await
+    }
+
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        self.plan_message(account, push).await
     }
 
     async fn verify_removed(

@@ -44,7 +44,7 @@ impl Mail {
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
         let folder = self.target(account, push).await?;
-        let composed = compose::compose(push).await?;
+        let composed = compose::compose(account, push).await?;
         let mut progress: Progress = journal
             .load()
             .and_then(|s| serde_json::from_str(&s).ok())
@@ -135,7 +135,7 @@ impl Mail {
             Err(PushError::NoFolder { .. }) => return Ok(None),
             Err(e) => return Err(e),
         };
-        let composed = compose::compose(push).await?;
+        let composed = compose::compose(account, push).await?;
         let made = self.made(account, &folder, push, &composed.marker).await?;
         let Some((message, exact)) = made else {
             return Ok(None);
@@ -158,7 +158,27 @@ impl Mail {
         self.pushed(message, &composed, replaced).map(Some)
     }
 
+    /// The message that a push would meet.
+    pub(super) async fn plan_message(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<String>, PushError> {
+        let composed = compose::compose(account, push).await?;
+        match self.target(account, push).await {
+            Ok(folder) => Ok(self.existing(account, &folder, push, &composed).await?),
+            Err(PushError::NoFolder { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
+        if push.folder.is_empty() {
+            return Err(PushError::Invalid(format!(
+                "{}: messages lie in folders: choose one, as in Mail/Inbox",
+                push.name
+            )));
+        }
         let no_folder = || PushError::NoFolder {
             path: push.folder.join("/"),
         };

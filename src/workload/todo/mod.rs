@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::mail::paths::Paths;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -122,6 +122,14 @@ impl Workload for Todo {
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError> {
         self.look_up(account, ids).await
+    }
+
+    fn adopt(&self, from: &str, record: &Value) -> Option<Value> {
+        archived(from, record, "#microsoft.graph.todoTask")
+    }
+
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        self.plan_task(account, push).await
     }
 
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {

@@ -121,6 +121,20 @@ impl Todo {
         self.pushed(&list, task, &composed, replaced).map(Some)
     }
 
+    /// The task that a push would meet.
+    pub(super) async fn plan_task(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<String>, PushError> {
+        let composed = compose::compose(push).await?;
+        match self.target(account, push).await {
+            Ok(list) => Ok(self.existing(account, &list, push, &composed).await?),
+            Err(PushError::NoFolder { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
         let no_list = || PushError::NoFolder {
             path: push.folder.join("/"),
