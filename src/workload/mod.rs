@@ -20,6 +20,7 @@ mod exchange;
 pub mod mail;
 mod mailbox;
 mod marker;
+mod once;
 pub mod settings;
 pub mod todo;
 

@@ -25,7 +25,7 @@ use serde_json::Value;
 use super::exchange::{self, Exchange};
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
-    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
+    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -229,7 +229,7 @@ impl Workload for Mail {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_message(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -237,6 +237,6 @@ impl Workload for Mail {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_message(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }
