@@ -21,6 +21,7 @@ pub mod mail;
 mod mailbox;
 mod marker;
 mod once;
+mod ongoing;
 pub mod settings;
 pub mod todo;
 

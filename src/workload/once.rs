@@ -4,6 +4,7 @@
 //! Invariants:
 //! - A marker is part of the creating request, so it tells for ever which push made an item. Before
 //!   anything is created again, the target is asked for it.
+//! - Of two equal items that are pushed at the same time, the second one finds the first.
 //! - What was replaced is deleted only when the new item is complete.
 //! - An item that can't be completed for good is removed again: half of it is not what anyone asked for.
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::ongoing::Ongoing;
 use super::{
     Account, ItemKey, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
 };
@@ -23,6 +25,8 @@ pub(super) const ATTEMPTS: u32 = 4;
 /// What a push is made of before anything is sent.
 pub(super) trait Composed: Send + Sync {
     fn marker(&self) -> &Marker;
+    /// The item as a listing would tell it, as far as [`Once::same`] looks.
+    fn item(&self) -> &Value;
     /// What can't be restored by creating the item from its JSON.
     fn notes(&self) -> &[String];
 }
@@ -56,6 +60,7 @@ pub(super) trait Once: Sync {
 
     fn client(&self) -> &Client;
     fn keyer(&self) -> &Keyer;
+    fn ongoing(&self) -> &Ongoing;
 
     /// Reads the file of a push.
     async fn compose(&self, push: &Push) -> Result<Self::Composed, PushError>;
@@ -203,6 +208,11 @@ pub(super) async fn push<W: Once + ?Sized>(
     let target = target.ok_or_else(|| PushError::NoFolder {
         path: push.folder.join("/"),
     })?;
+    let same = |other: &Value| workload.same(other, &composed);
+    let _turn = workload
+        .ongoing()
+        .turn(&target, push, composed.item(), same)
+        .await;
     let mut progress = Progress::load(journal);
     // Half of it may be there from before, also when nothing was saved: the request that makes an item
     // may be the last thing a process did.

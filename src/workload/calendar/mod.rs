@@ -20,6 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
     Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox, once,
@@ -48,6 +49,7 @@ impl Default for CalendarOptions {
 pub struct Calendar {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: CalendarOptions,
     books: book::Books,
 }
@@ -59,6 +61,7 @@ impl Calendar {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             books: book::Books::default(),
         }

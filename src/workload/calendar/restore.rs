@@ -15,6 +15,7 @@ use super::event::{EVENT, EVENTS_OF, LIVE_SELECT, same_event};
 use crate::graph::{Call, Client, ErrorClass, GraphError, odata_quote};
 use crate::workload::attachments::{Holder, OF_EVENTS};
 use crate::workload::once::{self, Made, Once, Origin};
+use crate::workload::ongoing::Ongoing;
 use crate::workload::{Account, Journal, Keyer, LiveEntry, Marker, Push, PushError, expand_marker};
 
 /// Events of one calendar that may share a subject.
@@ -25,6 +26,10 @@ const MAX_SUBJECT: usize = 200;
 impl once::Composed for Composed {
     fn marker(&self) -> &Marker {
         &self.marker
+    }
+
+    fn item(&self) -> &Value {
+        &self.json
     }
 
     fn notes(&self) -> &[String] {
@@ -43,6 +48,10 @@ impl Once for Calendar {
 
     fn keyer(&self) -> &Keyer {
         &self.keyer
+    }
+
+    fn ongoing(&self) -> &Ongoing {
+        &self.ongoing
     }
 
     async fn compose(&self, push: &Push) -> Result<Composed, PushError> {

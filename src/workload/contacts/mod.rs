@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::mail::paths::Paths;
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
     Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, once,
@@ -51,6 +52,7 @@ impl Default for ContactsOptions {
 pub struct Contacts {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: ContactsOptions,
     paths: Paths,
     photos: photos::Photos,
@@ -63,6 +65,7 @@ impl Contacts {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             paths: Paths::default(),
             photos: photos::Photos::default(),

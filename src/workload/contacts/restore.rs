@@ -13,6 +13,7 @@ use super::contact::{filter, same};
 use crate::format::vcf::Photo;
 use crate::graph::{Call, Client, ErrorClass, GraphError};
 use crate::workload::once::{self, Made, Once, Origin};
+use crate::workload::ongoing::Ongoing;
 use crate::workload::{
     Account, Journal, Keyer, LiveEntry, Marker, Push, PushError, Source, expand_marker,
 };
@@ -27,6 +28,10 @@ const MAX_TWINS: usize = 1_000;
 impl once::Composed for Composed {
     fn marker(&self) -> &Marker {
         &self.marker
+    }
+
+    fn item(&self) -> &Value {
+        &self.json
     }
 
     fn notes(&self) -> &[String] {
@@ -45,6 +50,10 @@ impl Once for Contacts {
 
     fn keyer(&self) -> &Keyer {
         &self.keyer
+    }
+
+    fn ongoing(&self) -> &Ongoing {
+        &self.ongoing
     }
 
     async fn compose(&self, push: &Push) -> Result<Composed, PushError> {

@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::exchange::{self, Exchange};
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
     Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox, once,
@@ -72,6 +73,7 @@ impl Default for MailOptions {
 pub struct Mail {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: MailOptions,
     paths: paths::Paths,
     exchange: Exchange,
@@ -85,6 +87,7 @@ impl Mail {
             exchange: Exchange::new(client.clone(), false),
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             paths: paths::Paths::default(),
         }

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::Mail;
 use super::compose::{self, Composed};
 use super::message::{LIVE_SELECT, expand_live, same_mail};
-use crate::graph::{Call, Client, ErrorClass, GraphError, odata_quote};
+use crate::graph::{Call, Client, GraphError, odata_quote};
 use crate::workload::attachments::{Holder, OF_MESSAGES};
 use crate::workload::once::{self, Made, Once, Origin};
+use crate::workload::ongoing::Ongoing;
 use crate::workload::{Account, Journal, Keyer, LiveEntry, Marker, Push, PushError, Source};
 
 const CREATE: &str = "/users/{user}/mailFolders/{folder}/messages";
@@ -25,6 +26,10 @@ const MAX_TWINS: usize = 1_000;
 impl once::Composed for Composed {
     fn marker(&self) -> &Marker {
         &self.marker
+    }
+
+    fn item(&self) -> &Value {
+        &self.identity
     }
 
     fn notes(&self) -> &[String] {
@@ -43,6 +48,10 @@ impl Once for Mail {
 
     fn keyer(&self) -> &Keyer {
         &self.keyer
+    }
+
+    fn ongoing(&self) -> &Ongoing {
+        &self.ongoing
     }
 
     async fn compose(&self, push: &Push) -> Result<Composed, PushError> {

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::mail::paths::Paths;
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
     Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, once,
@@ -28,6 +29,7 @@ use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 pub struct Todo {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     paths: Paths,
 }
 
@@ -38,6 +40,7 @@ impl Todo {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             paths: Paths::default(),
         }
     }

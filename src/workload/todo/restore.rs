@@ -13,6 +13,7 @@ use super::lists::{MAX_TASKS, TASKS};
 use super::task::{LIST, expand, same};
 use crate::graph::{Call, Client, GraphError, odata_quote};
 use crate::workload::once::{self, ATTEMPTS, Made, Once, Origin};
+use crate::workload::ongoing::Ongoing;
 use crate::workload::{Account, Journal, Keyer, LiveEntry, Marker, Push, PushError, Source};
 
 const TASK: &str = "/users/{user}/todo/lists/{list}/tasks/{task}";
@@ -24,6 +25,10 @@ const MAX_STEPS: usize = 10_000;
 impl once::Composed for Composed {
     fn marker(&self) -> &Marker {
         &self.marker
+    }
+
+    fn item(&self) -> &Value {
+        &self.json
     }
 
     fn notes(&self) -> &[String] {
@@ -42,6 +47,10 @@ impl Once for Todo {
 
     fn keyer(&self) -> &Keyer {
         &self.keyer
+    }
+
+    fn ongoing(&self) -> &Ongoing {
+        &self.ongoing
     }
 
     async fn compose(&self, push: &Push) -> Result<Composed, PushError> {
