@@ -20,9 +20,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived, mailbox,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived, mailbox, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError};
 
@@ -48,6 +49,7 @@ impl Default for CalendarOptions {
 pub struct Calendar {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: CalendarOptions,
     books: book::Books,
 }
@@ -59,6 +61,7 @@ impl Calendar {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             books: book::Books::default(),
         }
@@ -150,7 +153,7 @@ impl Workload for Calendar {
     }
 
     async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
-        self.plan_event(account, push).await
+        once::plan(self, account, push).await
     }
 
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
@@ -171,7 +174,7 @@ impl Workload for Calendar {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_event(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -179,6 +182,6 @@ impl Workload for Calendar {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_event(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }

@@ -25,10 +25,11 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::exchange::{self, Exchange};
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
     Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived,
-    mailbox,
+    mailbox, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -75,6 +76,7 @@ impl Default for MailOptions {
 pub struct Mail {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: MailOptions,
     paths: paths::Paths,
     exchange: Exchange,
@@ -89,6 +91,7 @@ impl Mail {
             exchange: Exchange::new(client.clone(), false),
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             paths: paths::Paths::default(),
             bins: bin::Bins::default(),
@@ -201,20 +204,20 @@ impl Workload for Mail {
         archived(from, record, "#microsoft.graph.message")
     }
 
-    async fn lives(&self, account: &Account, id: &str) -> Result<bool, GraphError> {
-        self.lives_message(account, id).await
-    }
-
-    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
-        self.plan_message(account, push).await
-    }
-
     async fn verify_removed(
         &self,
         account: &Account,
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError> {
         self.look_up(account, ids).await
+    }
+
+    async fn lives(&self, account: &Account, id: &str) -> Result<bool, GraphError> {
+        self.lives_message(account, id).await
+    }
+
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        once::plan(self, account, push).await
     }
 
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
@@ -235,7 +238,7 @@ impl Workload for Mail {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_message(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -243,6 +246,6 @@ impl Workload for Mail {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_message(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }

@@ -80,9 +80,6 @@ fn file_of(mount: &Mounted, upn: &str, message_id: &str) -> Result<PathBuf> {
     anyhow::bail!("no record of {message_id} below {}", records.display())
 }
 
-
-
-
 #[test]
 fn a_deleted_mail_comes_back_as_it_was() -> Result<()> {
     let scene = Scene::new()?;

@@ -95,9 +95,6 @@ impl Scene {
     }
 }
 
-
-
-
 pub fn latest(mount: &Mounted, upn: &str, folder: &str) -> Result<PathBuf> {
     let latest = mount.path("snapshots/latest").canonicalize()?;
     Ok(latest.join(upn).join(folder))

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 pub use e2e::shell::{quote, sh, sh_ok};
 use e2e::{Mounted, Tenant, corpus};
 use graph_emulator::Options;
@@ -98,9 +98,6 @@ pub fn counted(records: impl IntoIterator<Item = Value>) -> BTreeMap<String, usi
     }
     counts
 }
-
-
-
 
 /// Whether Python's vobject is here. Where it is not, the caller is skipped; in CI that is a failure.
 pub fn vobject() -> bool {
