@@ -166,13 +166,14 @@ pub struct Diff {
 pub struct Restore {
     /// What to put back, then where:
     /// paths in a snapshot (`latest/alice@contoso.com/Mail/Inbox`) or local files, and last
-    /// a path as below restore/ (`bob@contoso.com/Mail/From Alice`)
+    /// a path as below restore/ (`bob@contoso.com/Mail/From Alice`), or a local folder (`./out`,
+    /// `/srv/out`) to bring it there
     #[arg(required = true, num_args = 2.., value_name = "SOURCE... TARGET")]
     pub paths: Vec<String>,
     /// What to do with an item that is already there [default: restore.conflict of the configuration]
     #[arg(long, value_enum)]
     pub conflict: Option<Conflict>,
-    /// Only what is not there any more
+    /// Only what was deleted: what is neither at its place nor anywhere else but in the bin
     #[arg(long)]
     pub deleted_only: bool,
     /// Say what would happen, and do nothing

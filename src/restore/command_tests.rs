@@ -67,6 +67,18 @@ impl Setup {
             .collect()
     }
 
+    /// Into a folder of this machine.
+    fn download(&self, sources: &[&str], target: &std::path::Path, options: &Options) -> Summary {
+        let recogniser = Arc::new(self.history.recogniser());
+        let dir = tempfile::tempdir_in(self.local.path()).unwrap();
+        let service = service_with(&self.tenant, dir.path(), &self.rt, recogniser.clone());
+        let live = options.deleted_only.then_some((&service, &*recogniser));
+        let sources: Vec<String> = sources.iter().map(|s| (*s).to_owned()).collect();
+        let History { repo, nodes, .. } = &self.history;
+        let told = Told(Mutex::default());
+        download_sources(Repo { repo, nodes }, live, &sources, target, options, &told).unwrap()
+    }
+
     fn run(
         &self,
         sources: &[&str],
@@ -84,8 +96,7 @@ impl Setup {
         let History { repo, nodes, .. } = &self.history;
         let result = restore_sources(
             &service,
-            repo,
-            nodes,
+            Repo { repo, nodes },
             &recogniser,
             &sources,
             target,
@@ -212,6 +223,98 @@ fn deleted_only_leaves_what_lives_elsewhere() {
     assert!(s.tenant.at("id-bob", &["Inbox", "plan.docx"]).is_empty());
     let live: Vec<_> = told.iter().filter(|t| t.2 == Outcome::Live).collect();
     assert_eq!(live.len(), 2);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_refused_and_what_is_there_by_another_name() {
+    let s = Setup::new();
+    let here = tempfile::tempdir().unwrap();
+    std::fs::write(here.path().join("bad.txt"), b"no good at all").unwrap();
+    std::fs::write(here.path().join("new.txt"), b"new").unwrap();
+    std::fs::write(here.path().join("same.txt"), b"same").unwrap();
+    s.tenant.put("id-bob", &["local"], true, b"");
+    s.tenant
+        .put("id-bob", &["local", "other.txt"], false, b"same");
+    let said = |conflict| {
+        let options = Options {
+            dry_run: true,
+            conflict: Some(conflict),
+            ..Options::default()
+        };
+        let (result, mut told) = s.run(
+            &[here.path().to_str().unwrap()],
+            "bob@contoso.com/OneDrive/local",
+            &options,
+        );
+        told.sort_by(|a, b| a.0.cmp(&b.0));
+        let outcomes: Vec<Outcome> = told.into_iter().map(|t| t.2).collect();
+        (counts(&result.unwrap()), outcomes)
+    };
+    let refused = |o: &Outcome| matches!(o, Outcome::Failed(e) if e.code == Code::Invalid);
+    let (sums, told) = said(Conflict::Skip);
+    assert_eq!(sums, (1, 0, 1, 1));
+    assert!(refused(&told[0]), "{told:?}");
+    assert_eq!(told[1..], [Outcome::WouldRestore(None), Outcome::Exists]);
+    let (_, told) = said(Conflict::Overwrite);
+    let over = Outcome::WouldRestore(Some(Conflict::Overwrite));
+    assert_eq!(told[1..], [Outcome::WouldRestore(None), over]);
+    assert_eq!(s.tenant.calls("push"), 0);
+}
+
+#[test]
+fn downloads_are_files_with_their_times() {
+    use std::os::unix::fs::MetadataExt;
+    let s = Setup::new();
+    let out = tempfile::tempdir().unwrap();
+    let at = out.path().join("deep/out");
+    let first = format!("{}/alice@contoso.com", s.snapshots()[0]);
+    let dry = Options {
+        dry_run: true,
+        ..Options::default()
+    };
+    assert_eq!(counts(&s.download(&[&first], &at, &dry)), (4, 5, 0, 0));
+    assert!(!at.exists(), "a dry run makes nothing");
+    let options = Options::default();
+    // `deep` too.
+    assert_eq!(counts(&s.download(&[&first], &at, &options)), (4, 6, 0, 0));
+    let plan = at.join("OneDrive/Inbox/plan.docx");
+    assert_eq!(std::fs::read(&plan).unwrap(), vec![7; 3 << 20]);
+    let meta = plan.metadata().unwrap();
+    assert_eq!((meta.mtime(), meta.mode() & 0o777), (1, 0o600));
+
+    // Again: all is there. Over it, and beside it.
+    std::fs::write(&plan, b"changed").unwrap();
+    assert_eq!(counts(&s.download(&[&first], &at, &options)), (0, 0, 4, 0));
+    assert_eq!(std::fs::read(&plan).unwrap(), b"changed");
+    let with = |conflict| Options {
+        conflict: Some(conflict),
+        ..Options::default()
+    };
+    let over = s.download(&[&first], &at, &with(Conflict::Overwrite));
+    assert_eq!(counts(&over), (4, 0, 0, 0));
+    assert_eq!(plan.metadata().unwrap().len(), 3 << 20);
+    let file = format!("{first}/OneDrive/Inbox/budget.xlsx");
+    for name in ["budget.xlsx", "budget (2).xlsx", "budget (3).xlsx"] {
+        let beside = s.download(&[&file], out.path(), &with(Conflict::KeepBoth));
+        assert_eq!(counts(&beside), (1, 0, 0, 0));
+        assert_eq!(std::fs::read(out.path().join(name)).unwrap(), b"budget");
+    }
+
+    // What was deleted only; nothing else is made.
+    s.tenant.put("id-alice", &["Inbox"], true, b"");
+    s.tenant
+        .put("id-alice", &["Inbox", &s.mail_name(0)], false, b"");
+    s.tenant
+        .put("id-alice", &["Inbox", "plan.docx"], false, b"");
+    let deleted = Options {
+        deleted_only: true,
+        ..Options::default()
+    };
+    let lost = out.path().join("lost");
+    let inbox = format!("{first}/OneDrive/Inbox");
+    assert_eq!(counts(&s.download(&[&inbox], &lost, &deleted)).2, 1);
+    let there: Vec<_> = std::fs::read_dir(&lost).unwrap().collect();
+    assert_eq!(there.len(), 1, "{there:?}");
 }
 
 #[test]

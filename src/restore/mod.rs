@@ -19,6 +19,7 @@ pub mod journal;
 pub mod listing;
 pub mod log;
 pub mod place;
+mod plan;
 pub mod policy;
 pub mod push;
 mod queue;
@@ -30,7 +31,9 @@ pub mod spool;
 mod table;
 pub mod target;
 
-pub use command::{command_folder, commands_folder, restore_sources};
+pub use command::{
+    Repo, command_folder, commands_folder, download_sources, local_target, restore_sources,
+};
 pub use errno::{Code, RestoreError};
 pub use journal::{QueueItem, QueueStatus};
 pub use place::Directory;

@@ -199,8 +199,6 @@ impl Pusher {
         file: SpoolFile,
         target: &TargetPath,
     ) -> Result<(SpoolFile, blake3::Hash, Option<Origin>), RestoreError> {
-        let recogniser = self.recogniser.clone();
-        let name = target.name().unwrap_or_default().to_owned();
         let path = file.path();
         let (file, hashed) = blocking(move || {
             let hashed = file.sync().and_then(|()| hash_file(&path));
@@ -208,14 +206,24 @@ impl Pusher {
         })
         .await;
         let hash = hashed.map_err(|e| spool_error(target, &e))?;
+        let (file, origin) = self.recognise(file, target).await;
+        Ok((file, hash, origin))
+    }
+
+    /// What a snapshot knows about the bytes.
+    pub(super) async fn recognise(
+        &self,
+        file: SpoolFile,
+        target: &TargetPath,
+    ) -> (SpoolFile, Option<Origin>) {
         if file.origin().is_some() {
             let origin = file.origin().cloned();
-            return Ok((file, hash, origin));
+            return (file, origin);
         }
-        let Some(recogniser) = recogniser else {
-            return Ok((file, hash, None));
+        let Some(recogniser) = self.recogniser.clone() else {
+            return (file, None);
         };
-        let path = file.path();
+        let (path, name) = (file.path(), target.name().unwrap_or_default().to_owned());
         let origin = blocking(move || recogniser.recognise(&path, &name)).await;
         // Not knowing what it was is no reason not to restore it; the log says what was lost.
         let origin = origin.unwrap_or_else(|e| {
@@ -226,7 +234,7 @@ impl Pusher {
             self.log.add(Event::Retry, &target.to_string(), &text);
             None
         });
-        Ok((file, hash, origin))
+        (file, origin)
     }
 
     /// The item of an earlier write of the same that was completed after its writer had been told of an
@@ -338,7 +346,7 @@ impl Pusher {
         let lock = self.lock(&ticket);
         let _guard = lock.lock().await;
         pending.moved();
-        let (source, original) = self.source(&ticket, &place).await?;
+        let (source, original) = self.source(ticket.origin.as_ref(), &place).await?;
         let push = Push {
             id: ticket.id,
             folder: target.folder().to_vec(),
@@ -377,13 +385,13 @@ impl Pusher {
     }
 
     /// What the workload makes the item from.
-    async fn source(
+    pub(super) async fn source(
         &self,
-        ticket: &Ticket,
+        origin: Option<&Origin>,
         place: &Place,
     ) -> Result<(Source, Option<Original>), RestoreError> {
         let file = (Source::File, None);
-        let (Some(origin), Some(recogniser)) = (&ticket.origin, &self.recogniser) else {
+        let (Some(origin), Some(recogniser)) = (origin, &self.recogniser) else {
             return Ok(file);
         };
         let Some(key) = ItemKey::from_hex(&origin.key) else {
@@ -394,7 +402,7 @@ impl Pusher {
             let (reader, origin) = (Arc::clone(&reader), origin.clone());
             blocking(move || reader.record(&origin)).await
         };
-        let record = match origin.workload == ticket.workload {
+        let record = match origin.workload == place.workload.name() {
             true => record?,
             // A mail below OneDrive is a file; an archived mail below Mail is a mail.
             false => {

@@ -301,6 +301,20 @@ impl Workload for FakeWorkload {
         })
     }
 
+    /// An item is the same as another by its bytes; some are refused.
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        self.tenant.called("plan");
+        let bytes = std::fs::read(&push.file)?;
+        if bytes.starts_with(b"no good") {
+            return Err(PushError::Invalid("no good".to_owned()));
+        }
+        let items = self.tenant.items.lock();
+        let here = items.get(&account.id).into_iter().flatten();
+        let mut here = here.filter(|(at, _)| at.starts_with(&push.folder));
+        let same = here.find_map(|(_, items)| items.iter().find(|i| !i.is_dir && i.bytes == bytes));
+        Ok(same.map(|i| i.id.to_string()))
+    }
+
     async fn find_pushed(
         &self,
         account: &Account,

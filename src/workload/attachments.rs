@@ -17,7 +17,7 @@ use crate::graph::{
 /// Content up to this goes into one request (which may have 4 MB, base64 included).
 const INLINE: usize = 2_900_000;
 /// The largest attachment a session takes.
-const MAX_ATTACHMENT: usize = 150_000_000;
+pub(super) const MAX_ATTACHMENT: usize = 150_000_000;
 /// Attachments of one item.
 const MAX_ATTACHMENTS: usize = 5_000;
 /// Attempts at what failed in a way that may pass.

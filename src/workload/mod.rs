@@ -434,6 +434,17 @@ impl PushError {
     }
 }
 
+/// What an archive holds as an item of a kind (`#microsoft.graph.event`), as a record of that kind.
+fn archived(from: &str, record: &Value, kind: &str) -> Option<Value> {
+    let item = &record["tenantfsItem"];
+    if from != "archive" || item["@odata.type"] != kind {
+        return None;
+    }
+    let mut item = item.clone();
+    item["id"] = record["id"].clone();
+    Some(item)
+}
+
 /// One kind of thing that is protected.
 #[async_trait]
 pub trait Workload: Send + Sync {
@@ -518,6 +529,29 @@ pub trait Workload: Send + Sync {
     /// `None`: here it is only a file.
     fn adopt(&self, _from: &str, _record: &Value) -> Option<Value> {
         None
+    }
+
+    /// Whether an item is where its owner would look for it: anywhere but among what was deleted.
+    ///
+    /// # Errors
+    /// When it can't be known now.
+    async fn lives(&self, account: &Account, id: &str) -> Result<bool, GraphError> {
+        let found = self.verify_removed(account, &[id.to_owned()]).await?;
+        Ok(matches!(found.first(), Some(Alive::Here { .. })))
+    }
+
+    /// What [`Workload::push`] would meet: the id of the item that is the same and is there already,
+    /// where that can be told. Nothing is made; a folder that is not there yet is no error.
+    ///
+    /// # Errors
+    /// What the push would be refused for before anything is sent.
+    async fn plan(&self, _account: &Account, _push: &Push) -> Result<Option<String>, PushError> {
+        Ok(None)
+    }
+
+    /// Whether [`Workload::plan`] reads the item's bytes.
+    fn plans_by_content(&self) -> bool {
+        true
     }
 
     /// What is in a folder now. An empty path is the collection's root.

@@ -63,7 +63,7 @@ pub(super) trait Once: Sync {
     fn ongoing(&self) -> &Ongoing;
 
     /// Reads the file of a push.
-    async fn compose(&self, push: &Push) -> Result<Self::Composed, PushError>;
+    async fn compose(&self, account: &Account, push: &Push) -> Result<Self::Composed, PushError>;
 
     /// Where the item belongs; `None`: no such place.
     async fn target(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError>;
@@ -203,7 +203,7 @@ pub(super) async fn push<W: Once + ?Sized>(
     push: &Push,
     journal: &dyn Journal,
 ) -> Result<Pushed, PushError> {
-    let composed = workload.compose(push).await?;
+    let composed = workload.compose(account, push).await?;
     let target = workload.target(account, push).await?;
     let target = target.ok_or_else(|| PushError::NoFolder {
         path: push.folder.join("/"),
@@ -287,7 +287,7 @@ pub(super) async fn find_pushed<W: Once + ?Sized>(
     account: &Account,
     push: &Push,
 ) -> Result<Option<Pushed>, PushError> {
-    let composed = workload.compose(push).await?;
+    let composed = workload.compose(account, push).await?;
     // What is in no folder did not arrive.
     let Some(target) = workload.target(account, push).await? else {
         return Ok(None);
@@ -318,6 +318,26 @@ pub(super) async fn find_pushed<W: Once + ?Sized>(
         false => composed.notes().to_vec(),
     };
     pushed(workload, &target, made.item, &composed, replaced, notes).map(Some)
+}
+
+/// The item that a push would meet. One that may not be replaced is refused as the push would be.
+///
+/// # Errors
+/// What the push would be refused for before anything is sent.
+pub(super) async fn plan<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    push: &Push,
+) -> Result<Option<String>, PushError> {
+    let composed = workload.compose(account, push).await?;
+    let Some(target) = workload.target(account, push).await? else {
+        return Ok(None);
+    };
+    let there = existing(workload, account, &target, push, &composed).await?;
+    if let (Some(there), Policy::Overwrite) = (&there, push.policy) {
+        workload.check_removable(account, there).await?;
+    }
+    Ok(there)
 }
 
 /// Creates an item from its JSON. When an answer is lost, the marker tells whether it was created.

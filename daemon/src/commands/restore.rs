@@ -1,15 +1,19 @@
-//! `tenantfs restore`: puts items back without a mount.
+//! `tenantfs restore`: puts items back without a mount, or brings them into a local folder.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
+use tenantfs::repo::Repository;
 use tenantfs::restore::command::{Observer, Options, Outcome as ItemOutcome};
-use tenantfs::restore::restore_sources;
+use tenantfs::restore::{
+    Conflict, Repo, Service, SnapshotRecogniser, download_sources, local_target, restore_sources,
+};
 use tenantfs::tree::Nodes;
+use tokio::runtime::Handle;
 
 use super::Context;
 use crate::app;
@@ -76,11 +80,30 @@ fn describe(outcome: &ItemOutcome) -> String {
         ItemOutcome::MadeFolder => "made the folder".into(),
         ItemOutcome::Exists => "is there already".into(),
         ItemOutcome::Live => "is not deleted".into(),
-        ItemOutcome::WouldRestore(false) => "would restore".into(),
-        ItemOutcome::WouldRestore(true) => "would restore although one is there".into(),
+        ItemOutcome::WouldRestore(None | Some(Conflict::Skip)) => "would restore".into(),
+        ItemOutcome::WouldRestore(Some(Conflict::Overwrite)) => {
+            "would replace the one that is there".into()
+        }
+        ItemOutcome::WouldRestore(Some(Conflict::KeepBoth)) => {
+            "would make another beside the one that is there".into()
+        }
         ItemOutcome::WouldMakeFolder => "would make the folder".into(),
         ItemOutcome::Failed(error) => format!("failed ({error})"),
     }
+}
+
+fn service(
+    context: &Context,
+    repository: &Repository,
+    runtime: &Handle,
+) -> Result<(Service, Arc<SnapshotRecogniser>)> {
+    let service = mounting::restore_service(&context.config, repository, runtime, Owner::Command)?;
+    service.with_context(|| {
+        format!(
+            "there is no identity to restore with; add [tenant.restore] to {}",
+            context.config_file.display()
+        )
+    })
 }
 
 pub fn run(context: &Context, args: &Restore) -> Result<Outcome> {
@@ -90,18 +113,6 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     let nodes = Nodes::new(&repository);
     let runtime = app::runtime()?;
-    let service = mounting::restore_service(
-        &context.config,
-        &repository,
-        runtime.handle(),
-        Owner::Command,
-    )?;
-    let Some((service, recogniser)) = service else {
-        bail!(
-            "there is no identity to restore with; add [tenant.restore] to {}",
-            context.config_file.display()
-        );
-    };
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} items {elapsed}") {
         bar.set_style(style);
@@ -119,16 +130,31 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome> {
         dry_run: args.dry_run,
         ..Options::default()
     };
-    let summary = restore_sources(
-        &service,
-        &repository,
-        &nodes,
-        &recogniser,
-        sources,
-        target,
-        &options,
-        &teller,
-    )?;
+    let from = Repo {
+        repo: &repository,
+        nodes: &nodes,
+    };
+    let service = || service(context, &repository, runtime.handle());
+    let summary = match local_target(target) {
+        None => {
+            let (service, recogniser) = service()?;
+            restore_sources(
+                &service,
+                from,
+                &recogniser,
+                sources,
+                target,
+                &options,
+                &teller,
+            )?
+        }
+        Some(folder) => {
+            // To read from snapshots takes no identity; to know what is live does.
+            let live = args.deleted_only.then(service).transpose()?;
+            let live = live.as_ref().map(|(service, known)| (service, &**known));
+            download_sources(from, live, sources, &folder, &options, &teller)?
+        }
+    };
     teller.bar.finish_and_clear();
     let report = json!({
         "dry_run": args.dry_run,

@@ -194,6 +194,10 @@ impl Workload for Archive {
         (from == "mail").then(|| record.clone())
     }
 
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        self.plan_item(account, push).await
+    }
+
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
         self.list_live(account, path).await
     }

@@ -157,6 +157,21 @@ impl Archive {
             .map(Some)
     }
 
+    /// The item that a push would meet.
+    pub(super) async fn plan_item(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<String>, PushError> {
+        // What can't be made is told here.
+        stream_of(push, &marker(push)).await?;
+        match self.target(account, push).await {
+            Ok(folder) => Ok(self.existing(account, &folder, push, None).await?),
+            Err(PushError::NoFolder { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     async fn target(&self, account: &Account, push: &Push) -> Result<Folder, PushError> {
         let path = push.folder.join("/");
         if push.folder.is_empty() {

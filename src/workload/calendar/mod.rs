@@ -23,7 +23,7 @@ use serde_json::Value;
 use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox, once,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived, mailbox, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError};
 
@@ -146,6 +146,14 @@ impl Workload for Calendar {
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError> {
         self.look_up(account, ids).await
+    }
+
+    fn adopt(&self, from: &str, record: &Value) -> Option<Value> {
+        archived(from, record, "#microsoft.graph.event")
+    }
+
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        once::plan(self, account, push).await
     }
 
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {

@@ -54,11 +54,17 @@ impl Once for Calendar {
         &self.ongoing
     }
 
-    async fn compose(&self, push: &Push) -> Result<Composed, PushError> {
+    async fn compose(&self, _account: &Account, push: &Push) -> Result<Composed, PushError> {
         compose::compose(push).await
     }
 
     async fn target(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        if push.folder.is_empty() {
+            return Err(PushError::Invalid(format!(
+                "{}: events lie in calendars: choose one, as in Calendar/Calendar",
+                push.name
+            )));
+        }
         let place = self.place(account, &push.folder).await?;
         Ok(place.and_then(|place| place.calendar))
     }

@@ -22,7 +22,7 @@ use super::mail::paths::Paths;
 use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, once,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -158,6 +158,14 @@ impl Workload for Contacts {
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError> {
         self.look_up(account, ids).await
+    }
+
+    fn adopt(&self, from: &str, record: &Value) -> Option<Value> {
+        archived(from, record, "#microsoft.graph.contact")
+    }
+
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        once::plan(self, account, push).await
     }
 
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {

@@ -135,6 +135,14 @@ impl Workload for Drive {
         self.look_up(account, ids).await
     }
 
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        self.plan_file(account, push).await
+    }
+
+    fn plans_by_content(&self) -> bool {
+        false
+    }
+
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
         self.list_live(account, path).await
     }

@@ -153,16 +153,25 @@ impl Drive {
         Ok(None)
     }
 
+    /// The file that a push would meet.
+    pub(super) async fn plan_file(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<String>, PushError> {
+        let path = push.folder.iter().cloned().chain([name_of(push)]);
+        let path: Vec<String> = path.collect();
+        names::check(&path).map_err(PushError::Invalid)?;
+        let root = self.root(account).await?;
+        let there = self.item_at(&root, &path).await?;
+        Ok(there.and_then(|item| item["id"].as_str().map(str::to_owned)))
+    }
+
     async fn job<'a>(&self, account: &Account, push: &'a Push) -> Result<Job<'a>, PushError> {
-        let mut name = push.name.clone();
+        let name = name_of(push);
         let mut times = json!({});
         let mut mtime = push.mtime;
-        if let Source::Record { record, key } = &push.source {
-            // The mount may show a name in another spelling than the drive has it in.
-            let original = record["name"].as_str().unwrap_or_default();
-            if exact_name(original, key) == name {
-                name = original.to_owned();
-            }
+        if let Source::Record { record, .. } = &push.source {
             if let Some(created) = record["fileSystemInfo"]["createdDateTime"].as_str() {
                 times["createdDateTime"] = json!(created);
             }
@@ -364,6 +373,17 @@ impl Job<'_> {
             Some(_) => false,
         }
     }
+}
+
+/// The name as the drive has it: the mount may show it in another spelling.
+fn name_of(push: &Push) -> String {
+    if let Source::Record { record, key } = &push.source {
+        let original = record["name"].as_str().unwrap_or_default();
+        if exact_name(original, key) == push.name {
+            return original.to_owned();
+        }
+    }
+    push.name.clone()
 }
 
 /// A name that only this push would choose: `budget (restored 1a2b3c4d).xlsx`.

@@ -1,11 +1,14 @@
 //! What is created in Exchange for a mail: body and attachments from the MIME, everything that
-//! MIME does not carry from the record, where there is one.
+//! MIME does not carry from the record, where there is one. For any other file: a message with the
+//! file attached.
 
 use serde_json::{Map, Value, json};
 
+use super::attached;
 use super::names::seconds;
 use crate::format::eml::{Attachment, Body, to_graph};
-use crate::workload::{Marker, Policy, Push, PushError, Source};
+use crate::workload::attachments::MAX_ATTACHMENT;
+use crate::workload::{Account, Marker, Policy, Push, PushError, Source};
 
 /// Bytes of the largest mail that is read for a restore.
 const MAX_FILE: u64 = 256 << 20;
@@ -39,7 +42,7 @@ pub(in crate::workload) struct Composed {
 }
 
 /// Reads the file of a push.
-pub(super) async fn compose(push: &Push) -> Result<Composed, PushError> {
+pub(super) async fn compose(account: &Account, push: &Push) -> Result<Composed, PushError> {
     let size = tokio::fs::metadata(&push.file).await?.len();
     if size > MAX_FILE {
         return Err(PushError::Invalid(format!(
@@ -47,21 +50,24 @@ pub(super) async fn compose(push: &Push) -> Result<Composed, PushError> {
             push.name
         )));
     }
-    if !push.name.to_ascii_lowercase().ends_with(".eml") && matches!(push.source, Source::File) {
+    if size > MAX_ATTACHMENT as u64 && !is_mail(push) {
         return Err(PushError::Invalid(format!(
-            "{}: only mails (files that end in .eml) can be put below Mail",
+            "{}: {size} bytes are too many to be attached to a message ({MAX_ATTACHMENT})",
             push.name
         )));
     }
     let mime = tokio::fs::read(&push.file).await?;
-    let push = push.clone();
+    let (account, push) = (account.clone(), push.clone());
     // Parsing tens of megabytes is no work for a thread that serves connections.
-    let composed = tokio::task::spawn_blocking(move || build(&push, &mime)).await;
+    let composed = tokio::task::spawn_blocking(move || build(&account, &push, &mime)).await;
     composed.map_err(|e| PushError::Invalid(format!("the mail could not be read: {e}")))
 }
 
-fn build(push: &Push, mime: &[u8]) -> Composed {
-    let read = to_graph(mime);
+fn build(account: &Account, push: &Push, mime: &[u8]) -> Composed {
+    let read = match is_mail(push) {
+        true => to_graph(mime),
+        false => attached::message(account, push, mime),
+    };
     let mut json = match read.json {
         Value::Object(json) => json,
         _ => Map::new(),
@@ -112,6 +118,11 @@ fn build(push: &Push, mime: &[u8]) -> Composed {
         identity,
         notes,
     }
+}
+
+/// Whether the file is a mail, and not something to be attached to one.
+fn is_mail(push: &Push) -> bool {
+    push.name.to_ascii_lowercase().ends_with(".eml") || matches!(push.source, Source::Record { .. })
 }
 
 /// Lays what the record says over what the MIME says.
@@ -259,7 +270,7 @@ mod tests {
             record: record(),
             key: ItemKey([1; 16]),
         };
-        let composed = build(&push(source, Policy::Skip), MIME);
+        let composed = build(&Account::default(), &push(source, Policy::Skip), MIME);
         let json = &composed.json;
         assert_eq!(json["subject"], "from record");
         assert_eq!(json["categories"], json!(["Red"]));
@@ -292,7 +303,7 @@ mod tests {
             record,
             key: ItemKey([1; 16]),
         };
-        let composed = build(&push(source, Policy::Skip), MIME);
+        let composed = build(&Account::default(), &push(source, Policy::Skip), MIME);
         assert_eq!(property(&composed.json, "Integer 0x0E07"), None);
         assert!(composed.marker.created.is_some());
     }
@@ -304,11 +315,15 @@ mod tests {
             key: ItemKey([1; 16]),
         };
         assert_eq!(
-            build(&push(source, Policy::KeepBoth), MIME).marker.origin,
+            build(&Account::default(), &push(source, Policy::KeepBoth), MIME)
+                .marker
+                .origin,
             None
         );
         assert_eq!(
-            build(&push(Source::File, Policy::Skip), MIME).marker.origin,
+            build(&Account::default(), &push(Source::File, Policy::Skip), MIME)
+                .marker
+                .origin,
             None
         );
     }
@@ -317,7 +332,11 @@ mod tests {
     fn a_request_is_never_too_large() {
         let body = "\"\u{1}".repeat(1_400_000);
         let mime = [MIME, body.as_bytes()].concat();
-        let composed = build(&push(Source::File, Policy::Skip), &mime);
+        let composed = build(
+            &Account::default(),
+            &push(Source::File, Policy::Skip),
+            &mime,
+        );
         assert!(composed.json.to_string().len() <= 4_000_000);
         assert_eq!(composed.attachments.len(), 1);
         assert_eq!(composed.notes.len(), 1);

@@ -105,7 +105,8 @@ pub(super) fn needs_content(stored: &Value, told: &Value) -> bool {
     later && (draft || !LIGHT.iter().any(|name| changed(name)))
 }
 
-/// Same message by what survives a restore: its internet message id and when it arrived.
+/// Same message by what survives a restore: its internet message id and when it arrived. A file that
+/// does not tell when (`b`) is the same by its id alone.
 pub(super) fn same_mail(a: &Value, b: &Value) -> bool {
     let id = |v: &Value| {
         v["internetMessageId"]
@@ -115,7 +116,8 @@ pub(super) fn same_mail(a: &Value, b: &Value) -> bool {
     };
     id(a).is_some_and(|i| !i.is_empty())
         && id(a) == id(b)
-        && seconds(&a["receivedDateTime"]) == seconds(&b["receivedDateTime"])
+        && seconds(&b["receivedDateTime"])
+            .is_none_or(|received| seconds(&a["receivedDateTime"]) == Some(received))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! are in the delta itself. By the other [`Route`] messages are exported twenty with one request, and
 //! shown as the mail that is made of the export.
 
+mod attached;
+mod bin;
 pub(in crate::workload) mod capture;
 mod compose;
 pub(in crate::workload) mod cursor;
@@ -26,7 +28,8 @@ use super::exchange::{self, Exchange};
 use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
-    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox, once,
+    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived,
+    mailbox, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -77,6 +80,7 @@ pub struct Mail {
     options: MailOptions,
     paths: paths::Paths,
     exchange: Exchange,
+    bins: bin::Bins,
 }
 
 impl Mail {
@@ -90,6 +94,7 @@ impl Mail {
             ongoing: Ongoing::default(),
             options,
             paths: paths::Paths::default(),
+            bins: bin::Bins::default(),
         }
     }
 
@@ -196,14 +201,7 @@ impl Workload for Mail {
     }
 
     fn adopt(&self, from: &str, record: &Value) -> Option<Value> {
-        // What an archive holds as a message.
-        let item = &record["tenantfsItem"];
-        if from != "archive" || item["@odata.type"] != "#microsoft.graph.message" {
-            return None;
-        }
-        let mut item = item.clone();
-        item["id"] = record["id"].clone();
-        Some(item)
+        archived(from, record, "#microsoft.graph.message")
     }
 
     async fn verify_removed(
@@ -212,6 +210,14 @@ impl Workload for Mail {
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError> {
         self.look_up(account, ids).await
+    }
+
+    async fn lives(&self, account: &Account, id: &str) -> Result<bool, GraphError> {
+        self.lives_message(account, id).await
+    }
+
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        once::plan(self, account, push).await
     }
 
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {

@@ -54,11 +54,17 @@ impl Once for Mail {
         &self.ongoing
     }
 
-    async fn compose(&self, push: &Push) -> Result<Composed, PushError> {
-        compose::compose(push).await
+    async fn compose(&self, account: &Account, push: &Push) -> Result<Composed, PushError> {
+        compose::compose(account, push).await
     }
 
     async fn target(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        if push.folder.is_empty() {
+            return Err(PushError::Invalid(format!(
+                "{}: messages lie in folders: choose one, as in Mail/Inbox",
+                push.name
+            )));
+        }
         Ok(self.folder_at(account, &push.folder).await?)
     }
 

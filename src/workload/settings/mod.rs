@@ -121,6 +121,10 @@ impl Workload for Settings {
         self.look_up(account, ids).await
     }
 
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        self.plan_settings(account, push).await
+    }
+
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
         self.list_live(account, path).await
     }

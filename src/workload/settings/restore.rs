@@ -30,17 +30,7 @@ impl Settings {
         account: &Account,
         push: &Push,
     ) -> Result<Pushed, PushError> {
-        let file = file_of(push)?;
-        let size = tokio::fs::metadata(&push.file).await?.len();
-        if size > MAX_FILE {
-            return Err(PushError::Invalid(format!(
-                "{}: {size} bytes are too many for settings",
-                push.name
-            )));
-        }
-        let bytes = tokio::fs::read(&push.file).await?;
-        let said: Value = serde_json::from_slice(&bytes)
-            .map_err(|e| PushError::Invalid(format!("{}: it is no JSON: {e}", push.name)))?;
+        let (file, said) = read(push).await?;
         let overwrite = push.policy == Policy::Overwrite;
         let notes = match file {
             File::Mailbox | File::Replies => self.replace(account, push, file, &said).await?,
@@ -68,6 +58,17 @@ impl Settings {
             replaced: None,
             notes,
         })
+    }
+
+    /// What a push would meet: what there is one of is always there, into a list it is merged.
+    pub(super) async fn plan_settings(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<String>, PushError> {
+        let (file, _) = read(push).await?;
+        let there = self.entry(account, file, Value::Null).id;
+        Ok((!file.is_list()).then_some(there))
     }
 
     /// What there is one of.
@@ -245,6 +246,22 @@ impl Settings {
             .repeatable();
         self.client.json(&Self::of(account, call)).await.map(drop)
     }
+}
+
+/// The file of a push: which settings, and what they say.
+async fn read(push: &Push) -> Result<(File, Value), PushError> {
+    let file = file_of(push)?;
+    let size = tokio::fs::metadata(&push.file).await?.len();
+    if size > MAX_FILE {
+        return Err(PushError::Invalid(format!(
+            "{}: {size} bytes are too many for settings",
+            push.name
+        )));
+    }
+    let bytes = tokio::fs::read(&push.file).await?;
+    let said = serde_json::from_slice(&bytes)
+        .map_err(|e| PushError::Invalid(format!("{}: it is no JSON: {e}", push.name)))?;
+    Ok((file, said))
 }
 
 /// Which settings a file is.

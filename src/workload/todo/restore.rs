@@ -53,7 +53,7 @@ impl Once for Todo {
         &self.ongoing
     }
 
-    async fn compose(&self, push: &Push) -> Result<Composed, PushError> {
+    async fn compose(&self, _account: &Account, push: &Push) -> Result<Composed, PushError> {
         compose::compose(push).await
     }
 

@@ -98,14 +98,21 @@ impl Graph {
 
     /// Uploads bytes by a simple PUT.
     pub fn put(&self, path: &str, bytes: Vec<u8>) -> Result<Value> {
+        let answer = self.put_as(path, "application/octet-stream", bytes)?;
+        Ok(serde_json::from_str(&answer)?)
+    }
+
+    /// Uploads bytes of a kind; what was answered.
+    pub fn put_as(&self, path: &str, content_type: &str, bytes: Vec<u8>) -> Result<String> {
         let answer = self
             .http
             .put(format!("{}/v1.0{path}", self.url))
             .bearer_auth(&self.token)
+            .header("content-type", content_type)
             .body(bytes)
             .send()?;
         ensure!(answer.status().is_success(), "{path}: {}", answer.status());
-        Ok(answer.json()?)
+        Ok(answer.text()?)
     }
 
     /// The bytes behind a path, or behind the pre-authenticated URL that it redirects to.
@@ -198,5 +205,12 @@ impl Graph {
             .get(format!("{}/_emulator/outbox", self.url))
             .send()?
             .json()?)
+    }
+
+    /// The same, one by one.
+    pub fn sent(&self) -> Result<Vec<Value>> {
+        let outbox = self.outbox()?;
+        let sent = outbox.as_array().or(outbox["value"].as_array());
+        Ok(sent.context("no outbox")?.clone())
     }
 }

@@ -118,6 +118,13 @@ impl Tenant {
         self.json(&["backup"])
     }
 
+    /// Fails if Exchange would have sent anything to anyone.
+    pub fn nothing_was_sent(&self) -> Result<()> {
+        let sent = self.graph.sent()?;
+        ensure!(sent.is_empty(), "a restore sent mail: {sent:?}");
+        Ok(())
+    }
+
     /// Mounts at `mnt` in the tenant's folder.
     pub fn mount(&self) -> Result<Mounted> {
         Mounted::start(self.command(&["mount"]), &self.path("mnt"))

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use e2e::calendars::{self, Occurrence};
-use e2e::{Mounted, Tenant, corpus, text};
+use e2e::shell::{quote, sh, sh_ok};
+use e2e::{Mounted, Tenant, corpus};
 use graph_emulator::Options;
 use serde_json::{Value, json};
 
@@ -149,23 +149,14 @@ impl Scene {
         Ok(found)
     }
 
-    fn outbox(&self) -> Result<Vec<Value>> {
-        let outbox = self.tenant.graph.outbox()?;
-        Ok(outbox
-            .as_array()
-            .or(outbox["value"].as_array())
-            .context("no outbox")?
-            .clone())
-    }
-
     /// What was sent so far was sent by those who set the scene.
     fn count_from_here(&self) -> Result<()> {
-        self.sent.set(self.outbox()?.len());
+        self.sent.set(self.tenant.graph.sent()?.len());
         Ok(())
     }
 
     fn nothing_was_sent(&self) -> Result<()> {
-        let sent = self.outbox()?;
+        let sent = self.tenant.graph.sent()?;
         ensure!(
             sent.len() == self.sent.get(),
             "a restore sent mail: {sent:?}"
@@ -218,27 +209,6 @@ fn unfolded(path: &Path) -> Result<String> {
     Ok(fs::read_to_string(path)?
         .replace("\r\n ", "")
         .replace("\r\n", "\n"))
-}
-
-fn sh(dir: &Path, command: &str) -> Result<(bool, String)> {
-    let output = Command::new("bash")
-        .args(["-c", command])
-        .current_dir(dir)
-        .output()?;
-    Ok((
-        output.status.success(),
-        text(&output.stdout) + &text(&output.stderr),
-    ))
-}
-
-fn sh_ok(dir: &Path, command: &str) -> Result<String> {
-    let (ok, said) = sh(dir, command)?;
-    ensure!(ok, "{command}: {said}");
-    Ok(said)
-}
-
-fn quote(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 const SPRING: (&str, &str) = ("2026-03-01T00:00:00", "2026-05-15T00:00:00");

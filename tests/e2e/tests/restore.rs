@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use e2e::shell::{quote, sh, sh_ok};
 use e2e::{Mounted, Tenant, corpus, text};
 use graph_emulator::Options;
 use serde_json::{Value, json};
@@ -61,13 +62,7 @@ impl Scene {
     }
 
     fn nothing_was_sent(&self) -> Result<()> {
-        let outbox = self.tenant.graph.outbox()?;
-        let sent = outbox
-            .as_array()
-            .or(outbox["value"].as_array())
-            .context("no outbox")?;
-        ensure!(sent.is_empty(), "a restore sent mail: {sent:?}");
-        Ok(())
+        self.tenant.nothing_was_sent()
     }
 }
 
@@ -83,27 +78,6 @@ fn file_of(mount: &Mounted, upn: &str, message_id: &str) -> Result<PathBuf> {
         }
     }
     anyhow::bail!("no record of {message_id} below {}", records.display())
-}
-
-fn sh(dir: &Path, command: &str) -> Result<(bool, String)> {
-    let output = Command::new("bash")
-        .args(["-c", command])
-        .current_dir(dir)
-        .output()?;
-    Ok((
-        output.status.success(),
-        text(&output.stdout) + &text(&output.stderr),
-    ))
-}
-
-fn sh_ok(dir: &Path, command: &str) -> Result<String> {
-    let (ok, said) = sh(dir, command)?;
-    ensure!(ok, "{command}: {said}");
-    Ok(said)
-}
-
-fn quote(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 #[test]

@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use e2e::{Mounted, Tenant, text};
+pub use e2e::exported::said;
+pub use e2e::shell::{quote, sh, sh_ok};
+use e2e::{Mounted, Tenant, exported};
 use graph_emulator::{Options, Quirk};
-use serde_json::{Value, json};
-use tenantfs::format::fasttransfer::{Builder, Key, Object};
+use serde_json::Value;
+use tenantfs::format::fasttransfer::Builder;
 
 /// A tenant whose first two users have archives, those of the second empty but for its seed.
 pub struct Scene {
@@ -37,19 +36,12 @@ impl Scene {
         Ok(Self { tenant, alice, bob })
     }
 
-    pub fn beta(&self, path: &str) -> String {
-        format!("{}/beta{path}", self.tenant.emulator.url)
-    }
-
     pub fn mailbox(&self, upn: &str, which: &str) -> Result<String> {
-        let settings = self.beta(&format!("/users/{upn}/settings/exchange"));
-        let settings = self.tenant.graph.get(&settings)?;
-        let id = settings[which].as_str().context("no such mailbox")?;
-        Ok(self.beta(&format!("/admin/exchange/mailboxes/{id}")))
+        exported::mailbox(&self.tenant, upn, which)
     }
 
     pub fn archive(&self, upn: &str) -> Result<String> {
-        self.mailbox(upn, "inPlaceArchiveMailboxId")
+        exported::archive(&self.tenant, upn)
     }
 
     /// A folder at the top of an archive, by name.
@@ -64,38 +56,19 @@ impl Scene {
     }
 
     pub fn items(&self, archive: &str, folder: &str) -> Result<Vec<Value>> {
-        let expand = "$expand=singleValueExtendedProperties($filter=id eq 'String 0x0037')";
-        let path = format!("{archive}/folders/{folder}/items?$top=200&{expand}");
-        self.tenant.graph.list(&path)
+        exported::items(&self.tenant, archive, folder)
     }
 
     pub fn subject(item: &Value) -> &str {
-        let value = &item["singleValueExtendedProperties"][0]["value"];
-        value.as_str().unwrap_or_default()
+        exported::subject(item)
     }
 
     pub fn export(&self, mailbox: &str, id: &str) -> Result<Vec<u8>> {
-        let answer = self.tenant.graph.post(
-            &format!("{mailbox}/exportItems"),
-            &json!({ "itemIds": [id] }),
-        )?;
-        let data = answer["value"][0]["data"].as_str().context("no data")?;
-        Ok(STANDARD.decode(data)?)
+        exported::export(&self.tenant, mailbox, id)
     }
 
-    /// Imports as some other application would.
     pub fn import(&self, mailbox: &str, folder: &str, stream: &[u8]) -> Result<String> {
-        let session = self
-            .tenant
-            .graph
-            .post(&format!("{mailbox}/createImportSession"), &json!({}))?;
-        let url = session["importUrl"].as_str().context("no URL")?;
-        let body = json!({ "FolderId": folder, "Mode": "create", "Data": STANDARD.encode(stream) });
-        let http = reqwest::blocking::Client::new();
-        let answer = http.post(url).json(&body).send()?;
-        ensure!(answer.status().is_success(), "import: {}", answer.status());
-        let answer: Value = answer.json()?;
-        Ok(answer["itemId"].as_str().context("no id")?.to_owned())
+        exported::import(&self.tenant, mailbox, folder, stream)
     }
 
     pub fn delete(&self, archive: &str, folder: &str, id: &str) -> Result<()> {
@@ -118,35 +91,8 @@ impl Scene {
     }
 
     pub fn nothing_was_sent(&self) -> Result<()> {
-        let outbox = self.tenant.graph.outbox()?;
-        let sent = outbox
-            .as_array()
-            .or(outbox["value"].as_array())
-            .context("no outbox")?;
-        ensure!(sent.is_empty(), "a restore sent mail: {sent:?}");
-        Ok(())
+        self.tenant.nothing_was_sent()
     }
-}
-
-pub fn sh(dir: &Path, command: &str) -> Result<(bool, String)> {
-    let output = Command::new("bash")
-        .args(["-c", command])
-        .current_dir(dir)
-        .output()?;
-    Ok((
-        output.status.success(),
-        text(&output.stdout) + &text(&output.stderr),
-    ))
-}
-
-pub fn sh_ok(dir: &Path, command: &str) -> Result<String> {
-    let (ok, said) = sh(dir, command)?;
-    ensure!(ok, "{command}: {said}");
-    Ok(said)
-}
-
-pub fn quote(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 pub fn latest(mount: &Mounted, upn: &str, folder: &str) -> Result<PathBuf> {
@@ -174,39 +120,6 @@ pub fn until(what: impl Fn() -> bool) -> Result<()> {
         std::thread::sleep(Duration::from_millis(100));
     }
     Ok(())
-}
-
-/// Everything a stream says, but for what an import changes: the change key and its history, when it
-/// was made and last modified, and our marker.
-pub fn said(stream: &[u8]) -> Result<String> {
-    let object = Object::parse(stream)?;
-    let own = |key: &Key| match key {
-        Key::Tag(id) => [0x65E2, 0x65E3, 0x3007, 0x3008, 0x300B].contains(id),
-        Key::Name(_, name) => name == "tenantfs",
-        Key::Id(..) => false,
-    };
-    let mut lines: Vec<String> = object
-        .properties
-        .iter()
-        .filter(|p| !own(&p.key))
-        .map(|p| format!("{:?} {}", p.key, value(&p.value)))
-        .collect();
-    lines.sort();
-    Ok(format!(
-        "{lines:#?} {} recipients {} attachments",
-        object.recipients.len(),
-        object.attachments.len()
-    ))
-}
-
-pub fn value(value: &tenantfs::format::fasttransfer::MapiValue<'_>) -> String {
-    use tenantfs::format::fasttransfer::MapiValue;
-    match value {
-        MapiValue::Text(text) => text.decode(),
-        MapiValue::Binary(bytes) | MapiValue::Object(bytes) => STANDARD.encode(bytes.bytes()),
-        MapiValue::Many(values) => values.iter().map(self::value).collect::<Vec<_>>().join("|"),
-        other => format!("{other:?}"),
-    }
 }
 
 /// A stream with good frames and nothing that can be read in them.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Mounted, Tenant, corpus, text};
+pub use e2e::shell::{quote, sh, sh_ok};
+use e2e::{Mounted, Tenant, corpus};
 use graph_emulator::Options;
 use serde_json::Value;
 
@@ -34,13 +35,7 @@ impl Scene {
     }
 
     pub fn nothing_was_sent(&self) -> Result<()> {
-        let outbox = self.tenant.graph.outbox()?;
-        let sent = outbox
-            .as_array()
-            .or(outbox["value"].as_array())
-            .context("no outbox")?;
-        ensure!(sent.is_empty(), "a restore sent mail: {sent:?}");
-        Ok(())
+        self.tenant.nothing_was_sent()
     }
 
     /// A cycle that finds nothing new.
@@ -102,27 +97,6 @@ pub fn counted(records: impl IntoIterator<Item = Value>) -> BTreeMap<String, usi
         *counts.entry(record.to_string()).or_default() += 1;
     }
     counts
-}
-
-pub fn sh(dir: &Path, command: &str) -> Result<(bool, String)> {
-    let output = Command::new("bash")
-        .args(["-c", command])
-        .current_dir(dir)
-        .output()?;
-    Ok((
-        output.status.success(),
-        text(&output.stdout) + &text(&output.stderr),
-    ))
-}
-
-pub fn sh_ok(dir: &Path, command: &str) -> Result<String> {
-    let (ok, said) = sh(dir, command)?;
-    ensure!(ok, "{command}: {said}");
-    Ok(said)
-}
-
-pub fn quote(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 /// Whether Python's vobject is here. Where it is not, the caller is skipped; in CI that is a failure.

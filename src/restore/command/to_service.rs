@@ -1,0 +1,266 @@
+//! Items on their way into Microsoft 365, and what a dry run says of them.
+
+use std::collections::HashMap;
+use std::io;
+
+use parking_lot::Mutex;
+
+use super::alive::Alive;
+use super::run::{Destination, Job};
+use super::{Options, Outcome, Repo, Tally, each_piece};
+use crate::restore::errno::{Code, RestoreError};
+use crate::restore::policy::Conflict;
+use crate::restore::service::Receipt;
+use crate::restore::sources::{From, Root};
+use crate::restore::spool::SpoolFile;
+use crate::restore::target::TargetPath;
+
+pub(super) struct ToService<'a> {
+    from: Repo<'a>,
+    alive: Alive<'a>,
+    target: TargetPath,
+    /// Of several sources each has a folder of its own.
+    several: bool,
+    options: &'a Options,
+    tally: &'a Tally<'a>,
+    conflict: Conflict,
+    /// Folders that are there; with a dry run also those that would be (`false`).
+    folders: Mutex<HashMap<TargetPath, bool>>,
+}
+
+impl<'a> ToService<'a> {
+    pub fn new(
+        from: Repo<'a>,
+        alive: Alive<'a>,
+        target: TargetPath,
+        several: bool,
+        options: &'a Options,
+        tally: &'a Tally<'a>,
+    ) -> ToService<'a> {
+        let conflict = target.policy().conflict;
+        ToService {
+            from,
+            alive,
+            several,
+            options,
+            tally,
+            conflict: conflict.unwrap_or(alive.service.pusher().conflict),
+            target,
+            folders: Mutex::default(),
+        }
+    }
+
+    /// Makes a folder with those above it, unless they are there. Returns whether it is there (a dry run
+    /// makes none).
+    fn made(&self, source: &str, target: &TargetPath) -> Result<bool, RestoreError> {
+        // An account's own folder, or a workload's, is always there.
+        if target.path().is_empty() {
+            return Ok(true);
+        }
+        if let Some(there) = self.folders.lock().get(target) {
+            return Ok(*there);
+        }
+        let above = match target.parent() {
+            Some(parent) => self.made(source, &parent)?,
+            None => true,
+        };
+        let live = if above {
+            self.alive.service.lookup(target)?
+        } else {
+            None
+        };
+        let there = match live {
+            Some(live) if live.is_dir => true,
+            Some(_) => {
+                return Err(RestoreError::new(
+                    Code::NotFolder,
+                    format!("{target} is there already and is no folder"),
+                ));
+            }
+            None if self.options.deleted_only || self.options.dry_run => {
+                // With --deleted-only a folder is made when something goes into it.
+                if self.options.dry_run {
+                    let outcome = Outcome::WouldMakeFolder;
+                    self.tally.decided(source, &target.to_string(), 0, outcome);
+                }
+                false
+            }
+            None => {
+                self.make(source, target)?;
+                true
+            }
+        };
+        self.folders.lock().insert(target.clone(), there);
+        Ok(there)
+    }
+
+    fn make(&self, source: &str, target: &TargetPath) -> Result<(), RestoreError> {
+        match self.alive.service.mkdir(target) {
+            Ok(_) => {
+                let outcome = Outcome::MadeFolder;
+                self.tally.decided(source, &target.to_string(), 0, outcome);
+            }
+            Err(e) if e.code == Code::Exists => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    /// Makes the folders that were put off.
+    fn make_all(&self, source: &str, target: &TargetPath) -> Result<(), RestoreError> {
+        if target.path().is_empty() || self.folders.lock().get(target) == Some(&true) {
+            return Ok(());
+        }
+        if let Some(parent) = target.parent() {
+            self.make_all(source, &parent)?;
+        }
+        self.make(source, target)?;
+        self.folders.lock().insert(target.clone(), true);
+        Ok(())
+    }
+
+    fn is_live(&self, job: &Job<TargetPath>) -> Result<bool, RestoreError> {
+        match (&job.place, &job.found.origin) {
+            (Some((snapshot, path)), From::Entry(entry)) => {
+                self.alive.is_live(snapshot, path, entry)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What would become of an item. Its name tells if it is there, where it is of that service;
+    /// otherwise, and for what is refused, the service's own rules are asked.
+    fn preview(
+        &self,
+        job: &Job<TargetPath>,
+        live: bool,
+        folder_there: bool,
+    ) -> Result<Outcome, RestoreError> {
+        let service_of = |path: &str| path.split('/').nth(1).map(str::to_owned);
+        let source = job.place.as_ref().and_then(|(_, path)| service_of(path));
+        let at_home = source.as_deref() == job.target.workload();
+        let beside = live && self.conflict == Conflict::KeepBoth;
+        let there = match at_home && (beside || !folder_there) {
+            true => live,
+            false => {
+                let with_bytes = self.alive.service.plans_by_content(&job.target)?;
+                let file = self.spool(job, with_bytes)?;
+                self.alive.service.plan(file)?.is_some() || live
+            }
+        };
+        Ok(match (there, self.conflict) {
+            (true, Conflict::Skip) => Outcome::Exists,
+            (true, conflict) => Outcome::WouldRestore(Some(conflict)),
+            (false, _) => Outcome::WouldRestore(None),
+        })
+    }
+
+    /// Copies the bytes into the spool, with what is known about them.
+    fn spool(&self, job: &Job<TargetPath>, with_bytes: bool) -> Result<SpoolFile, RestoreError> {
+        let spooled = |e: io::Error| RestoreError::local("the restore spool", &e);
+        let mut file = self.alive.service.spool_file(&job.target)?;
+        if with_bytes {
+            each_piece(self.from.repo, &job.found, |at, piece| {
+                file.write_at(at, piece).map_err(spooled)
+            })?;
+        }
+        if let (Some((snapshot, path)), From::Entry(entry)) = (&job.place, &job.found.origin) {
+            let origin = self.alive.recogniser.origin_at(snapshot, path, entry)?;
+            file.set_origin(origin);
+        }
+        file.set_mtime(job.found.mtime);
+        Ok(file)
+    }
+}
+
+impl Destination for ToService<'_> {
+    type Place = TargetPath;
+
+    fn base(&self, root: &Root) -> Result<TargetPath, RestoreError> {
+        let target = &self.target;
+        let mut base = target.clone();
+        match (root, target.workload()) {
+            (Root::Snapshot { path, .. }, None) => {
+                for name in &path[1..] {
+                    base = base.child(name)?;
+                }
+            }
+            (Root::Local(path), None) => {
+                return Err(RestoreError::new(
+                    Code::NotPermitted,
+                    format!(
+                        "{} needs a target with a service: {target}/Mail/... or {target}/OneDrive/...",
+                        path.display()
+                    ),
+                ));
+            }
+            (root, Some(_)) => {
+                if !root.is_dir() || self.several {
+                    base = base.child(&root.name())?;
+                }
+            }
+        }
+        if !root.is_dir()
+            && let Some(parent) = base.parent()
+        {
+            self.made(&parent.to_string(), &parent)?;
+        }
+        Ok(base)
+    }
+
+    fn child(&self, at: &TargetPath, name: &str) -> Result<TargetPath, RestoreError> {
+        at.child(name)
+    }
+
+    fn show(&self, at: &TargetPath) -> String {
+        at.to_string()
+    }
+
+    fn folder(&self, source: &str, at: &TargetPath) -> Result<(), RestoreError> {
+        self.made(source, at).map(drop)
+    }
+
+    fn item(&self, job: &Job<TargetPath>) -> Result<Outcome, RestoreError> {
+        let folder = job.target.parent().unwrap_or_default();
+        let folder_there = self.folders.lock().get(&folder).copied().unwrap_or(true);
+        let live = if folder_there {
+            self.alive.service.lookup(&job.target)?
+        } else {
+            None
+        };
+        if live.as_ref().is_some_and(|l| l.is_dir) {
+            return Err(RestoreError::new(
+                Code::IsFolder,
+                format!("{} is a folder", job.target),
+            ));
+        }
+        if live.is_some() && self.conflict == Conflict::Skip {
+            return Ok(Outcome::Exists);
+        }
+        if self.options.deleted_only && self.is_live(job)? {
+            return Ok(Outcome::Live);
+        }
+        if self.options.dry_run {
+            return self.preview(job, live.is_some(), folder_there);
+        }
+        if !folder_there {
+            self.make_all(&job.source, &folder)?;
+        }
+        let file = self.spool(job, true)?;
+        match self.alive.service.push(file, self.options.deadline) {
+            Ok(Receipt::Confirmed(pushed)) => Ok(Outcome::Restored {
+                name: pushed.entry.name,
+                notes: pushed.notes,
+            }),
+            Ok(Receipt::Queued(_)) => Ok(Outcome::Restored {
+                name: String::new(),
+                notes: Vec::new(),
+            }),
+            // It goes by another name there (a mail restored from its own bytes).
+            Err(e) if e.code == Code::Exists && self.conflict == Conflict::Skip => {
+                Ok(Outcome::Exists)
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
