@@ -30,6 +30,8 @@ use crate::tree::{Editor, ItemKey, Nodes};
 
 /// Bytes copied at a time.
 const PIECE: usize = 1 << 20;
+/// Items at a time: as many as one mailbox is pushed to at once, and two that are read.
+const PARALLEL: usize = 8;
 /// Items read ahead of the pushes.
 const AHEAD: usize = 64;
 /// Failures that are listed by name.
@@ -61,7 +63,7 @@ impl Default for Options {
             deleted_only: false,
             dry_run: false,
             deadline: Duration::from_secs(300),
-            parallel: 4,
+            parallel: PARALLEL,
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod calendar;
 pub mod contacts;
 pub mod drive;
 mod exchange;
+mod known;
 pub mod mail;
 mod mailbox;
 mod marker;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub(crate) use known::believed;
 pub use marker::{MARKER_ID, Marker, expand_marker};
 
 pub use crate::graph::users::Account;

@@ -210,6 +210,17 @@ fn importance(message: &Message) -> &'static str {
     }
 }
 
+/// RFC 2156 5.3.4.
+fn sensitivity(message: &Message) -> Option<&'static str> {
+    let told = raw_header(message, "Sensitivity")?;
+    match told.trim().to_ascii_lowercase().as_str() {
+        "personal" => Some("1"),
+        "private" => Some("2"),
+        "company-confidential" => Some("3"),
+        _ => None,
+    }
+}
+
 fn raw_header<'m>(message: &'m Message, name: &'static str) -> Option<Cow<'m, str>> {
     let header = message
         .headers()
@@ -279,6 +290,9 @@ fn mapi(mime: &[u8], message: &Message, sent: Option<i64>, received: Option<i64>
                 set(id, value);
             }
         }
+    }
+    if let Some(level) = sensitivity(message) {
+        set("Integer 0x0036", level.into()); // PidTagSensitivity
     }
     let end = message.parts[0].offset_body as usize;
     let headers = mime.get(..end.min(MAX_HEADERS)).unwrap_or_default();

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::event::{EVENTS_OF, LIVE_SELECT};
+use super::event::{EVENTS_OF, LIVE_SELECT, like};
 use super::{CALENDARS, Calendar, EVENTS, names};
 use crate::graph::{Call, ErrorClass, GraphError};
+use crate::workload::known::Fact;
 use crate::workload::mail::names::display_name;
 use crate::workload::{
     Account, Change, Cursor, EntryKind, FeedError, FeedId, LiveEntry, Page, PushError,
@@ -313,6 +314,11 @@ impl Calendar {
         })
     }
 
+    /// What a live event can be told by.
+    pub(super) fn facts(&self, event: &Value) -> Vec<Fact> {
+        Fact::all_of(&self.keyer, event, like(event))
+    }
+
     /// Calendars, groups and events at a path.
     pub(super) async fn list_live(
         &self,
@@ -333,6 +339,7 @@ impl Calendar {
             entries.extend(inside.filter_map(|c| self.live_calendar(c)));
         }
         if let Some(calendar) = &place.calendar {
+            let asked = Instant::now();
             let call = Call::get(EVENTS_OF, &[&account.id, calendar])
                 .query("$select", LIVE_SELECT)
                 .query("$expand", &expand_marker())
@@ -341,6 +348,8 @@ impl Calendar {
                 .client
                 .pages(Self::of(account, call), MAX_EVENTS)
                 .await?;
+            let facts = events.iter().flat_map(|e| self.facts(e));
+            self.known.told(account, calendar, asked, facts);
             entries.extend(events.into_iter().filter_map(|e| self.live_event(e)));
         }
         Ok(entries)

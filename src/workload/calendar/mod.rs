@@ -20,6 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::known::Known;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
     Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
@@ -50,6 +51,7 @@ pub struct Calendar {
     keyer: Keyer,
     options: CalendarOptions,
     books: book::Books,
+    known: Known,
 }
 
 impl Calendar {
@@ -61,6 +63,7 @@ impl Calendar {
             keyer,
             options,
             books: book::Books::default(),
+            known: Known::default(),
         }
     }
 

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use super::Calendar;
 use super::compose::{self, Composed};
-use super::event::{EVENT, EVENTS_OF, LIVE_SELECT, same_event};
+use super::event::{EVENT, EVENTS_OF, LIVE_SELECT, like, same_event};
 use crate::graph::{Call, ErrorClass, GraphError, odata_quote};
 use crate::workload::attachments::{Holder, OF_EVENTS};
+use crate::workload::known::Fact;
 use crate::workload::{
     Account, ItemKey, Journal, Marker, Policy, Push, PushError, Pushed, Source, expand_marker,
 };
@@ -106,7 +107,7 @@ impl Calendar {
             self.check_removable(account, old).await?;
             self.delete(account, old).await?;
         }
-        let mut pushed = self.pushed(made, &composed, progress.replaces)?;
+        let mut pushed = self.pushed(account, &calendar, made, &composed, progress.replaces)?;
         pushed.notes.extend(composed.notes);
         pushed.notes.extend(notes);
         Ok(pushed)
@@ -177,7 +178,8 @@ impl Calendar {
             self.delete(account, &old).await?;
             replaced = Some(old);
         }
-        self.pushed(event, &composed, replaced).map(Some)
+        self.pushed(account, &calendar, event, &composed, replaced)
+            .map(Some)
     }
 
     async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
@@ -230,6 +232,10 @@ impl Calendar {
             Source::Record { key, .. } => Some(*key),
             Source::File => None,
         };
+        let facts = Fact::all_of_push(origin, like(&composed.json));
+        if self.known.lacks(account, calendar, &facts) {
+            return Ok(None);
+        }
         let is_original = |e: &Value| {
             let id: Option<ItemKey> = e["id"].as_str().map(|id| (self.keyer)(id));
             origin.is_some() && (id == origin || Marker::of(e).and_then(|m| m.origin) == origin)
@@ -320,6 +326,8 @@ impl Calendar {
 
     fn pushed(
         &self,
+        account: &Account,
+        calendar: &str,
         mut event: Value,
         composed: &Composed,
         replaced: Option<String>,
@@ -328,6 +336,7 @@ impl Calendar {
         if Marker::of(&event).is_none() {
             event["singleValueExtendedProperties"] = json!([composed.marker.property()]);
         }
+        self.known.add(account, calendar, self.facts(&event));
         let entry = self.live_event(event).ok_or_else(no_id)?;
         Ok(Pushed {
             entry,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::known::Known;
 use super::mail::paths::Paths;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
@@ -53,6 +54,7 @@ pub struct Contacts {
     keyer: Keyer,
     options: ContactsOptions,
     paths: Paths,
+    known: Known,
     photos: photos::Photos,
 }
 
@@ -65,6 +67,7 @@ impl Contacts {
             keyer,
             options,
             paths: Paths::default(),
+            known: Known::default(),
             photos: photos::Photos::default(),
         }
     }

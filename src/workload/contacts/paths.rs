@@ -3,14 +3,17 @@
 //! both are found.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::contact::like;
 use super::folders::{CHILDREN, TOP, is_own};
 use super::{Contacts, DEFAULT};
 use crate::format::vcf;
 use crate::graph::{Call, ErrorClass, GraphError};
 use crate::workload::expand_marker;
+use crate::workload::known::Fact;
 use crate::workload::mail::names::display_name;
 use crate::workload::mail::paths::{Subfolders, pick};
 use crate::workload::{Account, EntryKind, LiveEntry, PushError, Workload};
@@ -110,6 +113,11 @@ impl Contacts {
         })
     }
 
+    /// What a live contact can be told by.
+    pub(super) fn facts(&self, contact: &Value) -> Vec<Fact> {
+        Fact::all_of(&self.keyer, contact, Some(like(contact)))
+    }
+
     /// Folders and contacts at a path.
     pub(super) async fn list_live(
         &self,
@@ -128,6 +136,7 @@ impl Contacts {
             ));
         };
         let mut entries = self.subfolders(account, &folder, true).await?.to_vec();
+        let asked = Instant::now();
         let call = Call::get(LIST, &[&account.id, &folder])
             .query("$expand", &expand_marker())
             .query("$top", "1000");
@@ -135,6 +144,8 @@ impl Contacts {
             .client
             .pages(Self::of(account, call), MAX_CONTACTS)
             .await?;
+        let facts = contacts.iter().flat_map(|c| self.facts(c));
+        self.known.told(account, &folder, asked, facts);
         entries.extend(contacts.into_iter().filter_map(|c| self.live(c, false)));
         Ok(entries)
     }

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::Contacts;
 use super::compose::{self, Composed};
-use super::contact::{filter, same};
+use super::contact::{filter, like, same};
 use crate::format::vcf::Photo;
 use crate::graph::{Call, ErrorClass, GraphError, odata_quote};
 use crate::workload::expand_marker;
+use crate::workload::known::Fact;
 use crate::workload::{Account, ItemKey, Journal, Policy, Push, PushError, Pushed, Source};
 use crate::workload::{MARKER_ID, Marker};
 
@@ -86,7 +87,7 @@ impl Contacts {
         if let Some(old) = &progress.replaces {
             self.delete(account, old).await?;
         }
-        self.pushed(made, &composed, progress.replaces, notes)
+        self.pushed(account, &folder, made, &composed, progress.replaces, notes)
     }
 
     pub(super) async fn find_pushed_contact(
@@ -116,7 +117,8 @@ impl Contacts {
             replaced = Some(old);
         }
         let notes = composed.notes.clone();
-        self.pushed(contact, &composed, replaced, notes).map(Some)
+        self.pushed(account, &folder, contact, &composed, replaced, notes)
+            .map(Some)
     }
 
     async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
@@ -169,10 +171,16 @@ impl Contacts {
         push: &Push,
         composed: &Composed,
     ) -> Result<Option<String>, GraphError> {
+        let origin: Option<ItemKey> = match &push.source {
+            Source::Record { key, .. } => Some(*key),
+            Source::File => None,
+        };
+        let facts = Fact::all_of_push(origin, Some(like(&composed.json)));
+        if self.known.lacks(account, folder, &facts) {
+            return Ok(None);
+        }
         let mut candidates = Vec::new();
-        let mut origin: Option<ItemKey> = None;
-        if let Source::Record { record, key } = &push.source {
-            origin = Some(*key);
+        if let Source::Record { record, .. } = &push.source {
             // The original may have another name and other addresses meanwhile.
             candidates.extend(self.original(account, folder, record).await?);
         }
@@ -298,6 +306,8 @@ impl Contacts {
 
     fn pushed(
         &self,
+        account: &Account,
+        folder: &str,
         mut contact: Value,
         composed: &Composed,
         replaced: Option<String>,
@@ -307,6 +317,7 @@ impl Contacts {
         if Marker::of(&contact).is_none() {
             contact["singleValueExtendedProperties"] = json!([composed.marker.property()]);
         }
+        self.known.add(account, folder, self.facts(&contact));
         Ok(Pushed {
             entry: self.live(contact, false).ok_or_else(no_id)?,
             replaced,

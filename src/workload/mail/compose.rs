@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::message::{SENSITIVITY, kept};
 use super::names::seconds;
 use crate::format::eml::{Attachment, Body, to_graph};
 use crate::workload::{Marker, Policy, Push, PushError, Source};
@@ -12,9 +13,9 @@ const MAX_FILE: u64 = 256 << 20;
 /// Bytes of a creating request: 4 MB are allowed.
 const MAX_REQUEST: usize = 3_900_000;
 
-/// Properties that are taken from the record as they are. (Not the requests for receipts: reading
-/// the restored message would send mail.)
-const FROM_RECORD: [&str; 9] = [
+/// Properties that are taken from the record as they are. Of the requests for receipts only what can't
+/// send mail: nothing is delivered again, but somebody reads the restored message.
+const FROM_RECORD: [&str; 10] = [
     "subject",
     "importance",
     "internetMessageId",
@@ -23,6 +24,7 @@ const FROM_RECORD: [&str; 9] = [
     "flag",
     "categories",
     "inferenceClassification",
+    "isDeliveryReceiptRequested",
     "isDraft",
 ];
 
@@ -144,9 +146,20 @@ fn lay_over(json: &mut Map<String, Value>, record: &Value) {
     };
     properties.retain(|p| {
         let id = p["id"].as_str().unwrap_or_default();
-        !["Integer 0x0E07", "SystemTime 0x0039", "SystemTime 0x0E06"].contains(&id)
+        ![
+            "Integer 0x0E07",
+            "SystemTime 0x0039",
+            "SystemTime 0x0E06",
+            SENSITIVITY,
+        ]
+        .contains(&id)
     });
+    properties.extend(kept(record));
     if draft {
+        // Its author wants the receipt, once it is sent.
+        if record["isReadReceiptRequested"] == json!(true) {
+            json.insert("isReadReceiptRequested".into(), json!(true));
+        }
         return;
     }
     // Any value without 0x8 (unsent) makes it no draft; set only at creation. 0x1 is "read".
@@ -295,6 +308,7 @@ mod tests {
         let composed = build(&push(source, Policy::Skip), MIME);
         assert_eq!(property(&composed.json, "Integer 0x0E07"), None);
         assert!(composed.marker.created.is_some());
+        assert_eq!(composed.json["isReadReceiptRequested"], true);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::exchange::{self, Exchange};
+use super::known::Known;
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
     Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
@@ -74,6 +75,7 @@ pub struct Mail {
     keyer: Keyer,
     options: MailOptions,
     paths: paths::Paths,
+    known: Known,
     exchange: Exchange,
 }
 
@@ -87,6 +89,7 @@ impl Mail {
             keyer,
             options,
             paths: paths::Paths::default(),
+            known: Known::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::names::{describe, display_name};
 use super::{Mail, message};
 use crate::graph::{Call, ErrorClass, GraphError};
+use crate::workload::known::Fact;
 use crate::workload::{Account, EntryKind, LiveEntry, PushError};
 
 const TOP: &str = "/users/{user}/mailFolders";
@@ -188,6 +189,11 @@ impl Mail {
         })
     }
 
+    /// What a live message can be told by.
+    pub(super) fn facts(&self, message: &Value) -> Vec<Fact> {
+        Fact::all_of(&self.keyer, message, message::like(message))
+    }
+
     /// Folders and messages at a path.
     pub(super) async fn list_live(
         &self,
@@ -202,6 +208,7 @@ impl Mail {
         if folder == ROOT {
             return Ok(entries);
         }
+        let asked = Instant::now();
         let call = Call::get(MESSAGES, &[&account.id, &folder])
             .query("$select", message::LIVE_SELECT)
             .query("$expand", &message::expand_live())
@@ -210,6 +217,8 @@ impl Mail {
             .client
             .pages(Self::of(account, call), MAX_MESSAGES)
             .await?;
+        let facts = messages.iter().flat_map(|m| self.facts(m));
+        self.known.told(account, &folder, asked, facts);
         entries.extend(messages.into_iter().filter_map(|m| self.live_message(m)));
         Ok(entries)
     }

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::Mail;
 use super::compose::{self, Composed};
-use super::message::{LIVE_SELECT, expand_live, same_mail};
+use super::message::{LIVE_SELECT, expand_live, like, same_mail};
 use crate::graph::{Call, ErrorClass, GraphError, odata_quote};
 use crate::workload::attachments::{Holder, OF_MESSAGES};
+use crate::workload::known::Fact;
 use crate::workload::{
     Account, ItemKey, Journal, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
 };
@@ -115,7 +116,7 @@ impl Mail {
         if let Some(old) = &progress.replaces {
             self.delete(account, old).await?;
         }
-        let mut pushed = self.pushed(made, &composed, progress.replaces)?;
+        let mut pushed = self.pushed(account, &folder, made, &composed, progress.replaces)?;
         if !exact {
             pushed.notes.extend(composed.notes);
         }
@@ -155,7 +156,8 @@ impl Mail {
             self.delete(account, &old).await?;
             replaced = Some(old);
         }
-        self.pushed(message, &composed, replaced).map(Some)
+        self.pushed(account, &folder, message, &composed, replaced)
+            .map(Some)
     }
 
     async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
@@ -220,6 +222,14 @@ impl Mail {
         push: &Push,
         composed: &Composed,
     ) -> Result<Option<String>, GraphError> {
+        let origin = match &push.source {
+            Source::Record { key, .. } => Some(*key),
+            Source::File => None,
+        };
+        let facts = Fact::all_of_push(origin, like(&composed.identity));
+        if self.known.lacks(account, folder, &facts) {
+            return Ok(None);
+        }
         let mut candidates = Vec::new();
         if let Some(id) = composed.json["internetMessageId"].as_str() {
             let filter = format!("internetMessageId eq '{}'", odata_quote(id));
@@ -239,10 +249,6 @@ impl Mail {
             candidates.retain(|m| m["parentFolderId"].as_str() == Some(folder));
         }
         candidates.retain(|m| Marker::of(m).is_none_or(|m| m.push != push.id));
-        let origin = match &push.source {
-            Source::Record { key, .. } => Some(*key),
-            Source::File => None,
-        };
         let is_original = |m: &Value| {
             let id: Option<ItemKey> = m["id"].as_str().map(|id| (self.keyer)(id));
             origin.is_some() && (id == origin || Marker::of(m).and_then(|m| m.origin) == origin)
@@ -303,6 +309,8 @@ impl Mail {
 
     fn pushed(
         &self,
+        account: &Account,
+        folder: &str,
         mut message: Value,
         composed: &Composed,
         replaced: Option<String>,
@@ -311,6 +319,7 @@ impl Mail {
         if Marker::of(&message).is_none() {
             message["singleValueExtendedProperties"] = json!([composed.marker.property()]);
         }
+        self.known.add(account, folder, self.facts(&message));
         let entry: Option<LiveEntry> = self.live_message(message);
         let entry = entry.ok_or_else(no_id)?;
         Ok(Pushed {

@@ -1,14 +1,16 @@
 //! Lists of a live To Do by name, as the mount shows them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::Todo;
 use super::capture::MAX_LISTS;
-use super::task::{LIST, expand};
+use super::task::{LIST, expand, like};
 use crate::format::ics::todo;
 use crate::graph::{Call, ErrorClass, GraphError};
+use crate::workload::known::Fact;
 use crate::workload::mail::names::display_name;
 use crate::workload::mail::paths::{Subfolders, pick};
 use crate::workload::{Account, EntryKind, LiveEntry, PushError, Workload};
@@ -98,6 +100,11 @@ impl Todo {
         })
     }
 
+    /// What a live task can be told by.
+    pub(super) fn facts(&self, task: &Value) -> Vec<Fact> {
+        Fact::all_of(&self.keyer, task, Some(like(task)))
+    }
+
     /// Lists, or the tasks of one.
     pub(super) async fn list_live(
         &self,
@@ -111,6 +118,7 @@ impl Todo {
             let what = format!("there is no list {}", path.join("/"));
             return Err(GraphError::local(ErrorClass::NotFound, "task list", what));
         };
+        let asked = Instant::now();
         let call = Call::get(TASKS, &[&account.id, &list])
             .query("$expand", &expand())
             .query("$top", "200");
@@ -118,6 +126,8 @@ impl Todo {
             .client
             .pages(Self::of(account, call), MAX_TASKS)
             .await?;
+        let facts = tasks.iter().flat_map(|task| self.facts(task));
+        self.known.told(account, &list, asked, facts);
         let tasks = tasks.into_iter().filter_map(|mut task| {
             task[LIST] = json!(list);
             self.live(task, false)

@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::known::Known;
 use super::mail::paths::Paths;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
@@ -29,6 +30,7 @@ pub struct Todo {
     client: Client,
     keyer: Keyer,
     paths: Paths,
+    known: Known,
 }
 
 impl Todo {
@@ -39,6 +41,7 @@ impl Todo {
             client,
             keyer,
             paths: Paths::default(),
+            known: Known::default(),
         }
     }
 

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::Todo;
 use super::compose::{self, Composed};
 use super::lists::{MAX_TASKS, TASKS};
-use super::task::{LIST, expand, same};
+use super::task::{LIST, expand, like, same};
 use crate::graph::{Call, ErrorClass, GraphError, odata_quote};
 use crate::workload::Marker;
+use crate::workload::known::Fact;
 use crate::workload::{Account, ItemKey, Journal, Policy, Push, PushError, Pushed, Source};
 
 const TASK: &str = "/users/{user}/todo/lists/{list}/tasks/{task}";
@@ -87,7 +88,7 @@ impl Todo {
         if let Some(old) = &progress.replaces {
             self.delete(account, &list, old).await?;
         }
-        self.pushed(&list, made, &composed, progress.replaces)
+        self.pushed(account, &list, made, &composed, progress.replaces)
     }
 
     pub(super) async fn find_pushed_task(
@@ -118,7 +119,8 @@ impl Todo {
             self.delete(account, &list, &old).await?;
             replaced = Some(old);
         }
-        self.pushed(&list, task, &composed, replaced).map(Some)
+        self.pushed(account, &list, task, &composed, replaced)
+            .map(Some)
     }
 
     async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
@@ -164,10 +166,16 @@ impl Todo {
         push: &Push,
         composed: &Composed,
     ) -> Result<Option<String>, GraphError> {
+        let origin: Option<ItemKey> = match &push.source {
+            Source::Record { key, .. } => Some(*key),
+            Source::File => None,
+        };
+        let facts = Fact::all_of_push(origin, Some(like(&composed.json)));
+        if self.known.lacks(account, list, &facts) {
+            return Ok(None);
+        }
         let mut candidates = Vec::new();
-        let mut origin: Option<ItemKey> = None;
-        if let Source::Record { record, key } = &push.source {
-            origin = Some(*key);
+        if let Source::Record { record, .. } = &push.source {
             // The original may have another title meanwhile.
             candidates.extend(self.original(account, list, record).await?);
         }
@@ -314,6 +322,7 @@ impl Todo {
 
     fn pushed(
         &self,
+        account: &Account,
         list: &str,
         mut task: Value,
         composed: &Composed,
@@ -323,6 +332,7 @@ impl Todo {
         if Marker::of(&task).is_none() {
             task["extensions"] = json!([composed.marker.extension()]);
         }
+        self.known.add(account, list, self.facts(&task));
         task[LIST] = json!(list);
         Ok(Pushed {
             entry: self.live(task, false).ok_or_else(no_id)?,

@@ -98,14 +98,21 @@ impl Graph {
 
     /// Uploads bytes by a simple PUT.
     pub fn put(&self, path: &str, bytes: Vec<u8>) -> Result<Value> {
+        let answer = self.upload(path, "application/octet-stream", bytes)?;
+        Ok(answer.json()?)
+    }
+
+    /// Uploads bytes of some type by a simple PUT.
+    pub fn upload(&self, path: &str, kind: &str, bytes: Vec<u8>) -> Result<Response> {
         let answer = self
             .http
             .put(format!("{}/v1.0{path}", self.url))
             .bearer_auth(&self.token)
+            .header("content-type", kind)
             .body(bytes)
             .send()?;
         ensure!(answer.status().is_success(), "{path}: {}", answer.status());
-        Ok(answer.json()?)
+        Ok(answer)
     }
 
     /// The bytes behind a path, or behind the pre-authenticated URL that it redirects to.

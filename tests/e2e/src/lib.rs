@@ -2,6 +2,7 @@
 
 pub mod calendars;
 pub mod clients;
+pub mod fidelity;
 pub mod graph;
 pub mod program;
 pub mod recorded;
