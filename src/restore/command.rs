@@ -25,8 +25,9 @@ use super::sources::{Found, From, Root, failed, snapshot_named};
 use super::spool::SpoolFile;
 use super::target::TargetPath;
 use crate::local::{LocalError, LocalState};
-use crate::repo::{Repository, Snapshot, content};
+use crate::repo::{ObjectId, Repository, Snapshot, content};
 use crate::tree::{Editor, ItemKey, Nodes};
+use crate::workload::LiveEntry;
 
 /// Bytes copied at a time.
 const PIECE: usize = 1 << 20;
@@ -156,6 +157,7 @@ pub fn restore_sources(
             .unwrap_or(service.pusher().conflict),
         summary: Mutex::default(),
         folders: Mutex::default(),
+        made: Mutex::default(),
         refusals: AtomicU32::new(0),
         stop: AtomicBool::new(false),
     };
@@ -177,6 +179,7 @@ pub fn restore_sources(
         drop(send);
         result
     })?;
+    run.finish_folders();
     Ok(run.summary.into_inner())
 }
 
@@ -267,6 +270,8 @@ struct Run<'a> {
     summary: Mutex<Summary>,
     /// Folders that are there; with a dry run also those that would be (`false`).
     folders: Mutex<std::collections::HashMap<TargetPath, bool>>,
+    /// Folders that were made, in that order, with the records of their originals.
+    made: Mutex<Vec<(TargetPath, LiveEntry, ObjectId)>>,
     refusals: AtomicU32,
     stop: AtomicBool,
 }
@@ -313,7 +318,11 @@ impl Run<'_> {
             };
             if found.is_dir {
                 // An account's own folder, or a workload's, is always there.
-                if let Err(e) = self.folder(&source, &target) {
+                let record = match &found.origin {
+                    From::Entry(entry) => entry.record,
+                    From::File(_) => None,
+                };
+                if let Err(e) = self.folder(&source, &target, record) {
                     bad_folders.insert(found.below.clone());
                     self.decided(&source, &target.to_string(), 0, Outcome::Failed(e));
                 }
@@ -373,14 +382,19 @@ impl Run<'_> {
         if !root.is_dir()
             && let Some(parent) = base.parent()
         {
-            self.folder(&parent.to_string(), &parent)?;
+            self.folder(&parent.to_string(), &parent, None)?;
         }
         Ok(base)
     }
 
     /// Makes a folder with those above it, unless they are there. Returns whether it is there (a dry run
-    /// makes none).
-    fn folder(&self, source: &str, target: &TargetPath) -> Result<bool, RestoreError> {
+    /// makes none). `record`: that of its original.
+    fn folder(
+        &self,
+        source: &str,
+        target: &TargetPath,
+        record: Option<ObjectId>,
+    ) -> Result<bool, RestoreError> {
         if target.path().is_empty() {
             return Ok(true);
         }
@@ -388,7 +402,7 @@ impl Run<'_> {
             return Ok(*there);
         }
         let above = match target.parent() {
-            Some(parent) => self.folder(source, &parent)?,
+            Some(parent) => self.folder(source, &parent, None)?,
             None => true,
         };
         let live = if above {
@@ -412,7 +426,7 @@ impl Run<'_> {
                 false
             }
             None => {
-                self.make(source, target)?;
+                self.make(source, target, record)?;
                 true
             }
         };
@@ -420,13 +434,37 @@ impl Run<'_> {
         Ok(there)
     }
 
-    fn make(&self, source: &str, target: &TargetPath) -> Result<(), RestoreError> {
+    fn make(
+        &self,
+        source: &str,
+        target: &TargetPath,
+        record: Option<ObjectId>,
+    ) -> Result<(), RestoreError> {
         match self.service.mkdir(target) {
-            Ok(_) => self.decided(source, &target.to_string(), 0, Outcome::MadeFolder),
+            Ok(made) => {
+                self.decided(source, &target.to_string(), 0, Outcome::MadeFolder);
+                if let Some(record) = record {
+                    self.made.lock().push((target.clone(), made, record));
+                }
+            }
             Err(e) if e.code == Code::Exists => {}
             Err(e) => return Err(e),
         }
         Ok(())
+    }
+
+    /// Gives the folders that were made what else their originals had: the inner ones first, for a
+    /// folder's time is that of the last change in it.
+    fn finish_folders(&self) {
+        for (target, made, record) in self.made.lock().drain(..).rev() {
+            let record = self.recogniser.read(&record);
+            let finished =
+                record.and_then(|record| self.service.finish_folder(&target, made, record));
+            if let Err(e) = finished {
+                let text = format!("the folder is there, but not as it was: {}", e.reason);
+                self.service.note(&target, &text);
+            }
+        }
     }
 
     /// Makes the folders that were put off.
@@ -437,7 +475,7 @@ impl Run<'_> {
         if let Some(parent) = target.parent() {
             self.make_all(source, &parent)?;
         }
-        self.make(source, target)?;
+        self.make(source, target, None)?;
         self.folders.lock().insert(target.clone(), true);
         Ok(())
     }

@@ -533,6 +533,20 @@ pub trait Workload: Send + Sync {
     async fn make_folder(&self, account: &Account, path: &[String])
     -> Result<LiveEntry, PushError>;
 
+    /// Gives a folder that was made for a restore what the record of the original says of it beyond its
+    /// name. Called when everything is in it: some of that changes with each item.
+    ///
+    /// # Errors
+    /// Graph's. The folder is there all the same.
+    async fn finish_folder(
+        &self,
+        _account: &Account,
+        _folder: &LiveEntry,
+        _record: &Value,
+    ) -> Result<(), GraphError> {
+        Ok(())
+    }
+
     /// Puts an item there, and returns when Microsoft 365 has confirmed all of it.
     ///
     /// # Errors

@@ -85,8 +85,10 @@ pub fn to_graph(mime: &[u8]) -> GraphMessage {
     );
 
     let sent = message.date().and_then(seconds);
+    // Each server on the way writes its line above the others.
     let received = message
-        .received()
+        .received_all()
+        .next()
         .and_then(|r| r.date())
         .as_ref()
         .and_then(seconds)
@@ -338,11 +340,17 @@ fn content(message: &Message) -> (Text, Vec<Attachment>) {
         matches!(part.body, PartType::Text(_) | PartType::Html(_))
             && (message.text_body.contains(&id) || message.html_body.contains(&id))
     };
-    let attachments = (0u32..)
+    let mut attachments: Vec<Attachment> = (0u32..)
         .zip(&message.parts)
         .filter(|(id, part)| !body_text(*id, part))
-        .filter_map(|(id, part)| attachment(message, id, part, &text))
+        .filter_map(|(_, part)| attachment(message, part, &text))
         .collect();
+    for (n, attachment) in attachments.iter_mut().enumerate() {
+        if attachment.name.is_empty() {
+            // As Exchange names what has no name.
+            attachment.name = format!("ATT{:05}", n + 1);
+        }
+    }
     (
         Text {
             html,
@@ -352,7 +360,8 @@ fn content(message: &Message) -> (Text, Vec<Attachment>) {
     )
 }
 
-fn attachment(message: &Message, id: u32, part: &MessagePart, shown: &str) -> Option<Attachment> {
+/// A part as an attachment; its name may be empty.
+fn attachment(message: &Message, part: &MessagePart, shown: &str) -> Option<Attachment> {
     let body = match &part.body {
         PartType::Multipart(_) => return None,
         PartType::Message(inner) => Body::Message(inner.raw_message().to_vec()),
@@ -371,7 +380,7 @@ fn attachment(message: &Message, id: u32, part: &MessagePart, shown: &str) -> Op
             .map(clean)
             .filter(|s| !s.is_empty())
             .unwrap_or_else(|| "message".into()),
-        _ => format!("part {id}"),
+        _ => String::new(),
     });
     let content_id = part.content_id().map(clean).filter(|id| !id.is_empty());
     let marked = part.content_disposition().is_some_and(|d| d.is_inline());

@@ -21,6 +21,7 @@ use crate::workload::{
 };
 
 const ALL: &str = "/users/{user}/calendars";
+const ONE: &str = "/users/{user}/calendars/{calendar}";
 const GROUPS: &str = "/users/{user}/calendarGroups";
 const OF_GROUP: &str = "/users/{user}/calendarGroups/{group}/calendars";
 
@@ -423,6 +424,26 @@ impl Calendar {
         entry.ok_or_else(|| {
             GraphError::local(ErrorClass::Transient, ALL, "the calendar has no id").into()
         })
+    }
+
+    /// Gives a calendar the color of its original.
+    pub(super) async fn set_color(
+        &self,
+        account: &Account,
+        calendar: &LiveEntry,
+        record: &Value,
+    ) -> Result<(), GraphError> {
+        let color = record["color"].as_str().unwrap_or("auto");
+        if color == "auto" {
+            return Ok(());
+        }
+        let call = Call::new(reqwest::Method::PATCH, ONE, &[&account.id, &calendar.id])
+            .json(json!({ "color": color }))
+            .repeatable();
+        self.client
+            .json(&Self::of(account, call))
+            .await
+            .map(drop)
     }
 
     /// Made twice, it fails the second time, and is found.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
-use crate::format::eml::Attachment;
+use crate::format::eml::{Attachment, Body};
 use crate::format::ics::{self, Foreign, Series};
 use crate::workload::{Marker, Policy, Push, PushError, Source};
 
@@ -127,14 +127,14 @@ fn from_record(record: &Value, attachments: Vec<Vec<Attachment>>) -> Composed {
     if record["isCancelled"] == true {
         notes.push("it was cancelled: restored as an event that is not".into());
     }
-    let own = attachments.next().unwrap_or_default();
+    let own = as_told(attachments.next().unwrap_or_default(), record);
     let mut exceptions = Vec::new();
     for exception in record["exceptionOccurrences"]
         .as_array()
         .into_iter()
         .flatten()
     {
-        let attachments = attachments.next().unwrap_or_default();
+        let attachments = as_told(attachments.next().unwrap_or_default(), exception);
         notes.extend(missing(exception));
         let day = series
             .as_ref()
@@ -163,6 +163,39 @@ fn from_record(record: &Value, attachments: Vec<Vec<Attachment>>) -> Composed {
         notes,
         marker: no_marker(),
     }
+}
+
+/// Attachments as their record tells them: in the file, an attached item is a file of its type.
+fn as_told(mut attachments: Vec<Attachment>, record: &Value) -> Vec<Attachment> {
+    let told = record["attachments"].as_array();
+    let items: Vec<&str> = told
+        .into_iter()
+        .flatten()
+        .filter(|told| told["@odata.type"] == "#microsoft.graph.itemAttachment")
+        .filter_map(|told| told["name"].as_str())
+        .collect();
+    for attachment in &mut attachments {
+        let bytes = attachment.bytes().to_vec();
+        let of_item = [Body::Message, Body::Event, Body::Contact]
+            .into_iter()
+            .find_map(|kind| {
+                let item = |name: &&str| Attachment {
+                    name: (*name).to_owned(),
+                    body: kind(bytes.clone()),
+                    ..attachment.clone()
+                };
+                let mut items = items.iter().map(item);
+                items.find(|item| {
+                    item.file_name() == attachment.name
+                        && item.mime_type().split(';').next() == attachment.content_type.as_deref()
+                })
+            });
+        match of_item {
+            Some(item) => *attachment = item,
+            None => attachment.body = Body::File(bytes),
+        }
+    }
+    attachments
 }
 
 fn from_foreign(foreign: Foreign) -> Composed {

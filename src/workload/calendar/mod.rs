@@ -160,6 +160,15 @@ impl Workload for Calendar {
         self.make_calendar(account, path).await
     }
 
+    async fn finish_folder(
+        &self,
+        account: &Account,
+        folder: &LiveEntry,
+        record: &Value,
+    ) -> Result<(), GraphError> {
+        self.set_color(account, folder, record).await
+    }
+
     async fn push(
         &self,
         account: &Account,

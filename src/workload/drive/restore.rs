@@ -158,6 +158,12 @@ impl Drive {
         let mut times = json!({});
         let mut mtime = push.mtime;
         if let Source::Record { record, key } = &push.source {
+            if record["remoteItem"].is_object() {
+                return Err(PushError::Invalid(format!(
+                    "{name}: a shortcut to a folder of another drive, which Graph makes none of: its owner \
+                     adds it again"
+                )));
+            }
             // The mount may show a name in another spelling than the drive has it in.
             let original = record["name"].as_str().unwrap_or_default();
             if exact_name(original, key) == name {

@@ -155,20 +155,14 @@ fn lay_over(json: &mut Map<String, Value>, record: &Value) {
         .contains(&id)
     });
     properties.extend(kept(record));
-    if draft {
-        // Its author wants the receipt, once it is sent.
-        if record["isReadReceiptRequested"] == json!(true) {
-            json.insert("isReadReceiptRequested".into(), json!(true));
-        }
-        return;
+    if !draft {
+        // Any value without 0x8 (unsent) makes it no draft; set only at creation. 0x1 is "read".
+        let flags = match record["isRead"] == json!(true) {
+            true => "5",
+            false => "4",
+        };
+        properties.push(json!({ "id": "Integer 0x0E07", "value": flags }));
     }
-    // Any value without 0x8 (unsent) makes it no draft; set only at creation. 0x1 is "read".
-    let flags = if record["isRead"] == json!(true) {
-        "5"
-    } else {
-        "4"
-    };
-    properties.push(json!({ "id": "Integer 0x0E07", "value": flags }));
     for (id, name) in [
         ("SystemTime 0x0039", "sentDateTime"),
         ("SystemTime 0x0E06", "receivedDateTime"),
@@ -176,6 +170,10 @@ fn lay_over(json: &mut Map<String, Value>, record: &Value) {
         if let Some(time) = record[name].as_str() {
             properties.push(json!({ "id": id, "value": time }));
         }
+    }
+    // Its author wants the receipt, once it is sent.
+    if draft && record["isReadReceiptRequested"] == json!(true) {
+        json.insert("isReadReceiptRequested".into(), json!(true));
     }
 }
 

@@ -14,12 +14,12 @@ fn hold(route: Route, kinds: &[Kind]) -> Result<()> {
     }
     for (kind, found) in &findings {
         println!(
-            "{}: {} items, {} values, {} properties differ, {} twins",
+            "{}: {} items, {} values, {} properties differ, {} refused",
             kind.title(),
             found.items,
             found.values,
             found.differing.len(),
-            found.twins
+            found.refused
         );
     }
     let mut findings = findings;

@@ -38,10 +38,14 @@ pub fn compare(before: &Value, after: &Value) -> Paths {
 impl Paths {
     fn walk(&mut self, path: &str, before: &Value, after: &Value) {
         match (before, after) {
-            (Value::Object(was), Value::Object(is)) => self.objects(path, was, is),
-            (Value::Array(was), Value::Array(is)) if is_properties(was) || is_properties(is) => {
-                self.objects(path, &by_id(was), &by_id(is));
+            _ if is_properties(before) || is_properties(after) => {
+                self.objects(path, &by_id(before), &by_id(after));
             }
+            // What is of another type has other properties.
+            (Value::Object(was), Value::Object(is)) if is_other_type(was, is) => {
+                self.differs(path, before, after);
+            }
+            (Value::Object(was), Value::Object(is)) => self.objects(path, was, is),
             (Value::Array(was), Value::Array(is)) => self.lists(path, was, is),
             _ => {
                 self.values += 1;
@@ -88,23 +92,36 @@ impl Paths {
     }
 
     fn differs(&mut self, path: &str, before: &Value, after: &Value) {
-        let shown = |value: &Value| value.to_string().chars().take(SHOWN).collect::<String>();
-        let both = (shown(before), shown(after));
+        let (was, is) = (before.to_string(), after.to_string());
+        // Long texts from a little before they part.
+        let alike = was.chars().zip(is.chars()).take_while(|(a, b)| a == b);
+        let from = alike.count().saturating_sub(SHOWN / 4);
+        let shown = |text: &str| text.chars().skip(from).take(SHOWN).collect::<String>();
+        let both = (shown(&was), shown(&is));
         self.differing.entry(path.to_owned()).or_insert(both);
     }
 }
 
+fn is_other_type(was: &Map<String, Value>, is: &Map<String, Value>) -> bool {
+    match (was.get("@odata.type"), is.get("@odata.type")) {
+        (Some(was), Some(is)) => was != is,
+        _ => false,
+    }
+}
+
 /// A list of `{id, value}`, as extended properties are told.
-fn is_properties(list: &[Value]) -> bool {
+fn is_properties(value: &Value) -> bool {
     let pair = |v: &Value| {
         v.as_object()
             .is_some_and(|o| o.len() == 2 && o.contains_key("id") && o.contains_key("value"))
     };
-    !list.is_empty() && list.iter().all(pair)
+    value
+        .as_array()
+        .is_some_and(|list| !list.is_empty() && list.iter().all(pair))
 }
 
-fn by_id(list: &[Value]) -> Map<String, Value> {
-    let pairs = list.iter().filter_map(|pair| {
+fn by_id(value: &Value) -> Map<String, Value> {
+    let pairs = value.as_array().into_iter().flatten().filter_map(|pair| {
         let id = pair["id"].as_str()?;
         Some((id.to_owned(), pair["value"].clone()))
     });

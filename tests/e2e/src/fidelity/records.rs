@@ -35,9 +35,8 @@ impl Record {
             _ if self.is_folder => json!([json["displayName"], json["name"]]),
             "Mail" => json!([
                 json["internetMessageId"],
-                json["subject"],
+                json["subject"].as_str().unwrap_or_default(),
                 json["isDraft"],
-                json["sender"],
             ]),
             "Calendar" => json!([json["subject"], json["start"], json["end"], json["isAllDay"]]),
             "Contacts" => json!([
@@ -61,8 +60,17 @@ impl Record {
             }
             _ => json!([json["name"]]),
         };
-        format!("{} {} {own}", self.workload, self.dir)
+        format!("{} {} {own}", self.workload, without_suffixes(&self.dir))
     }
+}
+
+/// A folder whose name no file can have goes by another one, with a suffix of its own: `R%2FD~1a2b3c4d5e`.
+fn without_suffixes(dir: &str) -> String {
+    let parts = dir.split('/').map(|part| match part.rsplit_once('~') {
+        Some((name, suffix)) if suffix.len() == 10 => name,
+        _ => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// All of an account in the newest snapshot.
@@ -94,11 +102,16 @@ fn below(folder: &Path, workload: &str, dir: &str, found: &mut Vec<Record>) -> R
             continue;
         }
         let stem = file.strip_suffix(".json").unwrap_or(&file);
+        let mut json: Value = serde_json::from_slice(&fs::read(entry.path())?)?;
+        if let Value::Object(places) = &json["folders"] {
+            // By id of the folder: what differs is told of the rules.
+            json["folders"] = places.values().cloned().collect();
+        }
         found.push(Record {
             workload: workload.to_owned(),
             dir: dir.to_owned(),
             is_folder: folder.join(stem).is_dir(),
-            json: serde_json::from_slice(&fs::read(entry.path())?)?,
+            json,
             file,
         });
     }

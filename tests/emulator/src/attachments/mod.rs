@@ -365,10 +365,7 @@ pub fn read(body: &Value, no: u32, now: i64) -> Result<Attachment, ApiResponse> 
                     )));
                 }
             }
-            AttachmentKind::Item {
-                item: item.clone(),
-                mime: None,
-            }
+            crate::mapi::attachment::posted(item)
         }
         Some("microsoft.graph.referenceattachment") => AttachmentKind::Reference,
         _ => {
