@@ -160,9 +160,6 @@ mod tests {
             facts,
             [Fact::of(&ItemKey([3; 16])), Fact::of(&origin), like]
         );
-        assert_eq!(
-            Fact::all_of_push(Some(origin), None),
-            [Fact::of(&origin)]
-        );
+        assert_eq!(Fact::all_of_push(Some(origin), None), [Fact::of(&origin)]);
     }
 }

@@ -345,10 +345,11 @@ fn content(message: &Message) -> (Text, Vec<Attachment>) {
         .filter(|(id, part)| !body_text(*id, part))
         .filter_map(|(_, part)| attachment(message, part, &text))
         .collect();
+    // An empty part without a name is what a broken or cut off multipart leaves.
+    attachments.retain(|a| !a.name.is_empty() || !a.bytes().is_empty());
     for (n, attachment) in attachments.iter_mut().enumerate() {
         if attachment.name.is_empty() {
-            // As Exchange names what has no name.
-            attachment.name = format!("ATT{:05}", n + 1);
+            attachment.name = name_of(n + 1, attachment.content_type.as_deref());
         }
     }
     (
@@ -358,6 +359,17 @@ fn content(message: &Message) -> (Text, Vec<Attachment>) {
         },
         attachments,
     )
+}
+
+/// What Exchange calls an attachment that has no name.
+fn name_of(number: usize, content_type: Option<&str>) -> String {
+    let extension = match content_type.map(str::to_ascii_lowercase).as_deref() {
+        Some("text/plain") => ".txt",
+        Some("text/html") => ".htm",
+        Some("text/calendar") => ".ics",
+        _ => "",
+    };
+    format!("ATT{number:05}{extension}")
 }
 
 /// A part as an attachment; its name may be empty.

@@ -440,10 +440,7 @@ impl Calendar {
         let call = Call::new(reqwest::Method::PATCH, ONE, &[&account.id, &calendar.id])
             .json(json!({ "color": color }))
             .repeatable();
-        self.client
-            .json(&Self::of(account, call))
-            .await
-            .map(drop)
+        self.client.json(&Self::of(account, call)).await.map(drop)
     }
 
     /// Made twice, it fails the second time, and is found.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::cursor::{self, MessageCursor, Mode};
 use super::Mail;
+use super::cursor::{self, MessageCursor, Mode};
 use super::message::{SELECT, expand_captured, tidy};
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
 use crate::workload::mailbox::IMMUTABLE;

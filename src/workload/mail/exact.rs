@@ -160,7 +160,9 @@ impl Mail {
                 .exchange
                 .import(account, &place, folder, stream.clone());
             let error = match imported.await {
-                Ok(Imported::Done(id)) => return Ok(Ok(from_record(&record, &id, &composed.marker))),
+                Ok(Imported::Done(id)) => {
+                    return Ok(Ok(from_record(&record, &id, &composed.marker)));
+                }
                 Ok(Imported::Refused(_)) => return Ok(Err(Some(NOT_EXACT.into()))),
                 // Of a full mailbox the other way knows no more.
                 Err(e) if e.class == ErrorClass::Quota => return Err(e.into()),

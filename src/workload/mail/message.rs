@@ -78,7 +78,9 @@ pub(super) fn size(record: &Value) -> Option<u64> {
 }
 
 fn is_size(property: &Value) -> bool {
-    property["id"].as_str().is_some_and(|id| same_id(id, SIZE_ID))
+    property["id"]
+        .as_str()
+        .is_some_and(|id| same_id(id, SIZE_ID))
 }
 
 /// Where a record has the size, if it was asked for. As an annotation, it is no change of the message.
@@ -216,7 +218,8 @@ mod tests {
             property(ICON, "261"),
         ];
         assert_eq!(kept(&record), expected);
-        let mut private = json!({ "singleValueExtendedProperties": [property("Integer 0x36", "2")] });
+        let mut private =
+            json!({ "singleValueExtendedProperties": [property("Integer 0x36", "2")] });
         tidy(&mut private);
         assert_eq!(kept(&private), [property(SENSITIVITY, "2")]);
         assert_eq!(kept(&json!({})), Vec::<Value>::new());

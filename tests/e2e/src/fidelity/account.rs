@@ -46,11 +46,15 @@ fn file(name: &str, kind: &str, bytes: &[u8]) -> Value {
 
 /// One attachment of each kind.
 fn attachments() -> Vec<Value> {
-    let mut picture = file("logo.png", "image/png", b"\x89PNG\r\n\x1a\nnot much of a picture");
+    let mut picture = file(
+        "logo.png",
+        "image/png",
+        b"\x89PNG\r\n\x1a\nnot much of a picture",
+    );
     picture["isInline"] = json!(true);
     picture["contentId"] = json!("logo@fidelity");
     let message = json!({ "@odata.type": "#microsoft.graph.message", "subject": "Within", "importance": "high",
-        "body": { "contentType": "text", "content": "A mail in a mail." },
+        "body": { "contentType": "text", "content": "A mail in a mail.\r\n" },
         "from": person("Ola Nordmann", "ola@northwind.test"), "toRecipients": [person("Bo Ek", "bo@contoso.com")] });
     let event = json!({ "@odata.type": "#microsoft.graph.event", "subject": "Lunch", "location": { "displayName": "Canteen" },
         "start": at("2036-05-05T11:00:00", "UTC"), "end": at("2036-05-05T12:00:00", "UTC") });
@@ -172,7 +176,10 @@ fn events(graph: &Graph, upn: &str, colleague: &str) -> Result<()> {
     series(graph, upn)?;
     meetings(graph, upn, colleague)?;
     // In a calendar of a group of its own.
-    let group = graph.post(&format!("/users/{upn}/calendarGroups"), &json!({ "name": "Clubs" }))?;
+    let group = graph.post(
+        &format!("/users/{upn}/calendarGroups"),
+        &json!({ "name": "Clubs" }),
+    )?;
     let path = format!("/users/{upn}/calendarGroups/{}/calendars", id(&group)?);
     let chess = graph.post(&path, &json!({ "name": "Chess", "color": "lightRed" }))?;
     let path = format!("/users/{upn}/calendars/{}/events", id(&chess)?);
@@ -193,7 +200,10 @@ fn series(graph: &Graph, upn: &str) -> Result<()> {
         }),
     )?;
     let series = id(&made)?;
-    graph.post(&format!("{own}/{series}/attachments"), &file("score.txt", "text/plain", b"score"))?;
+    graph.post(
+        &format!("{own}/{series}/attachments"),
+        &file("score.txt", "text/plain", b"score"),
+    )?;
     let window = "startDateTime=2036-03-01T00:00:00Z&endDateTime=2036-06-01T00:00:00Z";
     let days = graph.list(&format!("{own}/{series}/instances?{window}"))?;
     let day = |n: usize| days.get(n).context("an occurrence").and_then(id);
@@ -201,7 +211,10 @@ fn series(graph: &Graph, upn: &str) -> Result<()> {
         &format!("{own}/{}", day(1)?),
         &json!({ "start": at("2036-03-18T15:00:00", BERLIN), "end": at("2036-03-18T17:00:00", BERLIN), "location": { "displayName": "Hall" } }),
     )?;
-    graph.post(&format!("{own}/{}/attachments", id(&moved)?), &file("hall.txt", "text/plain", b"hall"))?;
+    graph.post(
+        &format!("{own}/{}/attachments", id(&moved)?),
+        &file("hall.txt", "text/plain", b"hall"),
+    )?;
     graph.patch(
         &format!("{own}/{}", day(3)?),
         &json!({ "subject": "Dress rehearsal", "sensitivity": "private", "showAs": "tentative", "isReminderOn": false,
@@ -225,7 +238,10 @@ fn meetings(graph: &Graph, upn: &str, colleague: &str) -> Result<()> {
     graph.post(&format!("/users/{upn}/events"), &online)?;
     answer(graph, colleague, "Figures", "accept")?;
     for (subject, hour, word) in [("Theirs", 14, "tentativelyAccept"), ("Off", 15, "accept")] {
-        let made = graph.post(&format!("/users/{colleague}/events"), &meeting(subject, hour, upn))?;
+        let made = graph.post(
+            &format!("/users/{colleague}/events"),
+            &meeting(subject, hour, upn),
+        )?;
         answer(graph, upn, subject, word)?;
         if subject == "Off" {
             let path = format!("/users/{colleague}/events/{}/cancel", id(&made)?);
@@ -238,7 +254,9 @@ fn meetings(graph: &Graph, upn: &str, colleague: &str) -> Result<()> {
 fn answer(graph: &Graph, upn: &str, subject: &str, word: &str) -> Result<()> {
     let path = format!("/users/{upn}/events?$filter=subject eq '{subject}'");
     let copy = graph.list(&path)?;
-    let copy = copy.first().with_context(|| format!("{subject} did not arrive"))?;
+    let copy = copy
+        .first()
+        .with_context(|| format!("{subject} did not arrive"))?;
     said(
         graph,
         &format!("/users/{upn}/events/{}/{word}", id(copy)?),
@@ -270,15 +288,28 @@ fn contacts(graph: &Graph, upn: &str) -> Result<()> {
         "profession": "Economist", "spouseName": "Lou", "surname": "Lee", "title": "Dr.", "yomiCompanyName": "c", "yomiGivenName": "g", "yomiSurname": "s",
         "singleValueExtendedProperties": [ { "id": "String 0x3A24", "value": "+46 8 fax" } ],
     });
-    let made = graph.post(&format!("/users/{upn}/contactFolders/{}/contacts", id(&folder)?), &full)?;
+    let made = graph.post(
+        &format!("/users/{upn}/contactFolders/{}/contacts", id(&folder)?),
+        &full,
+    )?;
     let photo = format!("/users/{upn}/contacts/{}/photo/$value", id(&made)?);
-    graph.upload(&photo, "image/png", b"\x89PNG\r\n\x1a\nno picture at all".to_vec())?;
-    graph.post(&format!("/users/{upn}/contacts"), &json!({ "companyName": "A firm", "businessPhones": ["1"] }))?;
+    graph.upload(
+        &photo,
+        "image/png",
+        b"\x89PNG\r\n\x1a\nno picture at all".to_vec(),
+    )?;
+    graph.post(
+        &format!("/users/{upn}/contacts"),
+        &json!({ "companyName": "A firm", "businessPhones": ["1"] }),
+    )?;
     Ok(())
 }
 
 fn tasks(graph: &Graph, upn: &str) -> Result<()> {
-    let list = graph.post(&format!("/users/{upn}/todo/lists"), &json!({ "displayName": "Trip" }))?;
+    let list = graph.post(
+        &format!("/users/{upn}/todo/lists"),
+        &json!({ "displayName": "Trip" }),
+    )?;
     let tasks = format!("/users/{upn}/todo/lists/{}/tasks", id(&list)?);
     let made = graph.post(
         &tasks,
@@ -337,8 +368,13 @@ fn settings(graph: &Graph, upn: &str) -> Result<()> {
 
 fn files(graph: &Graph, upn: &str, colleague: &str) -> Result<()> {
     let root = format!("/users/{upn}/drive/root");
-    let made = graph.put(&format!("{root}:/Reports/2026/plan.txt:/content"), b"the plan".to_vec())?;
-    let drive = made["parentReference"]["driveId"].as_str().context("no drive")?;
+    let made = graph.put(
+        &format!("{root}:/Reports/2026/plan.txt:/content"),
+        b"the plan".to_vec(),
+    )?;
+    let drive = made["parentReference"]["driveId"]
+        .as_str()
+        .context("no drive")?;
     let item = format!("/drives/{drive}/items/{}", id(&made)?);
     graph.patch(
         &item,
@@ -348,7 +384,10 @@ fn files(graph: &Graph, upn: &str, colleague: &str) -> Result<()> {
         &format!("{item}/invite"),
         &json!({ "recipients": [ { "email": colleague } ], "roles": ["write"], "requireSignIn": true, "sendInvitation": false }),
     )?;
-    graph.post(&format!("{item}/createLink"), &json!({ "type": "view", "scope": "organization" }))?;
+    graph.post(
+        &format!("{item}/createLink"),
+        &json!({ "type": "view", "scope": "organization" }),
+    )?;
     graph.put(&format!("{root}:/Reports/empty.txt:/content"), Vec::new())?;
     Ok(())
 }

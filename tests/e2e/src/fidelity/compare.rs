@@ -175,12 +175,18 @@ mod tests {
 
     #[test]
     fn lists_whose_entries_have_names_have_no_order() {
-        let (a, b) = (json!({ "name": "a", "n": 1 }), json!({ "name": "b", "n": 2 }));
+        let (a, b) = (
+            json!({ "name": "a", "n": 1 }),
+            json!({ "name": "b", "n": 2 }),
+        );
         assert_eq!(
             differing(json!({ "l": [a, b] }), json!({ "l": [b, a] })),
             Vec::<String>::new()
         );
-        assert_eq!(differing(json!({ "l": [a, b] }), json!({ "l": [b] })), ["l[]"]);
+        assert_eq!(
+            differing(json!({ "l": [a, b] }), json!({ "l": [b] })),
+            ["l[]"]
+        );
         let property = |id: &str, value: &str| json!({ "id": id, "value": value });
         assert_eq!(
             differing(

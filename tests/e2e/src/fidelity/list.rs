@@ -36,7 +36,9 @@ fn parse(text: &str) -> Result<List> {
     let mut at: Option<Kind> = None;
     for line in text.lines() {
         if let Some(title) = line.strip_prefix("## ") {
-            at = Kind::ALL.into_iter().find(|kind| kind.title() == title.trim());
+            at = Kind::ALL
+                .into_iter()
+                .find(|kind| kind.title() == title.trim());
             continue;
         }
         let (Some(kind), true) = (at, line.starts_with("| `")) else {
@@ -55,11 +57,19 @@ fn parse(text: &str) -> Result<List> {
         for property in properties.split('`').skip(1).step_by(2) {
             let entries = list.entry(kind).or_default();
             let before = entries.insert(property.to_owned(), entry.clone());
-            ensure!(before.is_none(), "{property} stands twice below {}", kind.title());
+            ensure!(
+                before.is_none(),
+                "{property} stands twice below {}",
+                kind.title()
+            );
         }
     }
     for kind in Kind::ALL {
-        ensure!(list.contains_key(&kind), "there is no table of {}", kind.title());
+        ensure!(
+            list.contains_key(&kind),
+            "there is no table of {}",
+            kind.title()
+        );
     }
     Ok(list)
 }
@@ -81,8 +91,11 @@ pub fn problems(findings: &Findings, list: &List) -> Vec<String> {
                 ));
             }
         }
-        let same = listed.keys().filter(|path| !found.differing.contains_key(*path));
-        problems.extend(same.map(|path| format!("{title}: `{path}` is in the list and never differs")));
+        let same = listed
+            .keys()
+            .filter(|path| !found.differing.contains_key(*path));
+        problems
+            .extend(same.map(|path| format!("{title}: `{path}` is in the list and never differs")));
         problems.extend(found.lost.iter().map(|name| format!("{title}: {name}")));
     }
     problems

@@ -140,9 +140,7 @@ pub fn round(route: Route, watched: bool) -> Result<Option<Findings>> {
     };
     let extra = match route {
         Route::Mime => "",
-        Route::Export => {
-            "[protect]\nworkloads = [\"mail\"]\n[protect.mail]\nroute = \"export\"\n"
-        }
+        Route::Export => "[protect]\nworkloads = [\"mail\"]\n[protect.mail]\nroute = \"export\"\n",
     };
     let tenant = Tenant::of(emulator, None, extra)?;
     let mut users = tenant.graph.mailboxes()?;
@@ -172,7 +170,9 @@ pub fn round(route: Route, watched: bool) -> Result<Option<Findings>> {
 /// there. What there is one of is replaced.
 fn restore(tenant: &Tenant, from: &str, to: &str, route: Route) -> Result<()> {
     let workloads = match route {
-        Route::Mime => &["Mail", "Calendar", "Contacts", "Tasks", "Archive", "OneDrive"][..],
+        Route::Mime => &[
+            "Mail", "Calendar", "Contacts", "Tasks", "Archive", "OneDrive",
+        ][..],
         Route::Export => &["Mail"],
     };
     for workload in workloads {
@@ -185,12 +185,17 @@ fn restore(tenant: &Tenant, from: &str, to: &str, route: Route) -> Result<()> {
 }
 
 fn put(tenant: &Tenant, from: &str, to: &str, workload: &str, conflict: &str) -> Result<()> {
-    let (source, target) = (format!("latest/{from}/{workload}"), format!("{to}/{workload}"));
+    let (source, target) = (
+        format!("latest/{from}/{workload}"),
+        format!("{to}/{workload}"),
+    );
     let done = tenant.json(&["restore", &source, &target, "--conflict", conflict])?;
     for item in done["items"].as_array().context("no items")? {
         let (outcome, source) = (item["outcome"].as_str(), item["source"].as_str());
         let failed = outcome.is_some_and(|o| o.starts_with("failed"));
-        let refused = REFUSED.iter().any(|r| source.is_some_and(|s| s.contains(r)));
+        let refused = REFUSED
+            .iter()
+            .any(|r| source.is_some_and(|s| s.contains(r)));
         ensure!(!failed || refused, "{item:#}");
     }
     Ok(())
@@ -207,7 +212,10 @@ fn judge(before: Vec<Record>, after: Vec<Record>, route: Route) -> Result<Findin
     let mut there: BTreeMap<(Kind, String), Vec<Record>> = BTreeMap::new();
     for record in after {
         let kind = Kind::of(&record, route)?;
-        there.entry((kind, record.facts())).or_default().push(record);
+        there
+            .entry((kind, record.facts()))
+            .or_default()
+            .push(record);
     }
     let mut findings = Findings::new();
     for record in before {

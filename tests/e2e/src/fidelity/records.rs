@@ -25,7 +25,9 @@ pub struct Record {
 
 impl Record {
     pub fn name(&self) -> String {
-        format!("{}/{}/{}", self.workload, self.dir, self.file)
+        let parts = [&self.workload, &self.dir, &self.file];
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        parts.cloned().collect::<Vec<_>>().join("/")
     }
 
     /// What of it survives every restore, and tells it from others: no id.
@@ -38,7 +40,12 @@ impl Record {
                 json["subject"].as_str().unwrap_or_default(),
                 json["isDraft"],
             ]),
-            "Calendar" => json!([json["subject"], json["start"], json["end"], json["isAllDay"]]),
+            "Calendar" => json!([
+                json["subject"],
+                json["start"],
+                json["end"],
+                json["isAllDay"]
+            ]),
             "Contacts" => json!([
                 json["displayName"],
                 json["fileAs"],
@@ -75,9 +82,7 @@ fn without_suffixes(dir: &str) -> String {
 
 /// All of an account in the newest snapshot.
 pub fn all(mount: &Mounted, upn: &str) -> Result<Vec<Record>> {
-    let top = mount
-        .path("snapshots/latest/.tenantfs/graph")
-        .join(upn);
+    let top = mount.path("snapshots/latest/.tenantfs/graph").join(upn);
     let mut found = Vec::new();
     for entry in fs::read_dir(&top).with_context(|| format!("{}", top.display()))? {
         let entry = entry?;
@@ -120,9 +125,14 @@ fn below(folder: &Path, workload: &str, dir: &str, found: &mut Vec<Record>) -> R
 
 /// What Graph tells of a message and the snapshot keeps in its MIME or export rather than in its record.
 pub fn complete(graph: &Graph, upn: &str, records: &mut [Record]) -> Result<()> {
-    let single = ["Integer 0x0036", "Integer 0x1081", "SystemTime 0x1082", CUSTOM]
-        .map(|id| format!("id eq '{}'", encoded(id)))
-        .join(" or ");
+    let single = [
+        "Integer 0x0036",
+        "Integer 0x1081",
+        "SystemTime 0x1082",
+        CUSTOM,
+    ]
+    .map(|id| format!("id eq '{}'", encoded(id)))
+    .join(" or ");
     let path = format!(
         "/users/{upn}/messages?$top=100&$select=id,body,bodyPreview,internetMessageHeaders&$expand=\
          attachments($expand=microsoft.graph.itemattachment/item),singleValueExtendedProperties($filter={single}),\
@@ -140,11 +150,15 @@ pub fn complete(graph: &Graph, upn: &str, records: &mut [Record]) -> Result<()> 
         let mut more = told
             .remove(id)
             .with_context(|| format!("{} is not live", record.dir))?;
-        for name in ["body", "bodyPreview", "internetMessageHeaders", "attachments"] {
+        for name in [
+            "body",
+            "bodyPreview",
+            "internetMessageHeaders",
+            "attachments",
+        ] {
             record.json[name] = more[name].take();
         }
-        record.json["multiValueExtendedProperties"] =
-            more["multiValueExtendedProperties"].take();
+        record.json["multiValueExtendedProperties"] = more["multiValueExtendedProperties"].take();
         let kept = record.json["singleValueExtendedProperties"].as_array();
         let mut all: Vec<Value> = kept.cloned().unwrap_or_default();
         let named = |p: &Value, all: &[Value]| all.iter().any(|other| other["id"] == p["id"]);

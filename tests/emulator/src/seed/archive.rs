@@ -28,11 +28,7 @@ use crate::users::User;
 const AGE: i64 = 6 * 365 * 86_400;
 
 /// An archive with the folders that each has, and nothing in them.
-pub fn empty(
-    options: &Options,
-    user: &Arc<User>,
-    people: Arc<Vec<(String, String)>>,
-) -> Mailbox {
+pub fn empty(options: &Options, user: &Arc<User>, people: Arc<Vec<(String, String)>>) -> Mailbox {
     let label = format!("archive {}", user.id);
     let mut mailbox = Mailbox::labelled(&label, user.clone(), options.seed, people);
     system::archive_folders(&mut mailbox);
