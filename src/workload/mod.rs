@@ -21,6 +21,8 @@ mod known;
 pub mod mail;
 mod mailbox;
 mod marker;
+mod once;
+mod ongoing;
 pub mod settings;
 pub mod todo;
 

@@ -140,6 +140,7 @@ impl Rule {
             Pattern::Daily => json!({ "type": "daily" }),
             Pattern::Weekly(days) => json!({
                 "type": "weekly", "daysOfWeek": names(days),
+                "firstDayOfWeek": graph_day(self.week_start),
             }),
             Pattern::Monthly(day) => json!({ "type": "absoluteMonthly", "dayOfMonth": day }),
             Pattern::MonthlyNth(n, days) => json!({
@@ -153,7 +154,6 @@ impl Rule {
             }),
         };
         pattern["interval"] = json!(self.interval);
-        pattern["firstDayOfWeek"] = json!(graph_day(self.week_start));
         let mut range = match self.range {
             Range::Forever => json!({ "type": "noEnd" }),
             Range::Until(end) => json!({ "type": "endDate", "endDate": end.to_string() }),

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::event::{EVENTS_OF, LIVE_SELECT, like};
+use super::event::{EVENTS_OF, LIVE_SELECT};
 use super::{CALENDARS, Calendar, EVENTS, names};
 use crate::graph::{Call, ErrorClass, GraphError};
-use crate::workload::known::Fact;
 use crate::workload::mail::names::display_name;
+use crate::workload::once::Once;
 use crate::workload::{
     Account, Change, Cursor, EntryKind, FeedError, FeedId, LiveEntry, Page, PushError,
     expand_marker,
@@ -313,11 +313,6 @@ impl Calendar {
             mtime: named.mtime,
             record,
         })
-    }
-
-    /// What a live event can be told by.
-    pub(super) fn facts(&self, event: &Value) -> Vec<Fact> {
-        Fact::all_of(&self.keyer, event, like(event))
     }
 
     /// Calendars, groups and events at a path.

@@ -33,7 +33,7 @@ const FROM_RECORD: [&str; 13] = [
 ];
 
 /// An event ready to be created.
-pub(super) struct Composed {
+pub(in crate::workload) struct Composed {
     /// The body of the creating request.
     pub json: Value,
     pub attachments: Vec<Attachment>,
@@ -49,7 +49,7 @@ pub(super) struct Composed {
 }
 
 /// An occurrence that is not as the others.
-pub(super) struct Changed {
+pub(in crate::workload) struct Changed {
     pub day: Date,
     /// What is different.
     pub patch: Value,
@@ -115,7 +115,14 @@ fn from_record(record: &Value, attachments: Vec<Vec<Attachment>>) -> Composed {
     let series = Series::of(record);
     let mut json = event(record);
     match (&series, &record["recurrence"]) {
-        (Some(series), _) => json["recurrence"] = series.recurrence(),
+        (Some(series), recurrence) => {
+            json["recurrence"] = series.recurrence();
+            // Only rules of weeks depend on it, but Graph tells it of each.
+            let first = &recurrence["pattern"]["firstDayOfWeek"];
+            if first.is_string() {
+                json["recurrence"]["pattern"]["firstDayOfWeek"] = first.clone();
+            }
+        }
         (None, recurrence @ Value::Object(_)) => {
             json["recurrence"] = recurrence.clone();
             notes.push(

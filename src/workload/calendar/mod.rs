@@ -21,9 +21,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::known::Known;
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError};
 
@@ -49,6 +50,7 @@ impl Default for CalendarOptions {
 pub struct Calendar {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: CalendarOptions,
     books: book::Books,
     known: Known,
@@ -61,6 +63,7 @@ impl Calendar {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             books: book::Books::default(),
             known: Known::default(),
@@ -175,7 +178,7 @@ impl Workload for Calendar {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_event(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -183,6 +186,6 @@ impl Workload for Calendar {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_event(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }

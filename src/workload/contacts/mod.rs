@@ -20,9 +20,10 @@ use serde_json::Value;
 
 use super::known::Known;
 use super::mail::paths::Paths;
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -52,6 +53,7 @@ impl Default for ContactsOptions {
 pub struct Contacts {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: ContactsOptions,
     paths: Paths,
     known: Known,
@@ -65,6 +67,7 @@ impl Contacts {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             paths: Paths::default(),
             known: Known::default(),
@@ -178,7 +181,7 @@ impl Workload for Contacts {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_contact(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -186,6 +189,6 @@ impl Workload for Contacts {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_contact(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }

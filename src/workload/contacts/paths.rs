@@ -7,15 +7,14 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::contact::like;
 use super::folders::{CHILDREN, TOP, is_own};
 use super::{Contacts, DEFAULT};
 use crate::format::vcf;
 use crate::graph::{Call, ErrorClass, GraphError};
 use crate::workload::expand_marker;
-use crate::workload::known::Fact;
 use crate::workload::mail::names::display_name;
 use crate::workload::mail::paths::{Subfolders, pick};
+use crate::workload::once::Once;
 use crate::workload::{Account, EntryKind, LiveEntry, PushError, Workload};
 
 const LIST: &str = "/users/{user}/contactFolders/{folder}/contacts";
@@ -111,11 +110,6 @@ impl Contacts {
             mtime: named.mtime,
             record,
         })
-    }
-
-    /// What a live contact can be told by.
-    pub(super) fn facts(&self, contact: &Value) -> Vec<Fact> {
-        Fact::all_of(&self.keyer, contact, Some(like(contact)))
     }
 
     /// Folders and contacts at a path.

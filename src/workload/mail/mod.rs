@@ -24,9 +24,10 @@ use serde_json::Value;
 
 use super::exchange::{self, Exchange};
 use super::known::Known;
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
-    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
+    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -73,6 +74,7 @@ impl Default for MailOptions {
 pub struct Mail {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: MailOptions,
     paths: paths::Paths,
     known: Known,
@@ -87,6 +89,7 @@ impl Mail {
             exchange: Exchange::new(client.clone(), false),
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             paths: paths::Paths::default(),
             known: Known::default(),
@@ -232,7 +235,7 @@ impl Workload for Mail {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_message(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -240,6 +243,6 @@ impl Workload for Mail {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_message(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }

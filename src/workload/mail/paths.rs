@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::names::{describe, display_name};
 use super::{Mail, message};
 use crate::graph::{Call, ErrorClass, GraphError};
-use crate::workload::known::Fact;
+use crate::workload::once::Once;
 use crate::workload::{Account, EntryKind, LiveEntry, PushError};
 
 const TOP: &str = "/users/{user}/mailFolders";
@@ -187,11 +187,6 @@ impl Mail {
             mtime: named.mtime,
             record,
         })
-    }
-
-    /// What a live message can be told by.
-    pub(super) fn facts(&self, message: &Value) -> Vec<Fact> {
-        Fact::all_of(&self.keyer, message, message::like(message))
     }
 
     /// Folders and messages at a path.

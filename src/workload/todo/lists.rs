@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::Todo;
 use super::capture::MAX_LISTS;
-use super::task::{LIST, expand, like};
+use super::task::{LIST, expand};
 use crate::format::ics::todo;
 use crate::graph::{Call, ErrorClass, GraphError};
-use crate::workload::known::Fact;
 use crate::workload::mail::names::display_name;
 use crate::workload::mail::paths::{Subfolders, pick};
+use crate::workload::once::Once;
 use crate::workload::{Account, EntryKind, LiveEntry, PushError, Workload};
 
 pub(super) const ALL: &str = "/users/{user}/todo/lists";
@@ -98,11 +98,6 @@ impl Todo {
             mtime: named.mtime,
             record,
         })
-    }
-
-    /// What a live task can be told by.
-    pub(super) fn facts(&self, task: &Value) -> Vec<Fact> {
-        Fact::all_of(&self.keyer, task, Some(like(task)))
     }
 
     /// Lists, or the tasks of one.

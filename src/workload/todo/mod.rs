@@ -19,9 +19,10 @@ use serde_json::Value;
 
 use super::known::Known;
 use super::mail::paths::Paths;
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -29,6 +30,7 @@ use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 pub struct Todo {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     paths: Paths,
     known: Known,
 }
@@ -40,6 +42,7 @@ impl Todo {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             paths: Paths::default(),
             known: Known::default(),
         }
@@ -145,7 +148,7 @@ impl Workload for Todo {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_task(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -153,6 +156,6 @@ impl Workload for Todo {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_task(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }
