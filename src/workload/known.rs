@@ -19,6 +19,8 @@ const MIN_AGE: Duration = Duration::from_secs(5);
 const MAX_AGE: Duration = Duration::from_secs(120);
 /// A listing that took a second is believed this many seconds.
 const COST: u32 = 20;
+/// What was added is kept at least this long: longer than any listing takes that does not have it yet.
+const ADDED: Duration = Duration::from_secs(240);
 /// Facts that are kept in all: 16 bytes each.
 const MAX_FACTS: usize = 1_000_000;
 
@@ -59,13 +61,22 @@ pub(super) struct Known(Mutex<HashMap<(String, String), Folder>>);
 
 struct Folder {
     listed: HashSet<Fact>,
-    /// Of what was restored since.
+    /// Until when the listing is believed; `None`: there was none.
+    until: Option<Instant>,
+    /// Of what is being restored, or was.
     added: HashSet<Fact>,
-    until: Instant,
+    /// When the last of it was added.
+    last: Instant,
+}
+
+impl Folder {
+    fn is_believed(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until > now)
+    }
 }
 
 impl Known {
-    /// Keeps a listing that was asked for at `asked`. What was added since then stays known even if the
+    /// Keeps a listing that was asked for at `asked`. What was added meanwhile stays known even if the
     /// answer does not have it.
     pub fn told(
         &self,
@@ -77,27 +88,41 @@ impl Known {
         let listed: HashSet<Fact> = facts.into_iter().collect();
         let now = Instant::now();
         let mut folders = self.0.lock();
-        folders.retain(|_, folder| folder.until > now);
+        folders.retain(|_, folder| folder.is_believed(now) || now - folder.last < ADDED);
         let kept: usize = folders.values().map(|f| f.listed.len()).sum();
+        let fits = kept + listed.len() <= MAX_FACTS;
+        let until = fits.then(|| now + believed(now - asked));
+        let listed = if fits { listed } else { HashSet::new() };
         let key = (account.id.clone(), folder.to_owned());
-        let added = folders.remove(&key).map(|old| old.added);
-        if kept + listed.len() > MAX_FACTS {
-            return;
-        }
+        let old = folders.remove(&key);
+        let (added, last) = old.map_or((HashSet::new(), now), |old| (old.added, old.last));
         let folder = Folder {
             listed,
-            added: added.unwrap_or_default(),
-            until: now + believed(now - asked),
+            until,
+            added,
+            last,
         };
         folders.insert(key, folder);
     }
 
-    /// An item was put into a folder.
+    /// An item goes into a folder. Said before it is there, and again with what is known of it then.
     pub fn add(&self, account: &Account, folder: &str, facts: impl IntoIterator<Item = Fact>) {
         let key = (account.id.clone(), folder.to_owned());
-        if let Some(folder) = self.0.lock().get_mut(&key) {
-            folder.added.extend(facts);
+        let now = Instant::now();
+        let mut folders = self.0.lock();
+        let folder = folders.entry(key).or_insert_with(|| Folder {
+            listed: HashSet::new(),
+            until: None,
+            added: HashSet::new(),
+            last: now,
+        });
+        if folder.added.len() >= MAX_FACTS {
+            // The next listing has it all.
+            folder.added.clear();
+            folder.until = None;
         }
+        folder.last = now;
+        folder.added.extend(facts);
     }
 
     /// True if the folder is known, and nothing in it has any of these facts.
@@ -108,7 +133,7 @@ impl Known {
             return false;
         };
         let has = |fact| folder.listed.contains(fact) || folder.added.contains(fact);
-        folder.until > Instant::now() && !facts.iter().any(has)
+        folder.is_believed(Instant::now()) && !facts.iter().any(has)
     }
 }
 
@@ -141,6 +166,12 @@ mod tests {
         known.told(&account, "f", Instant::now(), [c]);
         assert!(!known.lacks(&account, "f", &[b]));
         assert!(known.lacks(&account, "f", &[a]));
+        // Nor does the first one.
+        known.add(&account, "h", [b]);
+        assert!(!known.lacks(&account, "h", &[a]));
+        known.told(&account, "h", Instant::now(), [c]);
+        assert!(!known.lacks(&account, "h", &[b]));
+        assert!(known.lacks(&account, "h", &[a]));
     }
 
     #[test]

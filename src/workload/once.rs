@@ -256,6 +256,9 @@ pub(super) async fn push<W: Once + ?Sized>(
                 progress.replaces = Some(old);
                 progress.save(journal)?;
             }
+            // Before it is there: the answer may get lost.
+            let facts = facts_of_push(workload, push, &composed);
+            workload.known().add(account, &target, facts);
             workload.create(account, &target, push, &composed).await?
         }
     };
@@ -373,7 +376,7 @@ async fn existing<W: Once + ?Sized>(
     composed: &W::Composed,
 ) -> Result<Option<String>, GraphError> {
     let origin = Origin::of(workload.keyer(), push);
-    let facts = Fact::all_of_push(origin.key, workload.like(composed.item()));
+    let facts = facts_of_push(workload, push, composed);
     if workload.known().lacks(account, target, &facts) {
         return Ok(None);
     }
@@ -386,6 +389,12 @@ async fn existing<W: Once + ?Sized>(
         .find(|live| origin.is_original(live))
         .or_else(|| found.iter().find(|live| workload.same(live, composed)));
     Ok(same.and_then(|live| live["id"].as_str().map(str::to_owned)))
+}
+
+/// What the item of a push will be known by.
+fn facts_of_push<W: Once + ?Sized>(workload: &W, push: &Push, composed: &W::Composed) -> Vec<Fact> {
+    let origin = Origin::of(workload.keyer(), push);
+    Fact::all_of_push(origin.key, workload.like(composed.item()))
 }
 
 /// Removes what was replaced; somebody may have changed it meanwhile.

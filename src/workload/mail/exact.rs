@@ -13,6 +13,7 @@ use super::compose::Composed;
 use crate::format::eml;
 use crate::graph::{ErrorClass, GraphError};
 use crate::workload::exchange::{self, Imported, Place};
+use crate::workload::once;
 use crate::workload::{
     Account, Content, Exported, ItemError, Marker, Push, PushError, Source, View,
 };
@@ -161,7 +162,7 @@ impl Mail {
                 .import(account, &place, folder, stream.clone());
             let error = match imported.await {
                 Ok(Imported::Done(id)) => {
-                    return Ok(Ok(from_record(&record, &id, &composed.marker)));
+                    return Ok(Ok(from_record(record, &id, &composed.marker)));
                 }
                 Ok(Imported::Refused(_)) => return Ok(Err(Some(NOT_EXACT.into()))),
                 // Of a full mailbox the other way knows no more.
@@ -192,8 +193,7 @@ impl Mail {
         marker: &Marker,
     ) -> Result<Option<Value>, GraphError> {
         let found = self.find(account, folder, &marker.exact_filter()).await?;
-        let carries = |m: &Value| Marker::of(m).is_some_and(|m| m.push == marker.push);
-        Ok(found.into_iter().find(carries))
+        Ok(once::carrying(marker, found))
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn tidy(record: &mut Value) {
         return;
     };
     let is_sensitivity = |p: &Value| p["id"].as_str().is_some_and(|id| same_id(id, SENSITIVITY));
-    all.retain(|p| !is_size(p) && !(ordinary && is_sensitivity(p)));
+    all.retain(|p| !(is_size(p) || ordinary && is_sensitivity(p)));
     if all.is_empty()
         && let Some(record) = record.as_object_mut()
     {
