@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use e2e::fidelity::accounts;
 use graph_emulator::{Options, Throttle};
 use serde_json::json;
 
@@ -17,7 +18,7 @@ use crate::routes::{AT_ONCE, LATENCY, WINDOW, WINDOW_REQUESTS};
 const MAILS: u64 = 600;
 const EVENTS: u64 = 300;
 const CONTACTS: u64 = 400;
-const TASKS: u64 = 300;
+const TASKS: u64 = 200;
 const FILES: u64 = 200;
 
 pub fn run() -> Result<()> {
@@ -71,10 +72,8 @@ impl Account {
         };
         let bench = Bench::start(options, extra)?;
         let graph = &bench.0.graph;
-        let mut users = graph.mailboxes()?;
-        let empty = users.iter().position(|upn| upn.starts_with("empty@"));
-        let to = users.remove(empty.context("there is no empty account")?);
-        let from = users.pop().context("there is no account")?;
+        let (users, to) = accounts(&bench.0)?;
+        let from = users.into_iter().next().context("there is no account")?;
         if tasks > 0 {
             let lists = format!("/users/{from}/todo/lists");
             let list = graph.post(&lists, &json!({ "displayName": "Everything" }))?;

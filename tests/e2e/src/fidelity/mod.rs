@@ -143,27 +143,35 @@ pub fn round(route: Route, watched: bool) -> Result<Option<Findings>> {
         Route::Export => "[protect]\nworkloads = [\"mail\"]\n[protect.mail]\nroute = \"export\"\n",
     };
     let tenant = Tenant::of(emulator, None, extra)?;
-    let mut users = tenant.graph.mailboxes()?;
-    let empty = users.iter().position(|upn| upn.starts_with("empty@"));
-    let empty = users.remove(empty.context("there is no empty account")?);
-    let (alice, bob) = (users.remove(0), users.remove(0));
-    account::furnish(&tenant.graph, &alice, &bob)?;
+    let (users, empty) = accounts(&tenant)?;
+    let [alice, bob, ..] = &users[..] else {
+        anyhow::bail!("two accounts, not {users:?}");
+    };
+    account::furnish(&tenant.graph, alice, bob)?;
 
     let first = tenant.backup()?;
     ensure!(first["snapshot"].is_string(), "{first:#}");
     let sent = outbox(&tenant)?;
-    restore(&tenant, &alice, &empty, route)?;
+    restore(&tenant, alice, &empty, route)?;
     ensure!(outbox(&tenant)? == sent, "a restore sent mail");
     let second = tenant.backup()?;
     ensure!(second["snapshot"].is_string(), "{second:#}");
 
     let mount = tenant.mount()?;
-    let mut before = records::all(&mount, &alice)?;
+    let mut before = records::all(&mount, alice)?;
     let mut after = records::all(&mount, &empty)?;
     drop(mount);
-    records::complete(&tenant.graph, &alice, &mut before)?;
+    records::complete(&tenant.graph, alice, &mut before)?;
     records::complete(&tenant.graph, &empty, &mut after)?;
     judge(before, after, route).map(Some)
+}
+
+/// Those who have something, and the one that nothing was put into.
+pub fn accounts(tenant: &Tenant) -> Result<(Vec<String>, String)> {
+    let mut users = tenant.graph.mailboxes()?;
+    let empty = users.iter().position(|upn| upn.starts_with("empty@"));
+    let empty = users.remove(empty.context("there is no empty account")?);
+    Ok((users, empty))
 }
 
 /// Everything goes to the same place of the other account, also what is like something else that goes
