@@ -101,15 +101,16 @@ impl Account {
         let items = done.summary["restored"].as_f64().unwrap_or_default();
         ensure!(items > 0.0, "nothing was restored: {}", done.summary);
         let (each, rate) = (done.requests as f64 / items, items / minutes);
-        let at_once = AT_ONCE * 60_000.0 / LATENCY as f64 / each;
-        let long_run = match workload {
+        let limits = match workload {
             "OneDrive" => String::new(),
-            _ => format!("{:.0}", rate.min(WINDOW_REQUESTS * 60.0 / WINDOW / each)),
+            _ => {
+                let at_once = AT_ONCE * 60_000.0 / LATENCY as f64 / each;
+                let long_run = rate.min(WINDOW_REQUESTS * 60.0 / WINDOW / each);
+                let ratio = rate / at_once;
+                format!(" {at_once:>11.0} {ratio:>7.2} {long_run:>11.0}")
+            }
         };
-        println!(
-            "{what:<26} {items:>6} {each:>9.2} {rate:>10.0} {at_once:>11.0} {:>7.2} {long_run:>11}",
-            rate / at_once
-        );
+        println!("{what:<26} {items:>6} {each:>9.2} {rate:>10.0}{limits}");
         Ok(())
     }
 }
