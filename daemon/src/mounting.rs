@@ -12,9 +12,9 @@ use tenantfs_mount::{Mount, MountConfig, MountHandle};
 use crate::app;
 use crate::config::Config;
 
-/// Pushes at a time for one mailbox; Exchange allows 4 requests in flight, and one push makes
-/// about two.
-const PUSHES_PER_MAILBOX: usize = 2;
+/// Pushes at a time for one mailbox. A push makes its requests one after the other, and Exchange allows 4
+/// in flight, which the client holds to: two more are at this machine's disk meanwhile.
+const PUSHES_PER_MAILBOX: usize = 6;
 /// How often a mount looks for snapshots that other processes made.
 const POLL_DIRECTORY: Duration = Duration::from_millis(500);
 /// The same in an object store, where a listing is a paid request.

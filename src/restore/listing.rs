@@ -12,14 +12,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::workload::LiveEntry;
+use crate::workload::{LiveEntry, believed};
 
-/// A listing is believed at least this long.
-const MIN_AGE: Duration = Duration::from_secs(5);
-/// And at most this long.
-const MAX_AGE: Duration = Duration::from_secs(120);
-/// A listing that took a second is believed this many seconds.
-const COST: u32 = 20;
 /// The name a file was written under is known this long, if the item got another one.
 const ALIAS_AGE: Duration = Duration::from_secs(120);
 /// Entries kept in all.
@@ -124,7 +118,6 @@ impl Listings {
         }
         let by_name = index(&entries);
         let now = Instant::now();
-        let age = ((now - asked) * COST).clamp(MIN_AGE, MAX_AGE);
         let mut folders = self.folders.lock();
         let mut folder = Folder {
             base: Arc::new(entries),
@@ -132,7 +125,7 @@ impl Listings {
             added: BTreeMap::new(),
             merged: None,
             aliases: HashMap::new(),
-            until: now + age,
+            until: now + believed(now - asked),
             used: now,
         };
         if let Some(mut old) = folders.remove(&key) {

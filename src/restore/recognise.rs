@@ -164,7 +164,7 @@ impl SnapshotRecogniser {
         }))
     }
 
-    fn read(&self, record: &ObjectId) -> Result<Value, RestoreError> {
+    pub(super) fn read(&self, record: &ObjectId) -> Result<Value, RestoreError> {
         let bytes = self
             .repo
             .get(Kind::Record, record)

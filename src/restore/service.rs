@@ -189,6 +189,23 @@ impl Service {
         })
     }
 
+    /// Gives a folder that was made what the record of its original says of it.
+    pub(super) fn finish_folder(
+        &self,
+        target: &TargetPath,
+        folder: LiveEntry,
+        record: serde_json::Value,
+    ) -> Result<(), RestoreError> {
+        let (pusher, target) = (Arc::clone(&self.inner.pusher), target.clone());
+        self.wait_for(CALL, async move {
+            let place = pusher.places.resolve(&target).await?;
+            let finished = place
+                .workload
+                .finish_folder(&place.account, &folder, &record);
+            Ok(finished.await?)
+        })
+    }
+
     /// A new private file for what goes to `target`.
     ///
     /// # Errors

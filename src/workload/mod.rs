@@ -17,6 +17,7 @@ pub mod calendar;
 pub mod contacts;
 pub mod drive;
 mod exchange;
+mod known;
 pub mod mail;
 mod mailbox;
 mod marker;
@@ -37,6 +38,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub(crate) use known::believed;
 pub use marker::{MARKER_ID, Marker, expand_marker};
 
 pub use crate::graph::users::Account;
@@ -566,6 +568,20 @@ pub trait Workload: Send + Sync {
     /// See [`PushError`].
     async fn make_folder(&self, account: &Account, path: &[String])
     -> Result<LiveEntry, PushError>;
+
+    /// Gives a folder that was made for a restore what the record of the original says of it beyond its
+    /// name. Called when everything is in it: some of that changes with each item.
+    ///
+    /// # Errors
+    /// Graph's. The folder is there all the same.
+    async fn finish_folder(
+        &self,
+        _account: &Account,
+        _folder: &LiveEntry,
+        _record: &Value,
+    ) -> Result<(), GraphError> {
+        Ok(())
+    }
 
     /// Puts an item there, and returns when Microsoft 365 has confirmed all of it.
     ///

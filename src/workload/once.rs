@@ -6,6 +6,7 @@
 //!   anything is created again, the target is asked for it.
 //! - Of two equal items that are pushed at the same time, the second one finds the first.
 //! - What was replaced is deleted only when the new item is complete.
+//! - What a listing of a moment ago has nothing like is not looked for ([`Known`]).
 //! - An item that can't be completed for good is removed again: half of it is not what anyone asked for.
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::known::{Fact, Known};
 use super::ongoing::Ongoing;
 use super::{
     Account, ItemKey, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
@@ -61,6 +63,7 @@ pub(super) trait Once: Sync {
     fn client(&self) -> &Client;
     fn keyer(&self) -> &Keyer;
     fn ongoing(&self) -> &Ongoing;
+    fn known(&self) -> &Known;
 
     /// Reads the file of a push.
     async fn compose(&self, account: &Account, push: &Push) -> Result<Self::Composed, PushError>;
@@ -89,6 +92,14 @@ pub(super) trait Once: Sync {
 
     /// Is a live item the same as the one to be pushed?
     fn same(&self, live: &Value, composed: &Self::Composed) -> bool;
+
+    /// What [`Once::same`] looks at, or a part of it: equal for what is the same. `None`: like nothing.
+    fn like(&self, item: &Value) -> Option<Fact>;
+
+    /// What a live item is known by.
+    fn facts(&self, live: &Value) -> Vec<Fact> {
+        Fact::all_of(self.keyer(), live, self.like(live))
+    }
 
     /// Refuses to replace what can't be removed without harm.
     async fn check_removable(&self, _account: &Account, _id: &str) -> Result<(), PushError> {
@@ -245,6 +256,9 @@ pub(super) async fn push<W: Once + ?Sized>(
                 progress.replaces = Some(old);
                 progress.save(journal)?;
             }
+            // Before it is there: the answer may get lost.
+            let facts = facts_of_push(workload, push, &composed);
+            workload.known().add(account, &target, facts);
             workload.create(account, &target, push, &composed).await?
         }
     };
@@ -270,6 +284,7 @@ pub(super) async fn push<W: Once + ?Sized>(
     }
     pushed(
         workload,
+        account,
         &target,
         made.item,
         &composed,
@@ -317,7 +332,10 @@ pub(super) async fn find_pushed<W: Once + ?Sized>(
         true => Vec::new(),
         false => composed.notes().to_vec(),
     };
-    pushed(workload, &target, made.item, &composed, replaced, notes).map(Some)
+    pushed(
+        workload, account, &target, made.item, &composed, replaced, notes,
+    )
+    .map(Some)
 }
 
 /// The item that a push would meet. One that may not be replaced is refused as the push would be.
@@ -378,6 +396,10 @@ async fn existing<W: Once + ?Sized>(
     composed: &W::Composed,
 ) -> Result<Option<String>, GraphError> {
     let origin = Origin::of(workload.keyer(), push);
+    let facts = facts_of_push(workload, push, composed);
+    if workload.known().lacks(account, target, &facts) {
+        return Ok(None);
+    }
     let mut found = workload
         .candidates(account, target, push, composed, &origin)
         .await?;
@@ -387,6 +409,12 @@ async fn existing<W: Once + ?Sized>(
         .find(|live| origin.is_original(live))
         .or_else(|| found.iter().find(|live| workload.same(live, composed)));
     Ok(same.and_then(|live| live["id"].as_str().map(str::to_owned)))
+}
+
+/// What the item of a push will be known by.
+fn facts_of_push<W: Once + ?Sized>(workload: &W, push: &Push, composed: &W::Composed) -> Vec<Fact> {
+    let origin = Origin::of(workload.keyer(), push);
+    Fact::all_of_push(origin.key, workload.like(composed.item()))
 }
 
 /// Removes what was replaced; somebody may have changed it meanwhile.
@@ -416,6 +444,7 @@ async fn delete<W: Once + ?Sized>(
 
 fn pushed<W: Once + ?Sized>(
     workload: &W,
+    account: &Account,
     target: &str,
     item: Value,
     composed: &W::Composed,
@@ -423,8 +452,11 @@ fn pushed<W: Once + ?Sized>(
     notes: Vec<String>,
 ) -> Result<Pushed, PushError> {
     let entry = workload.entry(target, item, composed.marker());
+    let entry = entry.ok_or_else(no_id::<W>)?;
+    let facts = workload.facts(&entry.record);
+    workload.known().add(account, target, facts);
     Ok(Pushed {
-        entry: entry.ok_or_else(no_id::<W>)?,
+        entry,
         replaced,
         notes,
     })

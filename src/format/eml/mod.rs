@@ -14,6 +14,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::{ics, vcf};
+
 /// An attachment of a message, complete with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
@@ -67,20 +69,15 @@ impl Attachment {
     /// The body of `POST .../attachments`, for content below 3 MB (Graph: larger ones need an
     /// upload session, which takes [`Attachment::bytes`]).
     ///
-    /// An attached message becomes an item attachment if that keeps all of it, that is if it has
-    /// no attachments itself; otherwise a file of type `message/rfc822`.
+    /// An attached item becomes an item attachment if that keeps all of it, that is if it has no
+    /// attachments itself (an event: no people and no exceptions either); otherwise a file of its type.
     pub fn to_graph_json(&self) -> Value {
-        if let Body::Message(mime) = &self.body {
-            let inner = to_graph(mime);
-            if inner.attachments.is_empty() {
-                let mut item = inner.json;
-                item["@odata.type"] = json!("#microsoft.graph.message");
-                return json!({
-                    "@odata.type": "#microsoft.graph.itemAttachment",
-                    "name": self.name,
-                    "item": item,
-                });
-            }
+        if let Some(item) = self.item() {
+            return json!({
+                "@odata.type": "#microsoft.graph.itemAttachment",
+                "name": self.name,
+                "item": item,
+            });
         }
         json!({
             "@odata.type": "#microsoft.graph.fileAttachment",
@@ -90,6 +87,35 @@ impl Attachment {
             "contentId": self.content_id,
             "contentBytes": STANDARD.encode(self.bytes()),
         })
+    }
+
+    fn item(&self) -> Option<Value> {
+        let (mut item, kind) = match &self.body {
+            Body::Message(mime) => {
+                let inner = to_graph(mime);
+                (inner.attachments.is_empty()).then_some((inner.json, "message"))
+            }
+            Body::Event(file) => {
+                let read = ics::read(file).ok()?;
+                let changes = !read.exceptions.is_empty() || !read.cancelled.is_empty();
+                let with = |name: &str| read.event[name].is_array();
+                let plain = !changes && read.attachments.is_empty() && !with("attendees");
+                plain.then_some((read.event, "event"))
+            }
+            Body::Contact(card) => {
+                let read = vcf::read(card).ok()?;
+                read.photo.is_none().then_some((read.json, "contact"))
+            }
+            Body::File(_) | Body::Reference(_) => None,
+        }?;
+        let item_of = item.as_object_mut()?;
+        // Whose it is is not told of what is attached.
+        item_of.remove("organizer");
+        item_of.insert(
+            "@odata.type".into(),
+            json!(format!("#microsoft.graph.{kind}")),
+        );
+        Some(item)
     }
 
     /// The content as the bytes of a file.

@@ -85,8 +85,10 @@ pub fn to_graph(mime: &[u8]) -> GraphMessage {
     );
 
     let sent = message.date().and_then(seconds);
+    // Each server on the way writes its line above the others.
     let received = message
-        .received()
+        .received_all()
+        .next()
         .and_then(|r| r.date())
         .as_ref()
         .and_then(seconds)
@@ -210,6 +212,17 @@ fn importance(message: &Message) -> &'static str {
     }
 }
 
+/// RFC 2156 5.3.4.
+fn sensitivity(message: &Message) -> Option<&'static str> {
+    let told = raw_header(message, "Sensitivity")?;
+    match told.trim().to_ascii_lowercase().as_str() {
+        "personal" => Some("1"),
+        "private" => Some("2"),
+        "company-confidential" => Some("3"),
+        _ => None,
+    }
+}
+
 fn raw_header<'m>(message: &'m Message, name: &'static str) -> Option<Cow<'m, str>> {
     let header = message
         .headers()
@@ -280,6 +293,9 @@ fn mapi(mime: &[u8], message: &Message, sent: Option<i64>, received: Option<i64>
             }
         }
     }
+    if let Some(level) = sensitivity(message) {
+        set("Integer 0x0036", level.into()); // PidTagSensitivity
+    }
     let end = message.parts[0].offset_body as usize;
     let headers = mime.get(..end.min(MAX_HEADERS)).unwrap_or_default();
     let headers = match end > MAX_HEADERS {
@@ -324,11 +340,18 @@ fn content(message: &Message) -> (Text, Vec<Attachment>) {
         matches!(part.body, PartType::Text(_) | PartType::Html(_))
             && (message.text_body.contains(&id) || message.html_body.contains(&id))
     };
-    let attachments = (0u32..)
+    let mut attachments: Vec<Attachment> = (0u32..)
         .zip(&message.parts)
         .filter(|(id, part)| !body_text(*id, part))
-        .filter_map(|(id, part)| attachment(message, id, part, &text))
+        .filter_map(|(_, part)| attachment(message, part, &text))
         .collect();
+    // An empty part without a name is what a broken or cut off multipart leaves.
+    attachments.retain(|a| !a.name.is_empty() || !a.bytes().is_empty());
+    for (n, attachment) in attachments.iter_mut().enumerate() {
+        if attachment.name.is_empty() {
+            attachment.name = name_of(n + 1, attachment.content_type.as_deref());
+        }
+    }
     (
         Text {
             html,
@@ -338,7 +361,19 @@ fn content(message: &Message) -> (Text, Vec<Attachment>) {
     )
 }
 
-fn attachment(message: &Message, id: u32, part: &MessagePart, shown: &str) -> Option<Attachment> {
+/// What Exchange calls an attachment that has no name.
+fn name_of(number: usize, content_type: Option<&str>) -> String {
+    let extension = match content_type.map(str::to_ascii_lowercase).as_deref() {
+        Some("text/plain") => ".txt",
+        Some("text/html") => ".htm",
+        Some("text/calendar") => ".ics",
+        _ => "",
+    };
+    format!("ATT{number:05}{extension}")
+}
+
+/// A part as an attachment; its name may be empty.
+fn attachment(message: &Message, part: &MessagePart, shown: &str) -> Option<Attachment> {
     let body = match &part.body {
         PartType::Multipart(_) => return None,
         PartType::Message(inner) => Body::Message(inner.raw_message().to_vec()),
@@ -357,7 +392,7 @@ fn attachment(message: &Message, id: u32, part: &MessagePart, shown: &str) -> Op
             .map(clean)
             .filter(|s| !s.is_empty())
             .unwrap_or_else(|| "message".into()),
-        _ => format!("part {id}"),
+        _ => String::new(),
     });
     let content_id = part.content_id().map(clean).filter(|id| !id.is_empty());
     let marked = part.content_disposition().is_some_and(|d| d.is_inline());

@@ -155,6 +155,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// When it begins (a series: the first time).
+    pub fn start(&self) -> Timestamp {
+        self.start
+    }
+
     /// From start to end.
     pub fn length(&self) -> jiff::SignedDuration {
         self.end.duration_since(self.start)

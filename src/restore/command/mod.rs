@@ -38,6 +38,8 @@ use to_service::ToService;
 
 /// Bytes copied at a time.
 const PIECE: usize = 1 << 20;
+/// Items at a time: as many as one mailbox is pushed to at once, and two that are read.
+const PARALLEL: usize = 8;
 /// Failures that are listed by name.
 const LISTED: usize = 10_000;
 /// Folders for commands that run at the same time.
@@ -65,7 +67,7 @@ impl Default for Options {
             deleted_only: false,
             dry_run: false,
             deadline: Duration::from_secs(300),
-            parallel: 4,
+            parallel: PARALLEL,
         }
     }
 }
@@ -152,6 +154,7 @@ pub fn restore_sources(
     let several = roots.len() > 1;
     let to = ToService::new(from, alive, target, several, options, &tally);
     run(from, &roots, &to, options, &tally)?;
+    to.finish_folders();
     Ok(tally.summary.into_inner())
 }
 

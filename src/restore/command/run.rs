@@ -10,9 +10,9 @@ use std::sync::mpsc;
 use parking_lot::Mutex;
 
 use super::{Options, Outcome, Repo, Tally};
-use crate::repo::Snapshot;
+use crate::repo::{ObjectId, Snapshot};
 use crate::restore::errno::{Code, RestoreError};
-use crate::restore::sources::{Found, Root};
+use crate::restore::sources::{Found, From, Root};
 
 /// Items read ahead of the workers.
 const AHEAD: usize = 64;
@@ -40,8 +40,13 @@ pub(super) trait Destination: Sync {
     fn child(&self, at: &Self::Place, name: &str) -> Result<Self::Place, RestoreError>;
     /// As people write it.
     fn show(&self, at: &Self::Place) -> String;
-    /// Makes a folder, or says what would be done.
-    fn folder(&self, source: &str, at: &Self::Place) -> Result<(), RestoreError>;
+    /// Makes a folder, or says what would be done. `record`: that of its original.
+    fn folder(
+        &self,
+        source: &str,
+        at: &Self::Place,
+        record: Option<ObjectId>,
+    ) -> Result<(), RestoreError>;
     /// Puts an item there, or says what would be done.
     fn item(&self, job: &Job<Self::Place>) -> Result<Outcome, RestoreError>;
 }
@@ -128,7 +133,11 @@ impl<D: Destination> Run<'_, D> {
                 }
             };
             if found.is_dir {
-                if let Err(e) = self.to.folder(&source, &target) {
+                let record = match &found.origin {
+                    From::Entry(entry) => entry.record,
+                    From::File(_) => None,
+                };
+                if let Err(e) = self.to.folder(&source, &target, record) {
                     bad_folders.insert(found.below.clone());
                     let target = self.to.show(&target);
                     self.tally.decided(&source, &target, 0, Outcome::Failed(e));

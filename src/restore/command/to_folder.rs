@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::alive::Alive;
 use super::run::{Destination, Job};
 use super::{Options, Outcome, Repo, Tally, each_piece};
+use crate::repo::ObjectId;
 use crate::restore::errno::{Code, RestoreError};
 use crate::restore::policy::Conflict;
 use crate::restore::sources::{From, Root};
@@ -147,7 +148,12 @@ impl Destination for ToFolder<'_> {
         at.display().to_string()
     }
 
-    fn folder(&self, source: &str, at: &PathBuf) -> Result<(), RestoreError> {
+    fn folder(
+        &self,
+        source: &str,
+        at: &PathBuf,
+        _record: Option<ObjectId>,
+    ) -> Result<(), RestoreError> {
         if at.exists() && !at.is_dir() {
             return Err(no_folder(at));
         }

@@ -8,12 +8,14 @@ use parking_lot::Mutex;
 use super::alive::Alive;
 use super::run::{Destination, Job};
 use super::{Options, Outcome, Repo, Tally, each_piece};
+use crate::repo::ObjectId;
 use crate::restore::errno::{Code, RestoreError};
 use crate::restore::policy::Conflict;
 use crate::restore::service::Receipt;
 use crate::restore::sources::{From, Root};
 use crate::restore::spool::SpoolFile;
 use crate::restore::target::TargetPath;
+use crate::workload::LiveEntry;
 
 pub(super) struct ToService<'a> {
     from: Repo<'a>,
@@ -26,6 +28,8 @@ pub(super) struct ToService<'a> {
     conflict: Conflict,
     /// Folders that are there; with a dry run also those that would be (`false`).
     folders: Mutex<HashMap<TargetPath, bool>>,
+    /// Folders that were made, in that order, with the records of their originals.
+    made: Mutex<Vec<(TargetPath, LiveEntry, ObjectId)>>,
 }
 
 impl<'a> ToService<'a> {
@@ -47,12 +51,18 @@ impl<'a> ToService<'a> {
             conflict: conflict.unwrap_or(alive.service.pusher().conflict),
             target,
             folders: Mutex::default(),
+            made: Mutex::default(),
         }
     }
 
     /// Makes a folder with those above it, unless they are there. Returns whether it is there (a dry run
-    /// makes none).
-    fn made(&self, source: &str, target: &TargetPath) -> Result<bool, RestoreError> {
+    /// makes none). `record`: that of its original.
+    fn made(
+        &self,
+        source: &str,
+        target: &TargetPath,
+        record: Option<ObjectId>,
+    ) -> Result<bool, RestoreError> {
         // An account's own folder, or a workload's, is always there.
         if target.path().is_empty() {
             return Ok(true);
@@ -61,7 +71,7 @@ impl<'a> ToService<'a> {
             return Ok(*there);
         }
         let above = match target.parent() {
-            Some(parent) => self.made(source, &parent)?,
+            Some(parent) => self.made(source, &parent, None)?,
             None => true,
         };
         let live = if above {
@@ -86,7 +96,7 @@ impl<'a> ToService<'a> {
                 false
             }
             None => {
-                self.make(source, target)?;
+                self.make(source, target, record)?;
                 true
             }
         };
@@ -94,11 +104,19 @@ impl<'a> ToService<'a> {
         Ok(there)
     }
 
-    fn make(&self, source: &str, target: &TargetPath) -> Result<(), RestoreError> {
+    fn make(
+        &self,
+        source: &str,
+        target: &TargetPath,
+        record: Option<ObjectId>,
+    ) -> Result<(), RestoreError> {
         match self.alive.service.mkdir(target) {
-            Ok(_) => {
+            Ok(made) => {
                 let outcome = Outcome::MadeFolder;
                 self.tally.decided(source, &target.to_string(), 0, outcome);
+                if let Some(record) = record {
+                    self.made.lock().push((target.clone(), made, record));
+                }
             }
             Err(e) if e.code == Code::Exists => {}
             Err(e) => return Err(e),
@@ -114,9 +132,23 @@ impl<'a> ToService<'a> {
         if let Some(parent) = target.parent() {
             self.make_all(source, &parent)?;
         }
-        self.make(source, target)?;
+        self.make(source, target, None)?;
         self.folders.lock().insert(target.clone(), true);
         Ok(())
+    }
+
+    /// Gives the folders that were made what else their originals had: the inner ones first, for a
+    /// folder's time is that of the last change in it.
+    pub fn finish_folders(&self) {
+        for (target, made, record) in self.made.lock().drain(..).rev() {
+            let record = self.alive.recogniser.read(&record);
+            let finished =
+                record.and_then(|record| self.alive.service.finish_folder(&target, made, record));
+            if let Err(e) = finished {
+                let text = format!("the folder is there, but not as it was: {}", e.reason);
+                self.alive.service.note(&target, &text);
+            }
+        }
     }
 
     fn is_live(&self, job: &Job<TargetPath>) -> Result<bool, RestoreError> {
@@ -203,7 +235,7 @@ impl Destination for ToService<'_> {
         if !root.is_dir()
             && let Some(parent) = base.parent()
         {
-            self.made(&parent.to_string(), &parent)?;
+            self.made(&parent.to_string(), &parent, None)?;
         }
         Ok(base)
     }
@@ -216,8 +248,13 @@ impl Destination for ToService<'_> {
         at.to_string()
     }
 
-    fn folder(&self, source: &str, at: &TargetPath) -> Result<(), RestoreError> {
-        self.made(source, at).map(drop)
+    fn folder(
+        &self,
+        source: &str,
+        at: &TargetPath,
+        record: Option<ObjectId>,
+    ) -> Result<(), RestoreError> {
+        self.made(source, at, record).map(drop)
     }
 
     fn item(&self, job: &Job<TargetPath>) -> Result<Outcome, RestoreError> {

@@ -14,12 +14,14 @@ use super::event::{EVENTS_OF, LIVE_SELECT};
 use super::{CALENDARS, Calendar, EVENTS, names};
 use crate::graph::{Call, ErrorClass, GraphError};
 use crate::workload::mail::names::display_name;
+use crate::workload::once::Once;
 use crate::workload::{
     Account, Change, Cursor, EntryKind, FeedError, FeedId, LiveEntry, Page, PushError,
     expand_marker,
 };
 
 const ALL: &str = "/users/{user}/calendars";
+const ONE: &str = "/users/{user}/calendars/{calendar}";
 const GROUPS: &str = "/users/{user}/calendarGroups";
 const OF_GROUP: &str = "/users/{user}/calendarGroups/{group}/calendars";
 
@@ -333,6 +335,7 @@ impl Calendar {
             entries.extend(inside.filter_map(|c| self.live_calendar(c)));
         }
         if let Some(calendar) = &place.calendar {
+            let asked = Instant::now();
             let call = Call::get(EVENTS_OF, &[&account.id, calendar])
                 .query("$select", LIVE_SELECT)
                 .query("$expand", &expand_marker())
@@ -341,6 +344,8 @@ impl Calendar {
                 .client
                 .pages(Self::of(account, call), MAX_EVENTS)
                 .await?;
+            let facts = events.iter().flat_map(|e| self.facts(e));
+            self.known.told(account, calendar, asked, facts);
             entries.extend(events.into_iter().filter_map(|e| self.live_event(e)));
         }
         Ok(entries)
@@ -414,6 +419,23 @@ impl Calendar {
         entry.ok_or_else(|| {
             GraphError::local(ErrorClass::Transient, ALL, "the calendar has no id").into()
         })
+    }
+
+    /// Gives a calendar the color of its original.
+    pub(super) async fn set_color(
+        &self,
+        account: &Account,
+        calendar: &LiveEntry,
+        record: &Value,
+    ) -> Result<(), GraphError> {
+        let color = record["color"].as_str().unwrap_or("auto");
+        if color == "auto" {
+            return Ok(());
+        }
+        let call = Call::new(reqwest::Method::PATCH, ONE, &[&account.id, &calendar.id])
+            .json(json!({ "color": color }))
+            .repeatable();
+        self.client.json(&Self::of(account, call)).await.map(drop)
     }
 
     /// Made twice, it fails the second time, and is found.

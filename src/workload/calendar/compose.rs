@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
-use crate::format::eml::Attachment;
+use crate::format::eml::{Attachment, Body};
 use crate::format::ics::{self, Foreign, Series};
 use crate::workload::{Marker, Policy, Push, PushError, Source};
 
@@ -115,7 +115,14 @@ fn from_record(record: &Value, attachments: Vec<Vec<Attachment>>) -> Composed {
     let series = Series::of(record);
     let mut json = event(record);
     match (&series, &record["recurrence"]) {
-        (Some(series), _) => json["recurrence"] = series.recurrence(),
+        (Some(series), recurrence) => {
+            json["recurrence"] = series.recurrence();
+            // Only rules of weeks depend on it, but Graph tells it of each.
+            let first = &recurrence["pattern"]["firstDayOfWeek"];
+            if first.is_string() {
+                json["recurrence"]["pattern"]["firstDayOfWeek"] = first.clone();
+            }
+        }
         (None, recurrence @ Value::Object(_)) => {
             json["recurrence"] = recurrence.clone();
             notes.push(
@@ -127,14 +134,14 @@ fn from_record(record: &Value, attachments: Vec<Vec<Attachment>>) -> Composed {
     if record["isCancelled"] == true {
         notes.push("it was cancelled: restored as an event that is not".into());
     }
-    let own = attachments.next().unwrap_or_default();
+    let own = as_told(attachments.next().unwrap_or_default(), record);
     let mut exceptions = Vec::new();
     for exception in record["exceptionOccurrences"]
         .as_array()
         .into_iter()
         .flatten()
     {
-        let attachments = attachments.next().unwrap_or_default();
+        let attachments = as_told(attachments.next().unwrap_or_default(), exception);
         notes.extend(missing(exception));
         let day = series
             .as_ref()
@@ -163,6 +170,39 @@ fn from_record(record: &Value, attachments: Vec<Vec<Attachment>>) -> Composed {
         notes,
         marker: no_marker(),
     }
+}
+
+/// Attachments as their record tells them: in the file, an attached item is a file of its type.
+fn as_told(mut attachments: Vec<Attachment>, record: &Value) -> Vec<Attachment> {
+    let told = record["attachments"].as_array();
+    let items: Vec<&str> = told
+        .into_iter()
+        .flatten()
+        .filter(|told| told["@odata.type"] == "#microsoft.graph.itemAttachment")
+        .filter_map(|told| told["name"].as_str())
+        .collect();
+    for attachment in &mut attachments {
+        let bytes = attachment.bytes().to_vec();
+        let of_item = [Body::Message, Body::Event, Body::Contact]
+            .into_iter()
+            .find_map(|kind| {
+                let item = |name: &&str| Attachment {
+                    name: (*name).to_owned(),
+                    body: kind(bytes.clone()),
+                    ..attachment.clone()
+                };
+                let mut items = items.iter().map(item);
+                items.find(|item| {
+                    item.file_name() == attachment.name
+                        && item.mime_type().split(';').next() == attachment.content_type.as_deref()
+                })
+            });
+        match of_item {
+            Some(item) => *attachment = item,
+            None => attachment.body = Body::File(bytes),
+        }
+    }
+    attachments
 }
 
 fn from_foreign(foreign: Foreign) -> Composed {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::format::ics;
+use crate::workload::known::Fact;
 
 pub(super) const EVENT: &str = "/users/{user}/events/{event}";
 pub(super) const EVENTS_OF: &str = "/users/{user}/calendars/{calendar}/events";
@@ -30,9 +31,18 @@ pub(super) fn needs_content(stored: &Value, told: &Value) -> bool {
     key(stored).is_none() || key(stored) != key(told) || !stored["start"].is_object()
 }
 
+/// What [`same_event`] compares first; `None` for what is like nothing.
+pub(super) fn like(event: &Value) -> Option<Fact> {
+    let start = ics::schedule(event)?.start();
+    Some(Fact::of(&(subject(event), start)))
+}
+
+fn subject(event: &Value) -> &str {
+    event["subject"].as_str().unwrap_or_default().trim()
+}
+
 /// Same event by what survives a restore: what it is called and when it is.
 pub(super) fn same_event(a: &Value, b: &Value) -> bool {
-    let subject = |v: &Value| v["subject"].as_str().unwrap_or_default().trim().to_owned();
     let when = |v: &Value| ics::schedule(v);
     subject(a) == subject(b) && when(a).is_some() && when(a) == when(b)
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::known::Known;
 use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
@@ -52,6 +53,7 @@ pub struct Calendar {
     ongoing: Ongoing,
     options: CalendarOptions,
     books: book::Books,
+    known: Known,
 }
 
 impl Calendar {
@@ -64,6 +66,7 @@ impl Calendar {
             ongoing: Ongoing::default(),
             options,
             books: book::Books::default(),
+            known: Known::default(),
         }
     }
 
@@ -166,6 +169,15 @@ impl Workload for Calendar {
         path: &[String],
     ) -> Result<LiveEntry, PushError> {
         self.make_calendar(account, path).await
+    }
+
+    async fn finish_folder(
+        &self,
+        account: &Account,
+        folder: &LiveEntry,
+        record: &Value,
+    ) -> Result<(), GraphError> {
+        self.set_color(account, folder, record).await
     }
 
     async fn push(

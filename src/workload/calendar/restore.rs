@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use super::Calendar;
 use super::compose::{self, Composed};
-use super::event::{EVENT, EVENTS_OF, LIVE_SELECT, same_event};
+use super::event::{EVENT, EVENTS_OF, LIVE_SELECT, like, same_event};
 use crate::graph::{Call, Client, ErrorClass, GraphError, odata_quote};
 use crate::workload::attachments::{Holder, OF_EVENTS};
+use crate::workload::known::{Fact, Known};
 use crate::workload::once::{self, Made, Once, Origin};
 use crate::workload::ongoing::Ongoing;
 use crate::workload::{Account, Journal, Keyer, LiveEntry, Marker, Push, PushError, expand_marker};
@@ -52,6 +53,10 @@ impl Once for Calendar {
 
     fn ongoing(&self) -> &Ongoing {
         &self.ongoing
+    }
+
+    fn known(&self) -> &Known {
+        &self.known
     }
 
     async fn compose(&self, _account: &Account, push: &Push) -> Result<Composed, PushError> {
@@ -111,6 +116,10 @@ impl Once for Calendar {
 
     fn same(&self, live: &Value, composed: &Composed) -> bool {
         same_event(live, &composed.json)
+    }
+
+    fn like(&self, item: &Value) -> Option<Fact> {
+        like(item)
     }
 
     /// Refuses where Exchange would tell others that a meeting is off. It does so whenever an organizer's

@@ -128,7 +128,11 @@ impl Contacts {
         self.client.json(&Self::of(account, call)).await
     }
 
-    fn folder_change(&self, at: &FolderCursor, record: Value) -> Option<Change> {
+    fn folder_change(&self, at: &FolderCursor, mut record: Value) -> Option<Change> {
+        if let Some(record) = record.as_object_mut() {
+            // How it was asked for.
+            record.remove("@odata.context");
+        }
         let id = record["id"].as_str()?.to_owned();
         if record.get("@removed").is_some() {
             return Some(Change::Removed {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::known::Known;
 use super::mail::paths::Paths;
 use super::ongoing::Ongoing;
 use super::{
@@ -55,6 +56,7 @@ pub struct Contacts {
     ongoing: Ongoing,
     options: ContactsOptions,
     paths: Paths,
+    known: Known,
     photos: photos::Photos,
 }
 
@@ -68,6 +70,7 @@ impl Contacts {
             ongoing: Ongoing::default(),
             options,
             paths: Paths::default(),
+            known: Known::default(),
             photos: photos::Photos::default(),
         }
     }

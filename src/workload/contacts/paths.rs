@@ -3,6 +3,7 @@
 //! both are found.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use crate::graph::{Call, ErrorClass, GraphError};
 use crate::workload::expand_marker;
 use crate::workload::mail::names::display_name;
 use crate::workload::mail::paths::{Subfolders, pick};
+use crate::workload::once::Once;
 use crate::workload::{Account, EntryKind, LiveEntry, PushError, Workload};
 
 const LIST: &str = "/users/{user}/contactFolders/{folder}/contacts";
@@ -128,6 +130,7 @@ impl Contacts {
             ));
         };
         let mut entries = self.subfolders(account, &folder, true).await?.to_vec();
+        let asked = Instant::now();
         let call = Call::get(LIST, &[&account.id, &folder])
             .query("$expand", &expand_marker())
             .query("$top", "1000");
@@ -135,6 +138,8 @@ impl Contacts {
             .client
             .pages(Self::of(account, call), MAX_CONTACTS)
             .await?;
+        let facts = contacts.iter().flat_map(|c| self.facts(c));
+        self.known.told(account, &folder, asked, facts);
         entries.extend(contacts.into_iter().filter_map(|c| self.live(c, false)));
         Ok(entries)
     }

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::Contacts;
 use super::compose::{self, Composed};
-use super::contact::{filter, same};
+use super::contact::{filter, like, same};
 use crate::format::vcf::Photo;
 use crate::graph::{Call, Client, ErrorClass, GraphError};
+use crate::workload::known::{Fact, Known};
 use crate::workload::once::{self, Made, Once, Origin};
 use crate::workload::ongoing::Ongoing;
 use crate::workload::{
@@ -54,6 +55,10 @@ impl Once for Contacts {
 
     fn ongoing(&self) -> &Ongoing {
         &self.ongoing
+    }
+
+    fn known(&self) -> &Known {
+        &self.known
     }
 
     async fn compose(&self, _account: &Account, push: &Push) -> Result<Composed, PushError> {
@@ -105,6 +110,10 @@ impl Once for Contacts {
 
     fn same(&self, live: &Value, composed: &Composed) -> bool {
         same(live, &composed.json)
+    }
+
+    fn like(&self, item: &Value) -> Option<Fact> {
+        Some(like(item))
     }
 
     fn creation(&self, account: &Account, folder: &str, composed: &Composed) -> Call {

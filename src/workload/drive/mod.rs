@@ -155,6 +155,15 @@ impl Workload for Drive {
         self.make_drive_folder(account, path).await
     }
 
+    async fn finish_folder(
+        &self,
+        account: &Account,
+        folder: &LiveEntry,
+        record: &Value,
+    ) -> Result<(), GraphError> {
+        self.set_folder_times(account, folder, record).await
+    }
+
     async fn push(
         &self,
         account: &Account,

@@ -172,6 +172,12 @@ impl Drive {
         let mut times = json!({});
         let mut mtime = push.mtime;
         if let Source::Record { record, .. } = &push.source {
+            if record["remoteItem"].is_object() {
+                return Err(PushError::Invalid(format!(
+                    "{name}: a shortcut to a folder of another drive, which Graph makes none of: its owner \
+                     adds it again"
+                )));
+            }
             if let Some(created) = record["fileSystemInfo"]["createdDateTime"].as_str() {
                 times["createdDateTime"] = json!(created);
             }

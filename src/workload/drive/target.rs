@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Drive, MANY, ONE, modified, names};
@@ -13,6 +14,7 @@ use crate::workload::{Account, LiveEntry, PushError};
 
 const ROOT: &str = "/users/{user}/drive/root";
 const BY_PATH: &str = "/drives/{drive}/root:/{path}";
+const ITEM: &str = "/drives/{drive}/items/{item}";
 const CHILDREN: &str = "/drives/{drive}/items/{item}/children";
 
 /// How long a folder's id is believed without asking.
@@ -75,7 +77,7 @@ impl Drive {
         path: &[String],
     ) -> Result<Option<Value>, GraphError> {
         let call = if path.is_empty() {
-            Call::get("/drives/{drive}/items/{item}", &[&root.drive, &root.root])
+            Call::get(ITEM, &[&root.drive, &root.root])
         } else {
             Call::get(BY_PATH, &[&root.drive, &path.join("/")])
         };
@@ -177,6 +179,28 @@ impl Drive {
             mtime: modified(&record).unwrap_or_default(),
             record,
         })
+    }
+
+    /// Gives a folder the times of its original.
+    pub(super) async fn set_folder_times(
+        &self,
+        account: &Account,
+        folder: &LiveEntry,
+        record: &Value,
+    ) -> Result<(), GraphError> {
+        let times = &record["fileSystemInfo"];
+        if !times.is_object() {
+            return Ok(());
+        }
+        let root = self.root(account).await?;
+        let call = Call::new(Method::PATCH, ITEM, &[&root.drive, &folder.id])
+            .json(json!({ "fileSystemInfo": {
+                "createdDateTime": times["createdDateTime"],
+                "lastModifiedDateTime": times["lastModifiedDateTime"],
+            }}))
+            .scope(Scope::Drives, MANY)
+            .repeatable();
+        self.client.json(&call).await.map(drop)
     }
 
     pub(super) async fn make_drive_folder(

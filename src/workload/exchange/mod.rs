@@ -184,7 +184,7 @@ pub(super) fn extended<'a>(record: &'a Value, id: &str) -> Option<&'a str> {
 }
 
 /// Ids come back in lower case and without leading zeros: `Integer 0xe08`.
-fn same_id(a: &str, b: &str) -> bool {
+pub(super) fn same_id(a: &str, b: &str) -> bool {
     let words = |id: &str| -> Vec<String> {
         let lower = id.to_ascii_lowercase();
         let word = |w: &str| match w.strip_prefix("0x") {

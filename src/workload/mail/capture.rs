@@ -10,14 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::Mail;
 use super::cursor::{self, MessageCursor, Mode};
-use super::message::{SELECT, expand_live, set_size_apart};
-use super::{Mail, Route};
+use super::message::{SELECT, expand_captured, tidy};
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Listing};
 use crate::workload::mailbox::IMMUTABLE;
-use crate::workload::{
-    Account, Alive, Change, Content, Cursor, FeedError, ItemError, Page, expand_marker,
-};
+use crate::workload::{Account, Alive, Change, Content, Cursor, FeedError, ItemError, Page};
 
 const DELTA: &str = "/users/{user}/mailFolders/{folder}/messages/delta";
 const LIST: &str = "/users/{user}/mailFolders/{folder}/messages";
@@ -87,12 +85,8 @@ impl Mail {
         }
     }
 
-    /// `$expand` of messages: batches of exports are made by size.
     fn expand(&self) -> String {
-        match self.options.route {
-            Route::Mime => expand_marker(),
-            Route::Export => expand_live(),
-        }
+        expand_captured(self.options.route)
     }
 
     /// One page, made smaller as long as it fails.
@@ -212,7 +206,7 @@ impl Mail {
             for answer in self.client.batch(Self::scope(account), &calls).await? {
                 found.push(match answer {
                     Ok(mut part) => {
-                        set_size_apart(&mut part.body);
+                        tidy(&mut part.body);
                         Alive::Here {
                             parent: part.body["parentFolderId"].as_str().map(str::to_owned),
                             record: part.body,
@@ -281,7 +275,7 @@ pub(in crate::workload) fn is_spoiled(error: &GraphError) -> bool {
 
 /// What an entry of a page tells.
 fn change(folder: &str, mut record: Value) -> Option<Change> {
-    set_size_apart(&mut record);
+    tidy(&mut record);
     let id = record["id"].as_str()?.to_owned();
     if record.get("@removed").is_some() {
         // With immutable ids a move looks like a removal, and may be told nowhere else.

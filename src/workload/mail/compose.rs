@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::attached;
+use super::message::{SENSITIVITY, kept};
 use super::names::seconds;
 use crate::format::eml::{Attachment, Body, to_graph};
 use crate::workload::attachments::MAX_ATTACHMENT;
@@ -15,9 +16,9 @@ const MAX_FILE: u64 = 256 << 20;
 /// Bytes of a creating request: 4 MB are allowed.
 const MAX_REQUEST: usize = 3_900_000;
 
-/// Properties that are taken from the record as they are. (Not the requests for receipts: reading
-/// the restored message would send mail.)
-const FROM_RECORD: [&str; 9] = [
+/// Properties that are taken from the record as they are. Of the requests for receipts only what can't
+/// send mail: nothing is delivered again, but somebody reads the restored message.
+const FROM_RECORD: [&str; 10] = [
     "subject",
     "importance",
     "internetMessageId",
@@ -26,6 +27,7 @@ const FROM_RECORD: [&str; 9] = [
     "flag",
     "categories",
     "inferenceClassification",
+    "isDeliveryReceiptRequested",
     "isDraft",
 ];
 
@@ -155,18 +157,23 @@ fn lay_over(json: &mut Map<String, Value>, record: &Value) {
     };
     properties.retain(|p| {
         let id = p["id"].as_str().unwrap_or_default();
-        !["Integer 0x0E07", "SystemTime 0x0039", "SystemTime 0x0E06"].contains(&id)
+        ![
+            "Integer 0x0E07",
+            "SystemTime 0x0039",
+            "SystemTime 0x0E06",
+            SENSITIVITY,
+        ]
+        .contains(&id)
     });
-    if draft {
-        return;
+    properties.extend(kept(record));
+    if !draft {
+        // Any value without 0x8 (unsent) makes it no draft; set only at creation. 0x1 is "read".
+        let flags = match record["isRead"] == json!(true) {
+            true => "5",
+            false => "4",
+        };
+        properties.push(json!({ "id": "Integer 0x0E07", "value": flags }));
     }
-    // Any value without 0x8 (unsent) makes it no draft; set only at creation. 0x1 is "read".
-    let flags = if record["isRead"] == json!(true) {
-        "5"
-    } else {
-        "4"
-    };
-    properties.push(json!({ "id": "Integer 0x0E07", "value": flags }));
     for (id, name) in [
         ("SystemTime 0x0039", "sentDateTime"),
         ("SystemTime 0x0E06", "receivedDateTime"),
@@ -174,6 +181,10 @@ fn lay_over(json: &mut Map<String, Value>, record: &Value) {
         if let Some(time) = record[name].as_str() {
             properties.push(json!({ "id": id, "value": time }));
         }
+    }
+    // Its author wants the receipt, once it is sent.
+    if draft && record["isReadReceiptRequested"] == json!(true) {
+        json.insert("isReadReceiptRequested".into(), json!(true));
     }
 }
 
@@ -306,6 +317,7 @@ mod tests {
         let composed = build(&Account::default(), &push(source, Policy::Skip), MIME);
         assert_eq!(property(&composed.json, "Integer 0x0E07"), None);
         assert!(composed.marker.created.is_some());
+        assert_eq!(composed.json["isReadReceiptRequested"], true);
     }
 
     #[test]

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use super::Mail;
 use super::compose::Composed;
 use crate::format::eml;
-use crate::graph::{Call, ErrorClass, GraphError};
+use crate::graph::{ErrorClass, GraphError};
 use crate::workload::exchange::{self, Imported, Place};
+use crate::workload::once;
 use crate::workload::{
     Account, Content, Exported, ItemError, Marker, Push, PushError, Source, View,
 };
 
-const MESSAGE: &str = "/users/{user}/messages/{message}";
 /// Attempts at an import whose answer got lost.
 const ATTEMPTS: u32 = 4;
 
@@ -142,9 +142,9 @@ impl Mail {
             return Ok(Err(Some(NOT_EXACT.into())));
         };
         let stream = original.read().await?;
-        let (marker, record) = (composed.marker.clone(), record.clone());
+        let (marker, said) = (composed.marker.clone(), record.clone());
         let edited =
-            tokio::task::spawn_blocking(move || exchange::changed(&stream, &marker, &record)).await;
+            tokio::task::spawn_blocking(move || exchange::changed(&stream, &marker, &said)).await;
         let stream: Bytes = match edited {
             Ok(Ok(stream)) => stream.into(),
             Ok(Err(e)) => return Ok(Err(Some(format!("not restored from its export: {e}")))),
@@ -161,7 +161,9 @@ impl Mail {
                 .exchange
                 .import(account, &place, folder, stream.clone());
             let error = match imported.await {
-                Ok(Imported::Done(id)) => return Ok(Ok(self.imported(account, &id).await)),
+                Ok(Imported::Done(id)) => {
+                    return Ok(Ok(from_record(record, &id, &composed.marker)));
+                }
                 Ok(Imported::Refused(_)) => return Ok(Err(Some(NOT_EXACT.into()))),
                 // Of a full mailbox the other way knows no more.
                 Err(e) if e.class == ErrorClass::Quota => return Err(e.into()),
@@ -183,16 +185,6 @@ impl Mail {
         }
     }
 
-    /// An imported message as Graph tells it. It is there, whatever can be said of it.
-    async fn imported(&self, account: &Account, id: &str) -> Value {
-        let call = Call::get(MESSAGE, &[&account.id, id])
-            .query("$select", super::message::LIVE_SELECT)
-            .query("$expand", &super::message::expand_live())
-            .patient_404(5);
-        let message = self.client.json(&Self::of(account, call)).await;
-        message.unwrap_or_else(|_| json!({ "id": id }))
-    }
-
     /// The message that was imported with this marker.
     pub(super) async fn by_exact_marker(
         &self,
@@ -201,9 +193,16 @@ impl Mail {
         marker: &Marker,
     ) -> Result<Option<Value>, GraphError> {
         let found = self.find(account, folder, &marker.exact_filter()).await?;
-        let carries = |m: &Value| Marker::of(m).is_some_and(|m| m.push == marker.push);
-        Ok(found.into_iter().find(carries))
+        Ok(once::carrying(marker, found))
     }
+}
+
+/// An imported message. An answer to an import tells no more than its id, and it is what its record says.
+fn from_record(record: &Value, id: &str, marker: &Marker) -> Value {
+    let mut message = record.clone();
+    message["id"] = json!(id);
+    message["singleValueExtendedProperties"] = json!([marker.property()]);
+    message
 }
 
 const NOT_EXACT: &str = "restored through Graph's messages, because importing is not allowed \

@@ -1,9 +1,12 @@
 //! A message's record: which properties are asked for, and what a change of them means.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::Route;
 use super::names::seconds;
 use crate::workload::MARKER_ID;
+use crate::workload::exchange::{extended, same_id};
+use crate::workload::known::Fact;
 
 /// Every property of a message that is not in its MIME.
 pub(super) const SELECT: &str = "id,changeKey,createdDateTime,lastModifiedDateTime,categories,\
@@ -18,43 +21,86 @@ pub(super) const LIVE_SELECT: &str = "id,subject,receivedDateTime,sentDateTime,c
 
 /// PidTagMessageSize.
 const SIZE_ID: &str = "Integer 0x0E08";
+/// PidTagSensitivity: 0 for most.
+pub(super) const SENSITIVITY: &str = "Integer 0x0036";
+/// PidTagLastVerbExecuted and PidTagLastVerbExecutionTime: whether and when it was answered or forwarded.
+const VERB: &str = "Integer 0x1081";
+const VERB_TIME: &str = "SystemTime 0x1082";
+/// PidTagIconIndex: what Outlook shows the verb by.
+const ICON: &str = "Integer 0x1080";
+
+/// What people see of a message and neither MIME nor a property of Graph's carries. (Graph lists no MAPI
+/// properties: each has to be asked for by its name.)
+const KEPT: [&str; 3] = [SENSITIVITY, VERB, VERB_TIME];
 
 /// `$expand` that brings the marker and the size.
 pub(super) fn expand_live() -> String {
-    format!("singleValueExtendedProperties($filter=id eq '{MARKER_ID}' or id eq '{SIZE_ID}')")
+    expand(&[MARKER_ID, SIZE_ID])
+}
+
+/// `$expand` of what is captured. Batches of exports are made by size.
+pub(super) fn expand_captured(route: Route) -> String {
+    let mut ids = vec![MARKER_ID];
+    ids.extend(KEPT);
+    if route == Route::Export {
+        ids.push(SIZE_ID);
+    }
+    expand(&ids)
+}
+
+fn expand(ids: &[&str]) -> String {
+    let each: Vec<String> = ids.iter().map(|id| format!("id eq '{id}'")).collect();
+    format!(
+        "singleValueExtendedProperties($filter={})",
+        each.join(" or ")
+    )
+}
+
+/// What a record keeps of MAPI properties, to be written back.
+pub(super) fn kept(record: &Value) -> Vec<Value> {
+    let mut kept: Vec<(&str, &str)> = KEPT
+        .into_iter()
+        .filter_map(|id| Some((id, extended(record, id)?)))
+        .collect();
+    // Reply, reply to all; forward ([MS-OXOMSG] 2.2.1.8, and 2.2.1.10 for the icons).
+    match extended(record, VERB) {
+        Some("102" | "103") => kept.push((ICON, "261")),
+        Some("104") => kept.push((ICON, "262")),
+        _ => {}
+    }
+    let property = |(id, value): (&str, &str)| json!({ "id": id, "value": value });
+    kept.into_iter().map(property).collect()
 }
 
 /// The size that Exchange keeps of a message, where it was asked for.
 pub(super) fn size(record: &Value) -> Option<u64> {
-    let all = record["singleValueExtendedProperties"].as_array()?;
-    let size = all.iter().find(|p| is_size(p))?;
-    size["value"].as_str()?.parse().ok()
+    extended(record, SIZE_ID)?.parse().ok()
 }
 
 fn is_size(property: &Value) -> bool {
-    // Ids come back in Exchange's own spelling: `Integer 0xe08`.
-    let id = property["id"]
+    property["id"]
         .as_str()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    id.strip_prefix("integer 0x")
-        .is_some_and(|tag| tag.trim_start_matches('0') == "e08")
+        .is_some_and(|id| same_id(id, SIZE_ID))
 }
 
 /// Where a record has the size, if it was asked for. As an annotation, it is no change of the message.
 pub(super) const SIZE: &str = "@tenantfs.size";
 
-/// Puts the size where it is no property: Exchange's own grows with a flag.
-pub(super) fn set_size_apart(record: &mut Value) {
-    let Some(size) = size(record) else { return };
-    record[SIZE] = size.into();
-    if let Some(all) = record["singleValueExtendedProperties"].as_array_mut() {
-        all.retain(|p| !is_size(p));
-        if !all.is_empty() {
-            return;
-        }
+/// Puts the size where it is no property, since Exchange's own grows with a flag, and leaves out what
+/// says nothing.
+pub(super) fn tidy(record: &mut Value) {
+    if let Some(size) = size(record) {
+        record[SIZE] = size.into();
     }
-    if let Some(record) = record.as_object_mut() {
+    let ordinary = extended(record, SENSITIVITY) == Some("0");
+    let Some(all) = record["singleValueExtendedProperties"].as_array_mut() else {
+        return;
+    };
+    let is_sensitivity = |p: &Value| p["id"].as_str().is_some_and(|id| same_id(id, SENSITIVITY));
+    all.retain(|p| !(is_size(p) || ordinary && is_sensitivity(p)));
+    if all.is_empty()
+        && let Some(record) = record.as_object_mut()
+    {
         record.remove("singleValueExtendedProperties");
     }
 }
@@ -120,6 +166,12 @@ pub(super) fn same_mail(a: &Value, b: &Value) -> bool {
             .is_none_or(|received| seconds(&a["receivedDateTime"]) == Some(received))
 }
 
+/// A part of what [`same_mail`] compares.
+pub(super) fn like(message: &Value) -> Option<Fact> {
+    let id = message["internetMessageId"].as_str().map(str::trim);
+    id.filter(|id| !id.is_empty()).map(Fact::of)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,12 +199,35 @@ mod tests {
         let mut record = json!({ "id": "m", "singleValueExtendedProperties": [
             { "id": "Integer 0xe08", "value": "4711" },
         ]});
-        set_size_apart(&mut record);
+        tidy(&mut record);
         assert_eq!(record, json!({ "id": "m", SIZE: 4711 }));
         let mut grown = stored();
         grown["changeKey"] = json!("2");
         grown[SIZE] = json!(4712);
         assert!(!needs_content(&stored(), &grown));
+    }
+
+    #[test]
+    fn what_was_answered_and_what_is_private_comes_back() {
+        let property = |id: &str, value: &str| json!({ "id": id, "value": value });
+        let mut record = json!({ "id": "m", "singleValueExtendedProperties": [
+            property("Integer 0x36", "0"), property("Integer 0x1081", "103"),
+            property("SystemTime 0x1082", "2026-03-01T10:00:00Z"),
+        ]});
+        tidy(&mut record);
+        let all = record["singleValueExtendedProperties"].as_array();
+        assert_eq!(all.map(Vec::len), Some(2));
+        let expected = [
+            property(VERB, "103"),
+            property(VERB_TIME, "2026-03-01T10:00:00Z"),
+            property(ICON, "261"),
+        ];
+        assert_eq!(kept(&record), expected);
+        let mut private =
+            json!({ "singleValueExtendedProperties": [property("Integer 0x36", "2")] });
+        tidy(&mut private);
+        assert_eq!(kept(&private), [property(SENSITIVITY, "2")]);
+        assert_eq!(kept(&json!({})), Vec::<Value>::new());
     }
 
     #[test]

@@ -25,6 +25,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::exchange::{self, Exchange};
+use super::known::Known;
 use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
@@ -79,6 +80,7 @@ pub struct Mail {
     ongoing: Ongoing,
     options: MailOptions,
     paths: paths::Paths,
+    known: Known,
     exchange: Exchange,
     bins: bin::Bins,
 }
@@ -94,6 +96,7 @@ impl Mail {
             ongoing: Ongoing::default(),
             options,
             paths: paths::Paths::default(),
+            known: Known::default(),
             bins: bin::Bins::default(),
         }
     }

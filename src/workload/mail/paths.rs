@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::names::{describe, display_name};
 use super::{Mail, message};
 use crate::graph::{Call, ErrorClass, GraphError};
+use crate::workload::once::Once;
 use crate::workload::{Account, EntryKind, LiveEntry, PushError};
 
 const TOP: &str = "/users/{user}/mailFolders";
@@ -202,6 +203,7 @@ impl Mail {
         if folder == ROOT {
             return Ok(entries);
         }
+        let asked = Instant::now();
         let call = Call::get(MESSAGES, &[&account.id, &folder])
             .query("$select", message::LIVE_SELECT)
             .query("$expand", &message::expand_live())
@@ -210,6 +212,8 @@ impl Mail {
             .client
             .pages(Self::of(account, call), MAX_MESSAGES)
             .await?;
+        let facts = messages.iter().flat_map(|m| self.facts(m));
+        self.known.told(account, &folder, asked, facts);
         entries.extend(messages.into_iter().filter_map(|m| self.live_message(m)));
         Ok(entries)
     }

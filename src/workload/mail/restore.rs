@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::Mail;
 use super::compose::{self, Composed};
-use super::message::{LIVE_SELECT, expand_live, same_mail};
+use super::message::{LIVE_SELECT, expand_live, like, same_mail};
 use crate::graph::{Call, Client, GraphError, odata_quote};
 use crate::workload::attachments::{Holder, OF_MESSAGES};
+use crate::workload::known::{Fact, Known};
 use crate::workload::once::{self, Made, Once, Origin};
 use crate::workload::ongoing::Ongoing;
 use crate::workload::{Account, Journal, Keyer, LiveEntry, Marker, Push, PushError, Source};
@@ -52,6 +53,10 @@ impl Once for Mail {
 
     fn ongoing(&self) -> &Ongoing {
         &self.ongoing
+    }
+
+    fn known(&self) -> &Known {
+        &self.known
     }
 
     async fn compose(&self, account: &Account, push: &Push) -> Result<Composed, PushError> {
@@ -120,6 +125,10 @@ impl Once for Mail {
 
     fn same(&self, live: &Value, composed: &Composed) -> bool {
         same_mail(live, &composed.identity)
+    }
+
+    fn like(&self, item: &Value) -> Option<Fact> {
+        like(item)
     }
 
     fn creation(&self, account: &Account, folder: &str, composed: &Composed) -> Call {

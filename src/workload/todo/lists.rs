@@ -1,6 +1,7 @@
 //! Lists of a live To Do by name, as the mount shows them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -11,6 +12,7 @@ use crate::format::ics::todo;
 use crate::graph::{Call, ErrorClass, GraphError};
 use crate::workload::mail::names::display_name;
 use crate::workload::mail::paths::{Subfolders, pick};
+use crate::workload::once::Once;
 use crate::workload::{Account, EntryKind, LiveEntry, PushError, Workload};
 
 pub(super) const ALL: &str = "/users/{user}/todo/lists";
@@ -111,6 +113,7 @@ impl Todo {
             let what = format!("there is no list {}", path.join("/"));
             return Err(GraphError::local(ErrorClass::NotFound, "task list", what));
         };
+        let asked = Instant::now();
         let call = Call::get(TASKS, &[&account.id, &list])
             .query("$expand", &expand())
             .query("$top", "200");
@@ -118,6 +121,8 @@ impl Todo {
             .client
             .pages(Self::of(account, call), MAX_TASKS)
             .await?;
+        let facts = tasks.iter().flat_map(|task| self.facts(task));
+        self.known.told(account, &list, asked, facts);
         let tasks = tasks.into_iter().filter_map(|mut task| {
             task[LIST] = json!(list);
             self.live(task, false)

@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::known::Known;
 use super::mail::paths::Paths;
 use super::ongoing::Ongoing;
 use super::{
@@ -31,6 +32,7 @@ pub struct Todo {
     keyer: Keyer,
     ongoing: Ongoing,
     paths: Paths,
+    known: Known,
 }
 
 impl Todo {
@@ -42,6 +44,7 @@ impl Todo {
             keyer,
             ongoing: Ongoing::default(),
             paths: Paths::default(),
+            known: Known::default(),
         }
     }
 

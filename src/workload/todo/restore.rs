@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::Todo;
 use super::compose::{self, Composed};
 use super::lists::{MAX_TASKS, TASKS};
-use super::task::{LIST, expand, same};
+use super::task::{LIST, expand, like, same};
 use crate::graph::{Call, Client, GraphError, odata_quote};
+use crate::workload::known::{Fact, Known};
 use crate::workload::once::{self, ATTEMPTS, Made, Once, Origin};
 use crate::workload::ongoing::Ongoing;
 use crate::workload::{Account, Journal, Keyer, LiveEntry, Marker, Push, PushError, Source};
@@ -51,6 +52,10 @@ impl Once for Todo {
 
     fn ongoing(&self) -> &Ongoing {
         &self.ongoing
+    }
+
+    fn known(&self) -> &Known {
+        &self.known
     }
 
     async fn compose(&self, _account: &Account, push: &Push) -> Result<Composed, PushError> {
@@ -105,6 +110,10 @@ impl Once for Todo {
 
     fn same(&self, live: &Value, composed: &Composed) -> bool {
         same(live, &composed.json)
+    }
+
+    fn like(&self, item: &Value) -> Option<Fact> {
+        Some(like(item))
     }
 
     fn creation(&self, account: &Account, list: &str, composed: &Composed) -> Call {

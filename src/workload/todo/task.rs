@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::workload::Marker;
+use crate::workload::known::Fact;
 
 /// Id of the list that a task is in: no property of the task tells it.
 pub(super) const LIST: &str = "tenantfsList";
@@ -32,18 +33,19 @@ pub(super) fn expand() -> String {
 
 /// Same task by what people tell tasks apart by: title, and when it is due.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
-    let title = |v: &Value| {
-        v["title"]
-            .as_str()
-            .unwrap_or_default()
-            .trim()
-            .to_lowercase()
-    };
-    let due = |v: &Value| {
-        let time = v["dueDateTime"]["dateTime"].as_str()?;
-        Some(time.get(..10).unwrap_or(time).to_owned())
-    };
-    title(a) == title(b) && due(a) == due(b)
+    identity(a) == identity(b)
+}
+
+/// What [`same`] compares.
+pub(super) fn like(task: &Value) -> Fact {
+    Fact::of(&identity(task))
+}
+
+fn identity(task: &Value) -> (String, Option<&str>) {
+    let title = task["title"].as_str().unwrap_or_default();
+    let due = task["dueDateTime"]["dateTime"].as_str();
+    let day = due.map(|time| time.get(..10).unwrap_or(time));
+    (title.trim().to_lowercase(), day)
 }
 
 #[cfg(test)]

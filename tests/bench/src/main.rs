@@ -4,6 +4,8 @@
 //!     cargo run --release -p bench -- ingest       against restic, borg and rustic
 //!     cargo run --release -p bench -- requests     against the least that Graph allows
 //!     cargo run --release -p bench -- incremental  bytes and time of ten changes, by size of the mailbox
+//!     cargo run --release -p bench -- restore      items a minute, by kind, under the service's limits
+//!     cargo run --release -p bench -- fidelity     what a restore does not bring back, property by property
 //!     cargo run --release -p bench -- all
 //!
 //! How to read it: a line is what was measured, the measured values, the ratio, the bar, and whether
@@ -11,11 +13,13 @@
 //! that are not installed are named and left out. Times on a busy machine say little; the ratios
 //! compare things measured one after the other.
 
+mod fidelity;
 mod incremental;
 mod ingest;
 mod mount;
 mod peers;
 mod requests;
+mod restore;
 mod routes;
 mod store;
 mod table;
@@ -41,6 +45,10 @@ enum Command {
     Requests(RequestsArgs),
     /// What a few changes in a large mailbox cost
     Incremental,
+    /// How fast a mailbox is filled again
+    Restore,
+    /// What a restore does not bring back
+    Fidelity,
     /// All of them
     All {
         #[command(flatten)]
@@ -108,6 +116,8 @@ fn main() -> anyhow::Result<()> {
         Command::Ingest(args) => ingest::run(&args),
         Command::Requests(args) => requests::run(&args),
         Command::Incremental => incremental::run(),
+        Command::Restore => restore::run(),
+        Command::Fidelity => fidelity::run(),
         Command::All {
             mount,
             ingest,
@@ -116,6 +126,8 @@ fn main() -> anyhow::Result<()> {
             ingest::run(&ingest)?;
             requests::run(&requests)?;
             incremental::run()?;
+            restore::run()?;
+            fidelity::run()?;
             mount::run(&mount)
         }
     }

@@ -1,13 +1,10 @@
 //! Requests of a first sync, an idle cycle and a cycle with changes, against the least that Graph
 //! allows: one page for what fits into a page, one request for a mail's MIME, one for a file's content.
 
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
-use graph_emulator::{Emulator, Options, Running};
-use reqwest::blocking::Client;
-use serde_json::{Value, json};
+use e2e::{Recorded, Tenant};
+use graph_emulator::Options;
+use serde_json::Value;
 
 use crate::RequestsArgs;
 use crate::table::{Bar, heading, line, value};
@@ -17,16 +14,13 @@ const DRIVE_PAGE: u64 = 200;
 const CHANGES: u64 = 20;
 
 pub fn run(args: &RequestsArgs) -> Result<()> {
-    let home = tempfile::tempdir()?;
     let options = Options {
         accounts: 4,
         messages: args.messages,
         files: args.files,
         ..Options::default()
     };
-    let emulator = Emulator::start(options)?;
-    let bench = Bench::new(&emulator, home.path())?;
-    bench.tenantfs(&["init"])?;
+    let bench = Bench::start(options, "")?;
     heading(&format!(
         "requests: {} messages and {} files in 4 accounts",
         args.messages, args.files
@@ -79,78 +73,22 @@ pub struct Cycle {
 }
 
 /// A tenant that is captured.
-pub struct Bench<'a> {
-    emulator: &'a Running,
-    home: &'a Path,
-    http: Client,
-    token: String,
-}
+pub struct Bench(pub Tenant);
 
-impl<'a> Bench<'a> {
-    fn new(emulator: &'a Running, home: &'a Path) -> Result<Self> {
-        Self::with(emulator, home, "")
-    }
-
+impl Bench {
     /// With `extra` at the end of the configuration.
-    pub fn with(emulator: &'a Running, home: &'a Path, extra: &str) -> Result<Self> {
-        let url = &emulator.url;
-        std::fs::write(home.join("secret"), &emulator.client_secret)?;
-        std::fs::write(home.join("password"), "bench")?;
-        std::fs::write(
-            home.join("tenantfs.toml"),
-            format!(
-                "state_dir = \"state\"\n[tenant]\nid = \"{}\"\nendpoints = {{ login = \"{url}\", graph = \
-                 \"{url}\" }}\n[tenant.backup]\nclient_id = \"{}\"\nclient_secret_file = \"secret\"\n\
-                 [repository]\nlocation = \"repository\"\npassword_file = \"password\"\n{extra}",
-                emulator.tenant, emulator.client_id
-            ),
-        )?;
-        let http = Client::new();
-        let form = format!(
-            "client_id={}&client_secret={}&grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
-            emulator.client_id, emulator.client_secret
-        );
-        let answer: Value = http
-            .post(format!("{url}/{}/oauth2/v2.0/token", emulator.tenant))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form)
-            .send()?
-            .json()?;
-        let token = answer["access_token"]
-            .as_str()
-            .context("no token")?
-            .to_owned();
-        Ok(Self {
-            emulator,
-            home,
-            http,
-            token,
-        })
+    pub fn start(options: Options, extra: &str) -> Result<Self> {
+        let emulator = Recorded::unwatched(options)?;
+        Ok(Self(Tenant::of(emulator, None, extra)?))
     }
 
-    pub fn tenantfs(&self, arguments: &[&str]) -> Result<Value> {
-        let output = Command::new(fixtures::program::tenantfs())
-            .arg("--config")
-            .arg(self.home.join("tenantfs.toml"))
-            .arg("--json")
-            .args(arguments)
-            .output()?;
-        // Status 3: done, and some items failed; they cost requests like others.
-        ensure!(
-            matches!(output.status.code(), Some(0 | 3)),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(serde_json::from_slice(&output.stdout)?)
-    }
-
-    /// One cycle, and the requests to Graph it took. Sign-in is not counted, nor is the download
-    /// that a content request is answered with (a pre-authenticated URL of another host).
-    pub fn cycle(&self) -> Result<Cycle> {
-        let control = format!("{}/_emulator/requests", self.emulator.url);
-        self.http.delete(&control).send()?;
-        let summary = self.tenantfs(&["backup"])?;
-        let counts: Value = self.http.get(&control).send()?.json()?;
+    /// Runs a command, and counts the requests to Graph it takes. Sign-in is not counted, nor are
+    /// downloads and uploads at pre-authenticated URLs (of another host). That some items failed is no
+    /// error: they cost requests like others.
+    pub fn counted(&self, arguments: &[&str]) -> Result<Cycle> {
+        self.0.graph.reset_requests()?;
+        let summary = self.0.json(arguments)?;
+        let counts = self.0.graph.requests()?;
         let routes = counts["by_route"].as_array().context("no routes")?;
         let graph = routes.iter().filter(|route| {
             let route = route["route"].as_str().unwrap_or_default();
@@ -164,36 +102,18 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn get(&self, path: &str) -> Result<Option<Value>> {
-        let url = if path.starts_with("http") {
-            path.to_owned()
-        } else {
-            format!("{}/v1.0{path}", self.emulator.url)
-        };
-        let answer = self.http.get(url).bearer_auth(&self.token).send()?;
-        if !answer.status().is_success() {
-            return Ok(None);
-        }
-        Ok(Some(answer.json()?))
+    /// One cycle of captures.
+    pub fn cycle(&self) -> Result<Cycle> {
+        self.counted(&["backup"])
     }
 
-    fn all(&self, path: &str) -> Result<Vec<Value>> {
-        let mut all = Vec::new();
-        let mut next = Some(path.to_owned());
-        while let Some(path) = next {
-            let Some(mut page) = self.get(&path)? else {
-                break;
-            };
-            if let Some(values) = page["value"].as_array_mut() {
-                all.append(values);
-            }
-            next = page["@odata.nextLink"].as_str().map(str::to_owned);
-        }
-        Ok(all)
+    /// All of a list; nothing if the user has no such thing.
+    fn all(&self, path: &str) -> Vec<Value> {
+        self.0.graph.list(path).unwrap_or_default()
     }
 
     fn users(&self) -> Result<Vec<String>> {
-        let users = self.all("/users")?;
+        let users = self.0.graph.list("/users")?;
         Ok(users
             .iter()
             .filter_map(|user| Some(user["id"].as_str()?.to_owned()))
@@ -211,7 +131,7 @@ impl<'a> Bench<'a> {
         for user in self.users()? {
             let folders = self.all(&format!(
                 "/users/{user}/mailFolders/delta?includeHiddenFolders=true"
-            ))?;
+            ));
             let ordinary = folders
                 .iter()
                 .filter(|folder| folder["@odata.type"] != "#microsoft.graph.mailSearchFolder");
@@ -225,16 +145,16 @@ impl<'a> Bench<'a> {
                 let mails = self
                     .all(&format!(
                         "/users/{user}/mailFolders/{id}/messages?$top=1000&$select=id"
-                    ))?
+                    ))
                     .len() as u64;
                 inventory.mails += mails;
                 inventory.rounds += mails.div_ceil(MAIL_PAGE).max(1);
                 inventory.idle += 1;
             }
-            let calendars = self.calendars(&user)?;
+            let calendars = self.calendars(&user);
             inventory.rounds += calendars;
             inventory.idle += calendars;
-            let items = self.all(&format!("/users/{user}/drive/root/delta"))?;
+            let items = self.all(&format!("/users/{user}/drive/root/delta"));
             if !items.is_empty() {
                 inventory.files += items
                     .iter()
@@ -249,9 +169,9 @@ impl<'a> Bench<'a> {
 
     /// The list of calendars, the list of their groups, who is in each but the default one, and a page of
     /// each calendar that the mailbox owns.
-    fn calendars(&self, user: &str) -> Result<u64> {
-        let all = self.all(&format!("/users/{user}/calendars"))?;
-        let groups = self.all(&format!("/users/{user}/calendarGroups"))?;
+    fn calendars(&self, user: &str) -> u64 {
+        let all = self.all(&format!("/users/{user}/calendars"));
+        let groups = self.all(&format!("/users/{user}/calendarGroups"));
         let me = all
             .iter()
             .find(|c| c["isDefaultCalendar"] == true)
@@ -260,45 +180,18 @@ impl<'a> Bench<'a> {
             .iter()
             .filter(|c| Some(&c["owner"]["address"]) == me)
             .count();
-        Ok(match all.is_empty() {
+        match all.is_empty() {
             true => 0,
             false => (1 + groups.len() + own) as u64,
-        })
+        }
     }
 
     /// Lets mails arrive, spread over the mailboxes.
     fn change(&self, count: u64) -> Result<()> {
-        let mut mailboxes = Vec::new();
-        for user in self.users()? {
-            if self
-                .get(&format!("/users/{user}/mailFolders/inbox"))?
-                .is_some()
-            {
-                mailboxes.push(user);
-            }
-        }
+        let mailboxes = self.0.graph.mailboxes()?;
         for n in 0..count {
             let user = &mailboxes[n as usize % mailboxes.len()];
-            let url = format!(
-                "{}/v1.0/users/{user}/mailFolders/inbox/messages",
-                self.emulator.url
-            );
-            let mail = json!({
-                "subject": format!("new {n}"),
-                "body": { "contentType": "text", "content": "new" },
-                "singleValueExtendedProperties": [ { "id": "Integer 0x0E07", "value": "4" } ],
-            });
-            let answer = self
-                .http
-                .post(url)
-                .bearer_auth(&self.token)
-                .json(&mail)
-                .send()?;
-            ensure!(
-                answer.status().is_success(),
-                "a mail could not arrive: {}",
-                answer.status()
-            );
+            self.0.graph.receive(user, "inbox", &format!("new {n}"))?;
         }
         Ok(())
     }

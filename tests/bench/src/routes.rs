@@ -9,17 +9,17 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use graph_emulator::{Emulator, Options, Throttle};
+use graph_emulator::{Options, Throttle};
 
 use crate::requests::Bench;
 use crate::table::heading;
 
 /// Milliseconds of every request.
-const LATENCY: u64 = 80;
+pub const LATENCY: u64 = 80;
 /// Requests of an application to one mailbox at once, and in a window of so many seconds.
-const AT_ONCE: f64 = 4.0;
-const WINDOW_REQUESTS: f64 = 10_000.0;
-const WINDOW: f64 = 600.0;
+pub const AT_ONCE: f64 = 4.0;
+pub const WINDOW_REQUESTS: f64 = 10_000.0;
+pub const WINDOW: f64 = 600.0;
 /// Mailboxes captured at a time.
 const PARALLEL: f64 = 8.0;
 
@@ -83,18 +83,16 @@ fn seconds_of(requests: f64) -> f64 {
 
 /// A first sync: requests to Graph, and seconds on the clock.
 fn capture(route: &str, mailboxes: u64, mails: u64) -> Result<(u64, f64)> {
-    let home = tempfile::tempdir()?;
-    let emulator = Emulator::start(Options {
+    let options = Options {
         accounts: mailboxes as usize,
         messages: mails,
         files: 0,
         latency_ms: LATENCY,
         throttle: Throttle::Real,
         ..Options::default()
-    })?;
+    };
     let extra = format!("[protect]\nworkloads = [\"mail\"]\n[protect.mail]\nroute = \"{route}\"\n");
-    let bench = Bench::with(&emulator, home.path(), &extra)?;
-    bench.tenantfs(&["init"])?;
+    let bench = Bench::start(options, &extra)?;
     let begun = Instant::now();
     let cycle = bench.cycle()?;
     let seconds = begun.elapsed().as_secs_f64();

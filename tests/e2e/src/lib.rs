@@ -3,6 +3,7 @@
 pub mod calendars;
 pub mod clients;
 pub mod exported;
+pub mod fidelity;
 pub mod graph;
 pub mod program;
 pub mod recorded;

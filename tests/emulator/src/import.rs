@@ -101,7 +101,7 @@ fn turns(
     let users: Vec<Arc<User>> = world
         .users()
         .into_iter()
-        .filter(|u| u.mailbox == Some(Purpose::User))
+        .filter(|u| u.mailbox == Some(Purpose::User) && u.generated)
         .collect();
     if users.is_empty() && !roots.is_empty() {
         anyhow::bail!("importing needs at least one account");

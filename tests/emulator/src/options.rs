@@ -26,6 +26,9 @@ pub struct Options {
     /// Users with a mailbox and a drive
     #[arg(long, default_value_t = 3)]
     pub accounts: usize,
+    /// Users with a mailbox, a drive and (where there are any) an archive that nothing was put into
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub empty_accounts: usize,
     /// Generated messages in the whole tenant
     #[arg(long, default_value_t = 300)]
     pub messages: u64,

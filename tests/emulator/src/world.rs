@@ -95,7 +95,7 @@ impl World {
     fn fill_mailboxes(&self, users: &[Arc<User>]) {
         let people: Vec<(String, String)> = users
             .iter()
-            .filter(|u| u.mailbox.is_some())
+            .filter(|u| u.mailbox.is_some() && u.generated)
             .map(|u| (u.display_name.clone(), u.upn.clone()))
             .collect();
         let people = Arc::new(people);
@@ -109,6 +109,10 @@ impl World {
         }
         for (user, count) in shares(users, self.options.events) {
             self.calendars.generate(&user, seed, people.clone(), count);
+        }
+        for user in users.iter().filter(|u| !u.generated) {
+            self.mail.provision(self, user);
+            self.calendars.provision(self, user);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::api::{ApiRequest, ApiResponse};
 use crate::clock::rfc3339;
 use crate::mail::compose::item_mime;
 use crate::mail::item_not_found;
+use crate::mail::mime::attachments;
 use crate::odata::{self, Object, Select};
 use crate::world::World;
 pub use sessions::Uploads;
@@ -45,17 +46,17 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// The size as MAPI counts it: the bytes and some overhead.
+    /// The size as MAPI counts it: the bytes, or all properties of an attached item, and some overhead.
     pub fn size(&self) -> u64 {
         let bytes = match &self.kind {
-            AttachmentKind::File(bytes) => bytes.len(),
-            AttachmentKind::Item {
-                mime: Some(mime), ..
-            } => mime.len(),
-            AttachmentKind::Item { item, .. } => item.to_string().len(),
+            AttachmentKind::File(bytes) => bytes.len() as u64,
+            AttachmentKind::Item { item, mime } => {
+                let within = mime.iter().flat_map(|m| attachments(m, self.modified));
+                item.to_string().len() as u64 + within.map(|a| a.size()).sum::<u64>()
+            }
             AttachmentKind::Reference => 0,
         };
-        bytes as u64 + 178
+        bytes + 178
     }
 }
 
@@ -365,10 +366,7 @@ pub fn read(body: &Value, no: u32, now: i64) -> Result<Attachment, ApiResponse> 
                     )));
                 }
             }
-            AttachmentKind::Item {
-                item: item.clone(),
-                mime: None,
-            }
+            crate::mapi::attachment::posted(item)
         }
         Some("microsoft.graph.referenceattachment") => AttachmentKind::Reference,
         _ => {

@@ -25,12 +25,14 @@ const LAST: i64 = 1_780_300_000;
 /// One drive for each user who has one.
 pub fn drives(options: &Options, users: &[Arc<User>], clock: &Clock) -> Vec<Drive> {
     let owners: Vec<&Arc<User>> = users.iter().filter(|u| u.has_drive).collect();
-    let count = owners.len() as u64;
+    // Those that begin empty come last.
+    let filled = owners.iter().filter(|u| u.generated).count();
+    let count = filled as u64;
     let mut drives: Vec<Drive> = owners
         .iter()
         .map(|user| empty(options, user, clock))
         .collect();
-    for (i, drive) in drives.iter_mut().enumerate() {
+    for (i, drive) in drives.iter_mut().take(filled).enumerate() {
         let i = i as u64;
         // The first drives take what does not divide.
         let files = options.files / count + u64::from(i < options.files % count);
@@ -42,7 +44,7 @@ pub fn drives(options: &Options, users: &[Arc<User>], clock: &Clock) -> Vec<Driv
         }
         .fill(files);
     }
-    shortcuts(&mut drives);
+    shortcuts(&mut drives[..filled]);
     drives
 }
 

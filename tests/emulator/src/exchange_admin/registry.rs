@@ -1,7 +1,7 @@
 //! Which mailboxes there are besides the primary ones, and what each mailbox is called.
 //!
 //! A mailbox id is `MBX:` + its GUID + `@` + the tenant's. Every user with a mailbox has a primary one;
-//! the first of them (`--archives N`) an archive. An auto-expanding archive has a second GUID for the
+//! the first of them (`--archives N`), and then all that begin empty, an archive. An auto-expanding archive has a second GUID for the
 //! mailbox its older folders are in.
 
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ use super::Target;
 use crate::api::{ApiRequest, ApiResponse, Version};
 use crate::mail::store::Mailbox;
 use crate::options::Quirk;
+use crate::seed;
 use crate::users::{User, no_mailbox};
 use crate::world::World;
 
@@ -112,12 +113,14 @@ pub fn find(world: &World, id: &str) -> Option<Target> {
 /// Makes the archives, and brings what is imported into them.
 pub fn fill(world: &World) -> anyhow::Result<()> {
     let options = &world.options;
-    let users: Vec<Arc<User>> = world
-        .users()
-        .into_iter()
-        .filter(|u| u.mailbox.is_some())
-        .take(options.archives)
-        .collect();
+    let mailboxes = world.users().into_iter().filter(|u| u.mailbox.is_some());
+    let (generated, empty): (Vec<_>, Vec<_>) = mailboxes.partition(|u| u.generated);
+    let users: Vec<Arc<User>> = generated.into_iter().take(options.archives).collect();
+    let put = |user: &Arc<User>, archive: Mailbox| {
+        let archive = Arc::new(Mutex::new(archive));
+        let mut all = world.archives.by_user.write();
+        all.insert(user.id.clone(), archive);
+    };
     let total = options.archive_messages.min(u64::from(u32::MAX - 1));
     let count = users.len() as u64;
     for (n, user) in users.iter().enumerate() {
@@ -125,13 +128,13 @@ pub fn fill(world: &World) -> anyhow::Result<()> {
         let share = total * (n + 1) / count - total * n / count;
         let primary = world.mail.get(&user.id);
         let people = primary.map(|m| m.lock().people.clone()).unwrap_or_default();
-        let archive = crate::seed::archive::archive(options, user, people, share as u32);
-        let archive = Arc::new(Mutex::new(archive));
-        world
-            .archives
-            .by_user
-            .write()
-            .insert(user.id.clone(), archive);
+        put(
+            user,
+            seed::archive::archive(options, user, people, share as u32),
+        );
+    }
+    for user in empty.iter().filter(|_| options.archives > 0) {
+        put(user, seed::archive::empty(options, user, Arc::default()));
     }
     if users.is_empty() && !options.import_archive.is_empty() {
         anyhow::bail!("--import-archive needs at least one archive: write --archives 1");

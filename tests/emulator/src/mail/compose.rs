@@ -31,6 +31,7 @@ pub fn compose(c: &Composition<'_>) -> Vec<u8> {
         bytes: Vec::new(),
         rng: Rng::at(c.key, 1),
         calendar: c.calendar,
+        alone: c.attachments.is_empty(),
     };
     for line in c.transport {
         out.line(line);
@@ -124,6 +125,8 @@ struct Out<'a> {
     bytes: Vec<u8>,
     rng: Rng,
     calendar: Option<&'a str>,
+    /// The text is all there is: it ends with the message, not before a boundary.
+    alone: bool,
 }
 
 impl Out<'_> {
@@ -185,7 +188,11 @@ impl Out<'_> {
 
     fn text(&mut self, text: &Text) {
         if !text.html && self.calendar.is_none() {
-            return self.leaf("text/plain; charset=\"utf-8\"", &text.content);
+            let content = match self.alone {
+                true => text.content.strip_suffix("\r\n").unwrap_or(&text.content),
+                false => &text.content,
+            };
+            return self.leaf("text/plain; charset=\"utf-8\"", content);
         }
         let boundary = self.boundary();
         self.multipart("alternative", &boundary);
@@ -204,6 +211,7 @@ impl Out<'_> {
         self.close(&boundary);
     }
 
+    /// A text; what stands after it begins a line of its own.
     fn leaf(&mut self, content_type: &str, content: &str) {
         self.line(&format!("Content-Type: {content_type}"));
         self.line("Content-Transfer-Encoding: quoted-printable");

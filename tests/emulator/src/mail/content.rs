@@ -142,19 +142,7 @@ impl<'a> Content<'a> {
         }
         match self.origin() {
             Origin::Mime(bytes) => Some(mime::header_block(bytes)),
-            Origin::Generated => {
-                let bytes = mime::compose(&mime::Composition {
-                    props: &self.props(),
-                    text: Text::default(),
-                    attachments: &[],
-                    transport: &seed::mail::transport(self.mailbox, self.no),
-                    extra: None,
-                    calendar: None,
-                    is_draft: false,
-                    key: self.mailbox.seed ^ u64::from(self.no),
-                });
-                Some(mime::header_block(&bytes))
-            }
+            Origin::Generated => Some(mime::header_block(&self.mime(0))),
             Origin::Json | Origin::Stream(_) => None,
         }
     }

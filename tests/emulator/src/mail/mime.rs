@@ -185,22 +185,9 @@ pub fn text(bytes: &[u8]) -> Text {
     }
 }
 
-/// Headers in their order, unfolded.
+/// Headers in their order, unfolded, with their names as they are.
 pub fn headers(bytes: &[u8]) -> Vec<(String, String)> {
-    let Some(message) = parse(bytes) else {
-        return Vec::new();
-    };
-    message
-        .headers_raw()
-        .map(|(name, value)| {
-            let value: Vec<&str> = value
-                .split(['\r', '\n'])
-                .map(str::trim)
-                .filter(|l| !l.is_empty())
-                .collect();
-            (name.to_owned(), value.join(" "))
-        })
-        .collect()
+    crate::mapi::message::unfolded(&header_block(bytes))
 }
 
 /// The header block as it stands, without the empty line after it.

@@ -99,6 +99,7 @@ pub fn computed(id: &str, item: &Item, props: &Object) -> Option<String> {
         }
         "SystemTime 0xe06" => crate::clock::rfc3339(item.received),
         "SystemTime 0x39" => props.get("sentDateTime")?.as_str()?.to_owned(),
+        "Integer 0x36" => "0".to_owned(),
         "String 0x1a" => "IPM.Note".to_owned(),
         "String 0x37" => props.get("subject")?.as_str()?.to_owned(),
         "String 0x1035" => props.get("internetMessageId")?.as_str()?.to_owned(),

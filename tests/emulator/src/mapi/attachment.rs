@@ -11,6 +11,7 @@ use crate::fasttransfer::{Attached, MessageContent, Value};
 use crate::mail::compose::{Composition, compose};
 use crate::mail::content::{Attachment, AttachmentKind, Text};
 use crate::mail::mime;
+use crate::mail::properties::{self, Extended};
 
 const BY_VALUE: i32 = 1;
 const EMBEDDED: i32 = 5;
@@ -93,6 +94,11 @@ fn from_mime(bytes: &[u8], modified: i64) -> Parts {
     }
 }
 
+/// An attached item that was posted: stored, and so with everything that a stored item has.
+pub fn posted(item: &Json) -> AttachmentKind {
+    embedded(&from_item(item)).0
+}
+
 /// An attached item that was given as JSON.
 fn from_item(item: &Json) -> MessageContent {
     let mut props = item.as_object().cloned().unwrap_or_default();
@@ -106,6 +112,9 @@ fn from_item(item: &Json) -> MessageContent {
         Some("#microsoft.graph.contact") => return contact::write(&props, None),
         _ => {}
     }
+    let mut extended = Extended::default();
+    // What can't be read of it is not kept.
+    let _ = properties::read(&props, &mut extended);
     let body = props.remove("body").unwrap_or_default();
     let html = body["contentType"]
         .as_str()
@@ -118,6 +127,7 @@ fn from_item(item: &Json) -> MessageContent {
             html,
             content: body["content"].as_str().unwrap_or_default().to_owned(),
         },
+        extended,
         ..Parts::default()
     })
 }

@@ -27,6 +27,14 @@ use crate::users::User;
 /// How long before the primary mailbox's mail the archive's ends.
 const AGE: i64 = 6 * 365 * 86_400;
 
+/// An archive with the folders that each has, and nothing in them.
+pub fn empty(options: &Options, user: &Arc<User>, people: Arc<Vec<(String, String)>>) -> Mailbox {
+    let label = format!("archive {}", user.id);
+    let mut mailbox = Mailbox::labelled(&label, user.clone(), options.seed, people);
+    system::archive_folders(&mut mailbox);
+    mailbox
+}
+
 /// Makes the archive of a user with `count` generated messages.
 pub fn archive(
     options: &Options,
@@ -34,9 +42,7 @@ pub fn archive(
     people: Arc<Vec<(String, String)>>,
     count: u32,
 ) -> Mailbox {
-    let label = format!("archive {}", user.id);
-    let mut mailbox = Mailbox::labelled(&label, user.clone(), options.seed, people);
-    system::archive_folders(&mut mailbox);
+    let mut mailbox = empty(options, user, people);
     let root = mailbox.well_known("msgfolderroot");
     let projects = mailbox.add_folder("Projects", root, None);
     let atlas = mailbox.add_folder("Atlas", projects, None);

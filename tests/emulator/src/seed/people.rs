@@ -3,7 +3,8 @@
 //! `--accounts N` are users with a mailbox and a drive (`alice@`, `bob@`, ...). Besides them there are
 //! always a shared mailbox, a guest and a user without a mailbox, so that no client can take them for
 //! granted: `info@`, `pat_fabrikam.com#EXT#@`, `print@`. Tenants of four accounts and more have a meeting
-//! room and a projector too: `room.aurora@`, `projector@`.
+//! room and a projector too: `room.aurora@`, `projector@`. `--empty-accounts N` come last: `empty@`,
+//! `empty1@`, ...
 
 use std::sync::Arc;
 
@@ -141,15 +142,45 @@ pub fn users(options: &Options) -> Vec<User> {
         let index = out.len();
         out.push(User { index, ..user });
     }
+    out.extend(empty(options, &mut rng));
     out
 }
 
-/// How many of `total` generated items each mailbox gets: the shared one a few, rooms and equipment
-/// none, the others the same.
+/// Users whose things begin as those of somebody who was just hired.
+fn empty(options: &Options, rng: &mut Rng) -> Vec<User> {
+    let user = |n: usize| {
+        let local = match n {
+            0 => "empty".to_owned(),
+            n => format!("empty{n}"),
+        };
+        let upn = format!("{local}@{}", options.domain);
+        User {
+            id: rng.guid(),
+            mail: Some(upn.clone()),
+            upn,
+            display_name: "Nova Newcomer".to_owned(),
+            given_name: Some("Nova".to_owned()),
+            surname: Some("Newcomer".to_owned()),
+            job_title: None,
+            account_enabled: true,
+            guest: false,
+            mailbox: Some(Purpose::User),
+            generated: false,
+            archive: false,
+            has_drive: true,
+            // The directory numbers them.
+            index: 0,
+        }
+    };
+    (0..options.empty_accounts).map(user).collect()
+}
+
+/// How many of `total` generated items each generated mailbox gets: the shared one a few, rooms and
+/// equipment none, the others the same.
 pub fn shares(users: &[Arc<User>], total: u64) -> Vec<(Arc<User>, u32)> {
     let total = total.min(u64::from(u32::MAX - 1));
-    let accounts = users
-        .iter()
+    let generated = || users.iter().filter(|u| u.generated);
+    let accounts = generated()
         .filter(|u| u.mailbox == Some(Purpose::User))
         .count() as u64;
     let shared = if accounts > 1 {
@@ -166,8 +197,7 @@ pub fn shares(users: &[Arc<User>], total: u64) -> Vec<(Arc<User>, u32)> {
             (total - shared) * nth / accounts - (total - shared) * (nth - 1) / accounts
         }
     };
-    users
-        .iter()
+    generated()
         .filter_map(|user| Some((user.clone(), count(user.mailbox?) as u32)))
         .collect()
 }
