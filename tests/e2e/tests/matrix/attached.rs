@@ -72,12 +72,17 @@ pub fn to_mailbox(stage: &Stage, files: [&str; 2]) -> Result<()> {
     stage.tenant.nothing_was_sent()
 }
 
+/// A name as OneDrive takes it.
+fn fitting(name: &str) -> String {
+    name.replace(':', "_")
+}
+
 /// Copies a file and a folder of the snapshot into a drive: they are the files that the mount shows.
 pub fn to_onedrive(stage: &Stage, file: &str, folder: &str) -> Result<()> {
     let home = stage.home(Cast::Services);
     let graph = home.graph();
     let name = Path::new(file).file_name().context("no name")?;
-    let name = name.to_string_lossy();
+    let name = fitting(&name.to_string_lossy());
     let bytes = fs::read(stage.captured(file))?;
     let listed = |folder: &str| -> Result<Vec<String>> {
         let children = graph.list(&home.at(&format!("drive/root:/{folder}:/children")));
@@ -114,7 +119,7 @@ pub fn to_onedrive(stage: &Stage, file: &str, folder: &str) -> Result<()> {
         let content = home.at(&format!("drive/root:/{place}/{encoded}:/content"));
         ensure!(graph.bytes(&content)? == bytes, "{name} differs");
         let mut expected: Vec<String> = fs::read_dir(stage.captured(folder))?
-            .map(|e| Ok(e?.file_name().to_string_lossy().into_owned()))
+            .map(|e| Ok(fitting(&e?.file_name().to_string_lossy())))
             .collect::<Result<_>>()?;
         expected.sort();
         let there = listed(&format!("{place}/whole"))?;

@@ -300,7 +300,7 @@ fn refused() -> Result<()> {
             "Contacts/Contacts",
             "only contacts (files that end in .vcf)",
         ),
-        ("Tasks/Tasks", "no task"),
+        ("Tasks/Tasks", "it holds an event: put it below Calendar"),
         ("Archive/Inbox", "an archive takes"),
         ("Settings", "only these files can be restored"),
         ("Calendar", "events lie in calendars"),
