@@ -378,7 +378,7 @@ fn tasks() -> Result<()> {
 #[test]
 fn refused() -> Result<()> {
     let stage = stage()?;
-    let beta = find(&Archive, &stage.home(Cast::Services), BETA)?;
+    let beta = find(&Archive, &stage.home(Cast::Refused), BETA)?;
     let places = [
         ("Calendar/Calendar", "only events (files that end in .ics)"),
         (

@@ -293,7 +293,7 @@ fn mailbox() -> Result<()> {
 #[test]
 fn refused() -> Result<()> {
     let stage = stage()?;
-    let home = stage.home(Cast::Services);
+    let home = stage.home(Cast::Refused);
     let beta = find(&Calendar, &home, BETA)?;
     let places = [
         (

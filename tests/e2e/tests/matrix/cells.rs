@@ -9,8 +9,8 @@ use e2e::shell::{quote, sh_ok};
 
 use crate::account::everything;
 use crate::row::{
-    ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, ZETA, census, find, fingerprint, place_below, same,
-    wipe,
+    ALPHA, BETA, Census, DELTA, GAMMA, Home, Item, Row, ZETA, census, find, fingerprint,
+    place_below, same, wipe,
 };
 use crate::stage::{Cast, Stage};
 
@@ -40,6 +40,11 @@ fn but<'a>(items: &'a [Item], place: &str) -> Vec<&'a Item> {
 fn titled<'a>(items: &'a [Item], title: &str) -> Result<&'a Item> {
     let found = items.iter().find(|item| item.title.starts_with(title));
     found.with_context(|| format!("there was no {title}"))
+}
+
+/// A folder with nothing but this in it.
+fn only(item: &Item) -> Census {
+    census([item], &item.place)
 }
 
 /// A single item and a folder, deleted and put back where they were.
@@ -127,11 +132,7 @@ pub fn other_account(row: &dyn Row, stage: &Stage) -> Result<()> {
     let there = row.live(&taker)?;
     for way in ["by mount", "by command"] {
         let single = census(&there, &single_of(way));
-        ensure!(
-            single.len() == 1 && single.keys().all(|(_, m)| *m == alpha.meaning.to_string()),
-            "{way}: {single:#?} is not {}",
-            alpha.meaning
-        );
+        same(&only(alpha), &single).with_context(|| format!("the single one {way}"))?;
         same(&census(&before, &first), &census(&there, &folder_of(way)))?;
     }
 
@@ -178,12 +179,7 @@ pub fn other_path(row: &dyn Row, stage: &Stage) -> Result<()> {
     for (place, item) in [(&single, gamma), (&folder, original)] {
         for place in [place.clone(), command(place)] {
             let there = census(&now, &place);
-            let is = |(_, meaning): &(String, String)| *meaning == item.meaning.to_string();
-            ensure!(
-                there.len() == 1 && there.keys().all(is),
-                "{place}: {there:#?} is not {}",
-                item.meaning
-            );
+            same(&only(item), &there).with_context(|| format!("at {place}"))?;
         }
     }
     let elsewhere = |item: &&Item| !item.place.contains("Elsewhere");
@@ -372,7 +368,7 @@ pub fn download(row: &dyn Row, stage: &Stage) -> Result<()> {
 /// What a service can't take is refused with the reason, and leaves nothing anywhere. `file` is a path
 /// below a snapshot; each place has its reason.
 pub fn refused(stage: &Stage, file: &str, places: &[(&str, &str)]) -> Result<()> {
-    let home = stage.home(Cast::Services);
+    let home = stage.home(Cast::Refused);
     let before = everything(&home)?;
     for (place, why) in places {
         let target = format!("{}/{place}", home.upn);

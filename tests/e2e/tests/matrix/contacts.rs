@@ -235,7 +235,7 @@ fn mailbox() -> Result<()> {
 #[test]
 fn refused() -> Result<()> {
     let stage = stage()?;
-    let beta = find(&Contacts, &stage.home(Cast::Services), BETA)?;
+    let beta = find(&Contacts, &stage.home(Cast::Refused), BETA)?;
     let places = [
         ("Calendar/Calendar", "only events (files that end in .ics)"),
         ("Tasks/Tasks", "only tasks (files that end in .ics)"),

@@ -334,7 +334,7 @@ fn archive() -> Result<()> {
 #[test]
 fn refused() -> Result<()> {
     let stage = stage()?;
-    let home = stage.home(Cast::Services);
+    let home = stage.home(Cast::Refused);
     let alpha = find(&Mailbox, &home, ALPHA)?;
     let places = [
         ("Calendar/Calendar", "only events (files that end in .ics)"),

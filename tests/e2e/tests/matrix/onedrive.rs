@@ -249,8 +249,8 @@ fn tasks() -> Result<()> {
 #[test]
 fn archive() -> Result<()> {
     let row = &crate::archive::Archive;
-    becomes(&*stage()?, row, BETA, "Archive/Saved", "Saved mail")?;
     let stage = stage()?;
+    becomes(&stage, row, BETA, "Archive/Saved", "Saved mail")?;
     let home = stage.home(Cast::Services);
     let archive = exported::archive(&stage.tenant, home.upn)?;
     let saved = find(row, &home, "Saved mail")?;
@@ -286,7 +286,7 @@ fn becomes(stage: &Stage, row: &dyn Row, file: &str, place: &str, title: &str) -
 #[test]
 fn refused() -> Result<()> {
     let stage = stage()?;
-    let alpha = find(&OneDrive, &stage.home(Cast::Services), ALPHA)?;
+    let alpha = find(&OneDrive, &stage.home(Cast::Refused), ALPHA)?;
     let places = [
         ("Calendar/Calendar", "only events (files that end in .ics)"),
         (

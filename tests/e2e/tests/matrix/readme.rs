@@ -9,10 +9,11 @@ use anyhow::{Context, Result, ensure};
 use e2e::program;
 
 /// Its rows, in order: the ways.
-const WAYS: [&str; 11] = [
-    "single item, folder: same account",
-    "whole account",
-    "other account",
+const WAYS: [&str; 12] = [
+    "single item, same account",
+    "folder, same account",
+    "whole account, same account",
+    "other account: single item, folder, whole account",
     "other path",
     "other service",
     "skip",

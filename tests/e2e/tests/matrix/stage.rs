@@ -27,6 +27,8 @@ pub enum Cast {
     Heir,
     /// Its things go to other services.
     Services,
+    /// Its things go where they can't.
+    Refused,
     /// Its things go to other places of its own.
     Path,
     /// Its things are replaced.
@@ -39,13 +41,14 @@ pub enum Cast {
     Download,
 }
 
-pub const CAST: [Cast; 11] = [
+pub const CAST: [Cast; 12] = [
     Cast::Same,
     Cast::Whole,
     Cast::Giver,
     Cast::Taker,
     Cast::Heir,
     Cast::Services,
+    Cast::Refused,
     Cast::Path,
     Cast::Over,
     Cast::Both,

@@ -228,7 +228,7 @@ fn mailbox() -> Result<()> {
 #[test]
 fn refused() -> Result<()> {
     let stage = stage()?;
-    let beta = find(&Tasks, &stage.home(Cast::Services), BETA)?;
+    let beta = find(&Tasks, &stage.home(Cast::Refused), BETA)?;
     let places = [
         ("Calendar/Calendar", "there is no event in this file"),
         (
@@ -245,7 +245,7 @@ fn refused() -> Result<()> {
 #[test]
 fn other_path_has_no_folders() -> Result<()> {
     let stage = stage()?;
-    let home = stage.home(Cast::Services);
+    let home = stage.home(Cast::Refused);
     let target = format!("{}/Tasks/Tasks/Inner", home.upn);
     ensure!(stage.mkdir(&target).is_err(), "a folder was made");
     let log = stage.log()?;
