@@ -272,10 +272,10 @@ fn downloads_are_files_with_their_times() {
         dry_run: true,
         ..Options::default()
     };
-    assert_eq!(counts(&s.download(&[&first], &at, &dry)), (4, 5, 0, 0));
+    // `deep` and `out` too.
+    assert_eq!(counts(&s.download(&[&first], &at, &dry)), (4, 6, 0, 0));
     assert!(!at.exists(), "a dry run makes nothing");
     let options = Options::default();
-    // `deep` too.
     assert_eq!(counts(&s.download(&[&first], &at, &options)), (4, 6, 0, 0));
     let plan = at.join("OneDrive/Inbox/plan.docx");
     assert_eq!(std::fs::read(&plan).unwrap(), vec![7; 3 << 20]);

@@ -3,7 +3,7 @@
 //! Nothing is made, and nothing is written down.
 
 use super::errno::{Code, RestoreError};
-use super::push::Pusher;
+use super::push::{Pusher, name_at};
 use super::service::Service;
 use super::spool::SpoolFile;
 use super::target::TargetPath;
@@ -57,7 +57,7 @@ impl Pusher {
         let push = Push {
             id: file.id(),
             folder: target.folder().to_vec(),
-            name: target.name().unwrap_or_default().to_owned(),
+            name: name_at(&place, &target, origin.as_ref()),
             policy: target.policy().conflict.unwrap_or(self.conflict),
             source,
             original,

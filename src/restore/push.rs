@@ -350,7 +350,7 @@ impl Pusher {
         let push = Push {
             id: ticket.id,
             folder: target.folder().to_vec(),
-            name: target.name().unwrap_or_default().to_owned(),
+            name: name_at(&place, &target, ticket.origin.as_ref()),
             policy: ticket.conflict,
             source,
             original,
@@ -619,6 +619,16 @@ fn hash_file(path: &Path) -> io::Result<blake3::Hash> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(e),
         };
+    }
+}
+
+/// The name of the item to be made: one that only shows something of another service gets a name that
+/// is taken where it goes.
+pub(super) fn name_at(place: &Place, target: &TargetPath, origin: Option<&Origin>) -> String {
+    let name = target.name().unwrap_or_default();
+    match origin {
+        Some(origin) if origin.workload != place.workload.name() => place.workload.name_for(name),
+        _ => name.to_owned(),
     }
 }
 

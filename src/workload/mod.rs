@@ -533,6 +533,12 @@ pub trait Workload: Send + Sync {
         None
     }
 
+    /// The name under which a file that shows an item of another workload is taken: it was made by the
+    /// mount, and a service may not take it as it is.
+    fn name_for(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
     /// Whether an item is where its owner would look for it: anywhere but among what was deleted.
     ///
     /// # Errors

@@ -3,11 +3,14 @@
 //! A file appears under its name whole or not at all, and only for its owner, with the time it has in
 //! the snapshot.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::alive::Alive;
 use super::run::{Destination, Job};
@@ -31,6 +34,8 @@ pub(super) struct ToFolder<'a> {
     several: bool,
     options: &'a Options,
     tally: &'a Tally<'a>,
+    /// Folders of which a dry run has said that it would make them.
+    told: Mutex<HashSet<PathBuf>>,
 }
 
 impl<'a> ToFolder<'a> {
@@ -54,7 +59,21 @@ impl<'a> ToFolder<'a> {
             several,
             options,
             tally,
+            told: Mutex::default(),
         })
+    }
+
+    /// Says that a folder would be made, with those above it.
+    fn would_make(&self, source: &str, at: &Path) {
+        if at.as_os_str().is_empty() || at.exists() || !self.told.lock().insert(at.to_owned()) {
+            return;
+        }
+        if let Some(above) = at.parent() {
+            self.would_make(source, above);
+        }
+        let outcome = Outcome::WouldMakeFolder;
+        self.tally
+            .decided(source, &self.show(&at.into()), 0, outcome);
     }
 
     /// Makes a folder with those above it.
@@ -85,7 +104,8 @@ impl<'a> ToFolder<'a> {
     fn write(&self, job: &Job<PathBuf>) -> Result<PathBuf, RestoreError> {
         let at = &job.target;
         let local = |e: io::Error| RestoreError::local(at.display(), &e);
-        let folder = at.parent().unwrap_or(Path::new("."));
+        let folder = at.parent().filter(|p| !p.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
         let mut aside = tempfile::Builder::new()
             .prefix(".tenantfs-")
             .tempfile_in(folder)
@@ -158,15 +178,12 @@ impl Destination for ToFolder<'_> {
             return Err(no_folder(at));
         }
         match (self.options.dry_run, self.options.deleted_only) {
-            (true, _) => {
-                if !at.exists() {
-                    let outcome = Outcome::WouldMakeFolder;
-                    self.tally.decided(source, &self.show(at), 0, outcome);
-                }
+            // Made when something goes into it.
+            (_, true) => Ok(()),
+            (true, false) => {
+                self.would_make(source, at);
                 Ok(())
             }
-            // A folder is made when something goes into it.
-            (false, true) => Ok(()),
             (false, false) => self.make(source, at),
         }
     }
@@ -189,12 +206,12 @@ impl Destination for ToFolder<'_> {
         {
             return Ok(Outcome::Live);
         }
+        let folder = at.parent().unwrap_or(Path::new(""));
         if self.options.dry_run {
+            self.would_make(&job.source, folder);
             return Ok(Outcome::WouldRestore(there.then(|| self.conflict())));
         }
-        if let Some(folder) = at.parent() {
-            self.make(&job.source, folder)?;
-        }
+        self.make(&job.source, folder)?;
         match self.write(job) {
             Ok(written) => Ok(Outcome::Restored {
                 name: name_of(&written),

@@ -1,6 +1,6 @@
 //! Items on their way into Microsoft 365, and what a dry run says of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use parking_lot::Mutex;
@@ -30,6 +30,8 @@ pub(super) struct ToService<'a> {
     folders: Mutex<HashMap<TargetPath, bool>>,
     /// Folders that were made, in that order, with the records of their originals.
     made: Mutex<Vec<(TargetPath, LiveEntry, ObjectId)>>,
+    /// Of those that were put off, the ones of which a dry run has spoken.
+    told: Mutex<HashSet<TargetPath>>,
 }
 
 impl<'a> ToService<'a> {
@@ -52,6 +54,7 @@ impl<'a> ToService<'a> {
             target,
             folders: Mutex::default(),
             made: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -87,12 +90,10 @@ impl<'a> ToService<'a> {
                     format!("{target} is there already and is no folder"),
                 ));
             }
-            None if self.options.deleted_only || self.options.dry_run => {
-                // With --deleted-only a folder is made when something goes into it.
-                if self.options.dry_run {
-                    let outcome = Outcome::WouldMakeFolder;
-                    self.tally.decided(source, &target.to_string(), 0, outcome);
-                }
+            // Made when something goes into it.
+            None if self.options.deleted_only => false,
+            None if self.options.dry_run => {
+                self.would_make(source, target);
                 false
             }
             None => {
@@ -149,6 +150,25 @@ impl<'a> ToService<'a> {
                 self.alive.service.note(&target, &text);
             }
         }
+    }
+
+    fn would_make(&self, source: &str, target: &TargetPath) {
+        let outcome = Outcome::WouldMakeFolder;
+        self.tally.decided(source, &target.to_string(), 0, outcome);
+    }
+
+    /// Says that the folders that were put off would be made, once.
+    fn would_make_all(&self, source: &str, target: &TargetPath) {
+        if target.path().is_empty()
+            || self.folders.lock().get(target) == Some(&true)
+            || !self.told.lock().insert(target.clone())
+        {
+            return;
+        }
+        if let Some(parent) = target.parent() {
+            self.would_make_all(source, &parent);
+        }
+        self.would_make(source, target);
     }
 
     fn is_live(&self, job: &Job<TargetPath>) -> Result<bool, RestoreError> {
@@ -278,7 +298,11 @@ impl Destination for ToService<'_> {
             return Ok(Outcome::Live);
         }
         if self.options.dry_run {
-            return self.preview(job, live.is_some(), folder_there);
+            let outcome = self.preview(job, live.is_some(), folder_there)?;
+            if self.options.deleted_only && matches!(outcome, Outcome::WouldRestore(_)) {
+                self.would_make_all(&job.source, &folder);
+            }
+            return Ok(outcome);
         }
         if !folder_there {
             self.make_all(&job.source, &folder)?;

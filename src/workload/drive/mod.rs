@@ -139,6 +139,10 @@ impl Workload for Drive {
         self.plan_file(account, push).await
     }
 
+    fn name_for(&self, name: &str) -> String {
+        names::fit(name)
+    }
+
     fn plans_by_content(&self) -> bool {
         false
     }

@@ -4,6 +4,8 @@
 
 /// Characters of a path below the library, its slashes included.
 const MAX_PATH: usize = 400;
+/// What no name may have.
+const FORBIDDEN: &str = "\"*:<>?/\\|";
 /// Characters of a name.
 const MAX_NAME: usize = 255;
 
@@ -30,7 +32,7 @@ fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name == "." || name == ".." {
         return no("it is no name");
     }
-    if let Some(c) = name.chars().find(|c| "\"*:<>?/\\|".contains(*c)) {
+    if let Some(c) = name.chars().find(|c| FORBIDDEN.contains(*c)) {
         return no(&format!("it has the character {c}, which is not allowed"));
     }
     if name.chars().any(char::is_control) {
@@ -62,6 +64,28 @@ fn check_name(name: &str) -> Result<(), String> {
         return no("it is a reserved name");
     }
     Ok(())
+}
+
+/// A name as near to this one as OneDrive takes it.
+pub(super) fn fit(name: &str) -> String {
+    let allowed = |c: char| !FORBIDDEN.contains(c) && !c.is_control();
+    let name: String = name
+        .chars()
+        .map(|c| if allowed(c) { c } else { '_' })
+        .take(MAX_NAME)
+        .collect();
+    let mut name = name.trim_matches(' ').trim_end_matches('.').to_owned();
+    while let Some(at) = name.to_lowercase().find("_vti_") {
+        // Lower case may be longer: then it is not in the name as it is.
+        match name.is_char_boundary(at) && name.is_char_boundary(at + 1) {
+            true => name.replace_range(at..at + 1, "-"),
+            false => name = name.to_lowercase(),
+        }
+    }
+    match check_name(&name) {
+        Ok(()) => name,
+        Err(_) => format!("_{}", name.trim_start_matches("~$")),
+    }
 }
 
 #[cfg(test)]
@@ -120,7 +144,25 @@ mod tests {
         assert!(check(&["Forms".into(), "a".into()]).is_err());
     }
 
+    #[test]
+    fn what_the_mount_made_is_made_to_fit() {
+        for (name, fitting) in [
+            ("Re: Budget? \"now\".k3.eml", "Re_ Budget_ _now_.k3.eml"),
+            ("con.7hq1b0d4xw.vcf", "_con.7hq1b0d4xw.vcf"),
+            ("~$x.eml", "_x.eml"),
+            ("a_VTI_b.eml", "a-VTI_b.eml"),
+            ("plain.eml", "plain.eml"),
+        ] {
+            assert_eq!(fit(name), fitting);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn whatever_fits_is_taken(name in ".+\\.[a-z]{3}") {
+            prop_assert_eq!(one(&fit(&name)), Ok(()), "{}", fit(&name));
+        }
+
         #[test]
         fn never_panics(name in ".*") {
             let _ = one(&name);
