@@ -237,7 +237,7 @@ fn account_or_workload(target: &TargetPath) -> Result<TargetPath, RestoreError> 
             "the target names no account: restore to ACCOUNT or ACCOUNT/Mail/...",
         ));
     };
-    let place = TargetPath::root().child(account)?;
+    let place = TargetPath::parse(&account)?;
     match target.workload() {
         Some(workload) => place.child(workload),
         None => Ok(place),
@@ -349,7 +349,13 @@ impl Run<'_> {
         let mut base = target.clone();
         match (root, target.workload()) {
             (Root::Snapshot { path, .. }, None) => {
-                for name in &path[1..] {
+                let source = TargetPath::parse(&path.join("/"))?;
+                if source.account().is_none() || source.is_site_folder() {
+                    let what = format!("{source} holds several sites: name one of them");
+                    return Err(RestoreError::new(Code::Invalid, what));
+                }
+                let below = source.path().iter().map(String::as_str);
+                for name in source.workload().into_iter().chain(below) {
                     base = base.child(name)?;
                 }
             }
@@ -572,8 +578,8 @@ impl Run<'_> {
         let (Some(key), Some(newest)) = (ItemKey::from_hex(&origin.key), self.newest) else {
             return Ok(false);
         };
-        let account = path.split('/').next().unwrap_or_default();
-        let Some(state) = self.recogniser.account(newest, account)? else {
+        let account = TargetPath::parse(path)?.account().unwrap_or_default();
+        let Some(state) = self.recogniser.account(newest, &account)? else {
             return Ok(false);
         };
         let Some(workload) = state.workloads.get(&origin.workload) else {

@@ -28,7 +28,7 @@ use super::{Shared, SyncError};
 use crate::graph::{ErrorClass, GraphError};
 use crate::tree::state::WorkloadState;
 use crate::tree::{ItemKey, Scope};
-use crate::workload::{Account, Cursor, FeedError, FeedId, Page, Presence, Workload};
+use crate::workload::{Account, Cursor, FeedError, FeedId, Page, Presence, Workload, id_in};
 
 /// Seconds for which an account without a mailbox or drive isn't asked again, and for which an item
 /// that fails for good isn't tried again.
@@ -334,14 +334,20 @@ impl Capture<'_> {
         Ok(())
     }
 
-    /// After a folder was enumerated anew: files in it that were not told have left it.
+    /// After a folder was enumerated anew: files in it that were not told have left it. Where its feed
+    /// tells all that is below it, that is all there is to know; else they may have moved.
     async fn unseen_files(&mut self, number: usize) -> Result<(), SyncError> {
         let round = &mut self.rounds[number];
         let (Some(folder), Some(seen)) = (round.stored.folder.clone(), round.seen.take()) else {
             return Ok(());
         };
+        let whole = self.workload.feeds_tell_trees();
         let left = self.session.with(move |c| {
-            let scope = Scope::FilesIn(c.key(&folder));
+            let folder_key = c.key(&folder);
+            let scope = match whole {
+                true => Scope::Below(folder_key),
+                false => Scope::FilesIn(folder_key),
+            };
             let unseen = RefCell::new(Vec::new());
             c.retain(scope, |key| {
                 if !seen.contains(key) {
@@ -353,12 +359,12 @@ impl Capture<'_> {
             for key in unseen.into_inner() {
                 let Some(held) = c.held(&key)? else { continue };
                 let record = c.record(&held.entry)?.unwrap_or_default();
-                match record["id"].as_str() {
+                match id_in(&record) {
                     Some(id) => left.push(Removal {
                         id: id.to_owned(),
                         key,
                         parent: Some(folder.clone()),
-                        verify: true,
+                        verify: !whole,
                         feed: number as u32,
                     }),
                     None => c.remove(key)?,

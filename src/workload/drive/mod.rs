@@ -3,12 +3,15 @@
 //! One delta feed per drive. Items are known by id: a renamed or moved folder is one change, however
 //! much is below it. Content is asked for only when hash or size differ. Permissions cost five
 //! units a piece, so they are asked only of items that delta says are shared themselves.
+//!
+//! The libraries of a site ([`super::sites`]) are drives, too, and go through what is here: a
+//! [`target::Root`] says which drive is meant.
 
 mod capture;
-mod names;
+pub(super) mod names;
 mod permissions;
 mod restore;
-mod target;
+pub(super) mod target;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -109,7 +112,7 @@ impl Workload for Drive {
         _feed: &FeedId,
         cursor: Option<&str>,
     ) -> Result<Page, FeedError> {
-        self.delta_page(account, cursor).await
+        self.own_page(account, cursor).await
     }
 
     fn describe(&self, _kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
@@ -132,11 +135,19 @@ impl Workload for Drive {
         account: &Account,
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError> {
-        self.look_up(account, ids).await
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.look_up(self.root(account).await?, ids).await
+    }
+
+    /// A file of a library is as good as one of its own.
+    fn adopt(&self, from: &str, record: &Value) -> Option<Value> {
+        (from == super::sites::LIBRARIES).then(|| record.clone())
     }
 
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
-        self.list_live(account, path).await
+        self.list_live(&self.root(account).await?, path).await
     }
 
     async fn make_folder(
@@ -144,7 +155,8 @@ impl Workload for Drive {
         account: &Account,
         path: &[String],
     ) -> Result<LiveEntry, PushError> {
-        self.make_drive_folder(account, path).await
+        self.make_drive_folder(&self.root(account).await?, path)
+            .await
     }
 
     async fn push(
@@ -153,7 +165,8 @@ impl Workload for Drive {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_file(account, push, journal).await
+        let root = self.root(account).await?;
+        self.push_file(root, &push.folder, push, journal).await
     }
 
     async fn find_pushed(
@@ -161,7 +174,8 @@ impl Workload for Drive {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_file(account, push).await
+        let root = self.root(account).await?;
+        self.find_pushed_file(root, &push.folder, push).await
     }
 }
 

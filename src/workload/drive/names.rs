@@ -1,4 +1,4 @@
-//! The names that OneDrive takes, checked before a byte is sent, with the rule in the error.
+//! The names that OneDrive and SharePoint take, checked before a byte is sent, with the rule in the error.
 //!
 //! Source: restrictions of file and folder names in OneDrive and SharePoint.
 
@@ -7,26 +7,28 @@ const MAX_PATH: usize = 400;
 /// Characters of a name.
 const MAX_NAME: usize = 255;
 
-/// What is wrong with a path, in words; `Ok` if nothing is.
-pub(super) fn check(path: &[String]) -> Result<(), String> {
+/// What is wrong with a path for `service` (its name), in words; `Ok` if nothing is.
+pub(in crate::workload) fn check(service: &str, path: &[String]) -> Result<(), String> {
     for (depth, name) in path.iter().enumerate() {
-        check_name(name)?;
+        check_name(service, name)?;
         if depth == 0 && path.len() > 1 && name.eq_ignore_ascii_case("forms") {
-            return Err("OneDrive keeps the folder name \"forms\" at its root for itself".into());
+            return Err(format!(
+                "{service} keeps the folder name \"forms\" at its root for itself"
+            ));
         }
     }
     let length = path.join("/").chars().count();
     if length > MAX_PATH {
         return Err(format!(
-            "the path has {length} characters, and OneDrive takes at most {MAX_PATH}: choose a \
+            "the path has {length} characters, and {service} takes at most {MAX_PATH}: choose a \
              shorter folder"
         ));
     }
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), String> {
-    let no = |why: &str| Err(format!("OneDrive does not take the name {name:?}: {why}"));
+fn check_name(service: &str, name: &str) -> Result<(), String> {
+    let no = |why: &str| Err(format!("{service} does not take the name {name:?}: {why}"));
     if name.is_empty() || name == "." || name == ".." {
         return no("it is no name");
     }
@@ -70,7 +72,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn one(name: &str) -> Result<(), String> {
-        check(&[name.to_owned()])
+        check("OneDrive", &[name.to_owned()])
     }
 
     #[test]
@@ -116,8 +118,8 @@ mod tests {
         }
         assert!(one(&"x".repeat(256)).is_err());
         let deep: Vec<String> = (0..5).map(|_| "x".repeat(90)).collect();
-        assert!(check(&deep).unwrap_err().contains("400"));
-        assert!(check(&["Forms".into(), "a".into()]).is_err());
+        assert!(check("OneDrive", &deep).unwrap_err().contains("400"));
+        assert!(check("SharePoint", &["Forms".into(), "a".into()]).is_err());
     }
 
     proptest! {

@@ -1,0 +1,17 @@
+//! SharePoint sites: what an [`Account`](super::Account) of kind site owns.
+//!
+//! Each site and each subsite is an account of its own (see [`crate::graph::sites`]); its workloads are
+//! folders in it:
+//!
+//! ```text
+//! Sites/Finance/
+//!   Libraries/Documents/...     files, exactly as a OneDrive has them
+//!   Subsites/Payroll/...        another account
+//! ```
+
+pub mod libraries;
+
+pub use libraries::{Libraries, LibrariesOptions};
+
+/// Name of the workload of document libraries.
+pub const LIBRARIES: &str = "libraries";
