@@ -48,6 +48,7 @@ operations!(
     create,
     fallocate,
     lseek,
+    ioctl,
     other,
 );
 

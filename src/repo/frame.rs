@@ -10,12 +10,13 @@ use parking_lot::RwLock;
 use super::id::{Kind, ObjectId};
 
 /// Raw bytes at which a frame of this kind is full. Reading one object decodes one frame, so
-/// these are small where single objects are read. Small files share much larger frames: each alone
-/// takes 5 % more on the corpus, and decoding a MiB costs one or two ms.
+/// these are small where single objects are read. Small files share much larger frames: office
+/// documents and pictures have little in common with what is within a MiB of them, and decoding all
+/// four costs some ms.
 pub(crate) fn target(kind: Kind) -> usize {
     match kind {
         Kind::Mail => 128 << 10,
-        Kind::Chunk => 1 << 20,
+        Kind::Chunk => 4 << 20,
         Kind::Recipe => 32 << 10,
         Kind::Record | Kind::Node => 64 << 10,
     }
@@ -24,8 +25,31 @@ pub(crate) fn target(kind: Kind) -> usize {
 /// From this size on an object has a frame of its own.
 pub(crate) fn alone(kind: Kind) -> usize {
     match kind {
-        Kind::Chunk => 512 << 10,
+        Kind::Chunk => 1 << 20,
         _ => target(kind),
+    }
+}
+
+/// Frames that a stream has open at the same time.
+pub(crate) const LANES: usize = Kind::ALL.len() + 4;
+
+/// Which of a stream's open frames an object joins: one for each kind, and for pieces of files one for
+/// each sort of content, because those of a sort compress better together.
+pub(crate) fn lane(kind: Kind, data: &[u8]) -> usize {
+    /// Bytes that tell text from the rest.
+    const HEAD: usize = 512;
+    if kind != Kind::Chunk {
+        return kind.slot();
+    }
+    let head = &data[..data.len().min(HEAD)];
+    let first = Kind::ALL.len();
+    match head {
+        // OLE (doc, xls, ppt, msg), ZIP (docx, xlsx, jar, odt), PDF.
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => first,
+        [b'P', b'K', 3, 4, ..] => first + 1,
+        [b'%', b'P', b'D', b'F', ..] => first + 2,
+        _ if !head.contains(&0) => first + 3,
+        _ => kind.slot(),
     }
 }
 

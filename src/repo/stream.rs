@@ -1,7 +1,7 @@
 //! Streams: how objects come in.
 //!
-//! A put hashes, drops what is known, and either joins the stream's open frame of that kind or
-//! gets a frame of its own. Nothing here is shared with other streams but the map of what is in
+//! A put hashes, drops what is known, and either joins an open frame of the stream with
+//! others of its sort or gets a frame of its own. Nothing here is shared with other streams but the map of what is in
 //! flight, so callers give the parallelism.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::writer::{Pending, Shared};
 
 #[derive(Default)]
 pub(super) struct StreamState {
-    pub(super) open: Mutex<[Option<Arc<OpenFrame>>; 5]>,
+    pub(super) open: Mutex<[Option<Arc<OpenFrame>>; frame::LANES]>,
 }
 
 /// A sequence of objects that belong together: what goes through one stream becomes neighbours.
@@ -53,7 +53,7 @@ impl Stream {
             )?;
         } else {
             let mut open = self.state.open.lock();
-            let slot = &mut open[kind.slot()];
+            let slot = &mut open[frame::lane(kind, data)];
             let target = frame::target(kind);
             if let Some(full) = slot.take_if(|frame| frame.fill().1 + data.len() > target) {
                 shared.full(full)?;

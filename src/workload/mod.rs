@@ -20,6 +20,8 @@ mod exchange;
 pub mod mail;
 mod mailbox;
 mod marker;
+mod once;
+mod ongoing;
 pub mod settings;
 pub mod todo;
 

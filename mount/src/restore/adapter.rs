@@ -535,6 +535,22 @@ impl Filesystem for Adapter {
         self.refuse(Op::fallocate, reply, rustix::io::Errno::OPNOTSUPP);
     }
 
+    fn ioctl(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: fuser::IoctlFlags,
+        _cmd: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: fuser::ReplyIoctl,
+    ) {
+        // Programs ask so whether a file is a terminal.
+        self.requests.count(Op::ioctl);
+        reply.error(Errno::ENOTTY);
+    }
+
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         self.requests.count(Op::statfs);
         // How much room an account has is said by its own errors (EDQUOT); programs that look first

@@ -272,6 +272,22 @@ impl Filesystem for Adapter {
         self.unsupported(Op::lseek, reply);
     }
 
+    fn ioctl(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: fuser::IoctlFlags,
+        _cmd: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: fuser::ReplyIoctl,
+    ) {
+        // Programs ask so whether a file is a terminal.
+        self.requests.count(Op::ioctl);
+        reply.error(Errno::ENOTTY);
+    }
+
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         self.requests.count(Op::statfs);
         let (bytes, files) = self.fs.totals();

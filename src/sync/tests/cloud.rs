@@ -56,6 +56,8 @@ pub struct Faults {
     pub bad: BTreeMap<String, ErrorClass>,
     pub denied: BTreeSet<String>,
     pub no_mailbox: BTreeSet<String>,
+    /// What happens at a certain call: its name, its number, and what then.
+    pub then: Option<(&'static str, u64, Box<dyn FnOnce() + Send>)>,
     /// Calls until nothing answers any more.
     pub stop_after: Option<u64>,
     seed: u64,
@@ -291,7 +293,13 @@ impl Cloud {
     async fn call(&self, what: &'static str) -> Result<(), GraphError> {
         let (stop, fail) = {
             let mut inner = self.inner.lock();
-            *inner.calls.entry(what).or_default() += 1;
+            let number = inner.calls.entry(what).or_default();
+            *number += 1;
+            let number = *number;
+            let due = |(name, at, _): &mut (&str, u64, _)| *name == what && *at == number;
+            if let Some((_, _, happen)) = inner.faults.then.take_if(due) {
+                happen();
+            }
             let stop = match &mut inner.faults.stop_after {
                 Some(0) => true,
                 Some(left) => {

@@ -403,15 +403,12 @@ async fn accounts_without_a_mailbox_are_asked_once_a_day() {
 async fn a_cancelled_first_sync_goes_on() {
     let mut rig = Rig::new(mailboxes());
     let progress = Arc::new(Progress::default());
-    let watcher = async {
-        while progress.now().fetched < 6 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        progress.cancel();
-    };
-    let scope = Scope::default();
-    let (outcome, ()) = tokio::join!(run(&rig.cx, &scope, &progress), watcher);
-    let outcome = outcome.unwrap();
+    let cancel = Box::new({
+        let progress = Arc::clone(&progress);
+        move || progress.cancel()
+    });
+    rig.cloud.inner.lock().faults.then = Some(("fetch", 6, cancel));
+    let outcome = run(&rig.cx, &Scope::default(), &progress).await.unwrap();
     assert!(outcome.cancelled && outcome.snapshot.is_none());
     let snapshots = rig.cx.repo.snapshots().unwrap();
     assert!(snapshots.iter().all(|s| !s.manifest.complete));

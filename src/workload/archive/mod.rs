@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::exchange::{self, Exchange, Place};
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
     Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
@@ -28,6 +29,7 @@ pub struct Archive {
     client: Client,
     exchange: Exchange,
     keyer: Keyer,
+    ongoing: Ongoing,
     /// By user and folder: in which mailbox a folder is, as the last walk told.
     places: Mutex<HashMap<String, HashMap<String, Place>>>,
     listed: restore::Listed,
@@ -49,6 +51,7 @@ impl Archive {
             exchange: Exchange::new(client.clone(), true),
             client,
             keyer,
+            ongoing: Ongoing::default(),
             places: Mutex::default(),
             listed: restore::Listed::default(),
         }

@@ -99,6 +99,9 @@ impl Archive {
     ) -> Result<Pushed, PushError> {
         let folder = self.target(account, push).await?;
         let marker = marker(push);
+        let identity = json!(identity(push).await);
+        let same = |other: &Value| !identity.is_null() && *other == identity;
+        let _turn = self.ongoing.turn(&folder.id, push, &identity, same).await;
         let made = match journal.repeated() {
             true => self.by_marker(account, &folder, &marker).await?,
             false => None,
@@ -202,25 +205,7 @@ impl Archive {
             Source::Record { key, .. } => Some(*key),
             Source::File => None,
         };
-        let identity = match &push.source {
-            Source::Record { record, .. } => names::identity(record).or_else(|| {
-                let item = match record["tenantfsItem"].is_object() {
-                    true => &record["tenantfsItem"],
-                    false => record,
-                };
-                let time = item["receivedDateTime"].as_str();
-                let time = time.and_then(|t| t.parse::<jiff::Timestamp>().ok());
-                names::identity_of(item, time.map(|t| t.as_second()))
-            }),
-            Source::File => match tokio::fs::read(&push.file).await {
-                Ok(bytes) if is_mail(push) => {
-                    let mail = eml::to_graph(&bytes);
-                    names::identity_of(&mail.json, mail.received)
-                }
-                // What can't be read is told when it is to be pushed.
-                _ => None,
-            },
-        };
+        let identity = identity(push).await;
         let known = known.lock();
         let by_key = key.and_then(|key| known.by_key.get(&key));
         let by_identity = identity.and_then(|identity| known.by_identity.get(&identity));
@@ -324,6 +309,29 @@ impl Archive {
             replaced,
             notes,
         })
+    }
+}
+
+/// What tells an item from others, whatever its id: see [`names::identity`].
+async fn identity(push: &Push) -> Option<(String, Option<i64>)> {
+    match &push.source {
+        Source::Record { record, .. } => names::identity(record).or_else(|| {
+            let item = match record["tenantfsItem"].is_object() {
+                true => &record["tenantfsItem"],
+                false => record,
+            };
+            let time = item["receivedDateTime"].as_str();
+            let time = time.and_then(|t| t.parse::<jiff::Timestamp>().ok());
+            names::identity_of(item, time.map(|t| t.as_second()))
+        }),
+        Source::File => match tokio::fs::read(&push.file).await {
+            Ok(bytes) if is_mail(push) => {
+                let mail = eml::to_graph(&bytes);
+                names::identity_of(&mail.json, mail.received)
+            }
+            // What can't be read is told when it is to be pushed.
+            _ => None,
+        },
     }
 }
 

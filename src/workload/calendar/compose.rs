@@ -33,7 +33,7 @@ const FROM_RECORD: [&str; 13] = [
 ];
 
 /// An event ready to be created.
-pub(super) struct Composed {
+pub(in crate::workload) struct Composed {
     /// The body of the creating request.
     pub json: Value,
     pub attachments: Vec<Attachment>,
@@ -49,7 +49,7 @@ pub(super) struct Composed {
 }
 
 /// An occurrence that is not as the others.
-pub(super) struct Changed {
+pub(in crate::workload) struct Changed {
     pub day: Date,
     /// What is different.
     pub patch: Value,

@@ -20,9 +20,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError};
 
@@ -48,6 +49,7 @@ impl Default for CalendarOptions {
 pub struct Calendar {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: CalendarOptions,
     books: book::Books,
 }
@@ -59,6 +61,7 @@ impl Calendar {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             books: book::Books::default(),
         }
@@ -163,7 +166,7 @@ impl Workload for Calendar {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_event(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -171,6 +174,6 @@ impl Workload for Calendar {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_event(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }

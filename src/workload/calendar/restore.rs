@@ -2,245 +2,94 @@
 //! changed occurrences.
 //!
 //! Invariants: nobody is mailed (the created event has no attendees, so nothing that is done to it
-//! notifies anyone; a meeting whose removal would mail its attendees is not removed); exactly once, by
-//! a marker and a transaction id that are part of the creating request: before anything is created
-//! again, the calendar is asked for it; an old event is deleted only when the new one is complete.
+//! notifies anyone; a meeting whose removal would mail its attendees is not removed); the creating
+//! request carries a transaction id beside the marker; the rest is [`once`]'s.
 
-use serde::{Deserialize, Serialize};
+use async_trait::async_trait;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Calendar;
 use super::compose::{self, Composed};
 use super::event::{EVENT, EVENTS_OF, LIVE_SELECT, same_event};
-use crate::graph::{Call, ErrorClass, GraphError, odata_quote};
+use crate::graph::{Call, Client, ErrorClass, GraphError, odata_quote};
 use crate::workload::attachments::{Holder, OF_EVENTS};
-use crate::workload::{
-    Account, ItemKey, Journal, Marker, Policy, Push, PushError, Pushed, Source, expand_marker,
-};
+use crate::workload::once::{self, Made, Once, Origin};
+use crate::workload::ongoing::Ongoing;
+use crate::workload::{Account, Journal, Keyer, LiveEntry, Marker, Push, PushError, expand_marker};
 
-/// Attempts at a creation whose answer got lost.
-const ATTEMPTS: u32 = 4;
 /// Events of one calendar that may share a subject.
 const MAX_TWINS: usize = 5_000;
 /// Characters of a subject that are looked for: a request line has its limits.
 const MAX_SUBJECT: usize = 200;
 
-/// How far a push is.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Progress {
-    /// Id of the created event.
-    event: Option<String>,
-    /// Id of the event to be removed when the new one is complete.
-    replaces: Option<String>,
-    /// Attachments and occurrences are complete.
-    complete: bool,
+impl once::Composed for Composed {
+    fn marker(&self) -> &Marker {
+        &self.marker
+    }
+
+    fn item(&self) -> &Value {
+        &self.json
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
 }
 
-impl Calendar {
-    pub(super) async fn push_event(
-        &self,
-        account: &Account,
-        push: &Push,
-        journal: &dyn Journal,
-    ) -> Result<Pushed, PushError> {
-        let calendar = self.target(account, push).await?;
-        let composed = compose::compose(push).await?;
-        let mut progress: Progress = journal
-            .load()
-            .and_then(|s| serde_json::from_str(&s).ok())
-            .unwrap_or_default();
+#[async_trait]
+impl Once for Calendar {
+    type Composed = Composed;
+    const CREATE: &'static str = EVENTS_OF;
 
-        // Half of it may be there from before, also when nothing was saved: the request that makes an
-        // event may be the last thing a process did.
-        let made = match journal.repeated() {
-            true => self.by_marker(account, &calendar, &composed.marker).await?,
-            false => None,
-        };
-        let made = match made {
-            Some(event) => {
-                if progress.event.is_none() && push.policy == Policy::Overwrite {
-                    progress.replaces = self.existing(account, &calendar, push, &composed).await?;
-                }
-                event
-            }
-            None => {
-                progress = Progress::default();
-                if push.policy != Policy::KeepBoth
-                    && let Some(old) = self.existing(account, &calendar, push, &composed).await?
-                {
-                    if push.policy == Policy::Skip {
-                        return Err(PushError::Exists {
-                            name: push.name.clone(),
-                        });
-                    }
-                    self.check_removable(account, &old).await?;
-                    progress.replaces = Some(old);
-                    save(journal, &progress)?;
-                }
-                let made = self.create(account, &calendar, &composed).await;
-                if made
-                    .as_ref()
-                    .is_err_and(|e| e.class == ErrorClass::NotFound)
-                {
-                    self.forget(account);
-                }
-                made?
-            }
-        };
-        let id = id_of(&made)?;
-        progress.event = Some(id.clone());
-        save(journal, &progress)?;
-
-        let notes = match self.complete_event(account, &id, &composed, journal).await {
-            Err(PushError::Graph(e)) if !e.class.is_temporary() => {
-                // Refused for good: half an event is not what anyone asked for.
-                self.delete(account, &id).await?;
-                return Err(e.into());
-            }
-            other => other?,
-        };
-        progress.complete = true;
-        save(journal, &progress)?;
-        if let Some(old) = &progress.replaces {
-            // Somebody may have made a meeting of it meanwhile.
-            self.check_removable(account, old).await?;
-            self.delete(account, old).await?;
-        }
-        let mut pushed = self.pushed(made, &composed, progress.replaces)?;
-        pushed.notes.extend(composed.notes);
-        pushed.notes.extend(notes);
-        Ok(pushed)
+    fn client(&self) -> &Client {
+        &self.client
     }
 
-    async fn complete_event(
-        &self,
-        account: &Account,
-        id: &str,
-        composed: &Composed,
-        journal: &dyn Journal,
-    ) -> Result<Vec<String>, PushError> {
-        let holder = self.holder(account, id);
-        // Changed occurrences take over the attachments of the series: those come first.
-        let mut notes = holder.add(&composed.attachments, journal).await?;
-        notes.extend(
-            self.settle_occurrences(account, id, composed, journal)
-                .await?,
-        );
-        Ok(notes)
+    fn keyer(&self) -> &Keyer {
+        &self.keyer
     }
 
-    fn holder<'a>(&'a self, account: &'a Account, item: &'a str) -> Holder<'a> {
-        Holder {
-            client: &self.client,
-            account,
-            routes: &OF_EVENTS,
-            item,
-        }
+    fn ongoing(&self) -> &Ongoing {
+        &self.ongoing
     }
 
-    pub(super) async fn find_pushed_event(
-        &self,
-        account: &Account,
-        push: &Push,
-    ) -> Result<Option<Pushed>, PushError> {
-        let calendar = match self.target(account, push).await {
-            Ok(calendar) => calendar,
-            // What is in no calendar did not arrive.
-            Err(PushError::NoFolder { .. }) => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        let composed = compose::compose(push).await?;
-        let Some(event) = self.by_marker(account, &calendar, &composed.marker).await? else {
-            return Ok(None);
-        };
-        let id = id_of(&event)?;
-        let attached = self.holder(account, &id).listed().await?.len();
-        if attached < composed.attachments.len() {
-            return Ok(None);
-        }
-        if let Some(series) = &composed.series {
-            let own = composed
-                .exceptions
-                .iter()
-                .any(|e| !e.attachments.is_empty());
-            let state = self.state_of(account, &id, series).await?;
-            // Attachments of occurrences are looked at one by one, by the push itself.
-            if own || !state.has(&composed) {
-                return Ok(None);
-            }
-        }
-        let mut replaced = None;
-        if push.policy == Policy::Overwrite
-            && let Some(old) = self.existing(account, &calendar, push, &composed).await?
-        {
-            self.check_removable(account, &old).await?;
-            self.delete(account, &old).await?;
-            replaced = Some(old);
-        }
-        self.pushed(event, &composed, replaced).map(Some)
+    async fn compose(&self, push: &Push) -> Result<Composed, PushError> {
+        compose::compose(push).await
     }
 
-    async fn target(&self, account: &Account, push: &Push) -> Result<String, PushError> {
+    async fn target(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
         let place = self.place(account, &push.folder).await?;
-        let calendar = place.and_then(|place| place.calendar);
-        calendar.ok_or_else(|| PushError::NoFolder {
-            path: push.folder.join("/"),
-        })
+        Ok(place.and_then(|place| place.calendar))
     }
 
-    /// The event of this push, if it is there.
     async fn by_marker(
         &self,
         account: &Account,
         calendar: &str,
-        marker: &Marker,
-    ) -> Result<Option<Value>, GraphError> {
-        let found = self
-            .find_events(account, calendar, &marker.filter())
-            .await?;
-        // A service that does not know the filter ignores it: believe only what carries the marker.
-        Ok(found
-            .into_iter()
-            .find(|e| Marker::of(e).is_some_and(|m| m.push == marker.push)))
-    }
-
-    async fn find_events(
-        &self,
-        account: &Account,
-        calendar: &str,
-        filter: &str,
-    ) -> Result<Vec<Value>, GraphError> {
-        let call = Call::get(EVENTS_OF, &[&account.id, calendar])
-            .query("$filter", filter)
-            .query("$select", LIVE_SELECT)
-            .query("$expand", &expand_marker())
-            .query("$top", "100");
-        self.client.pages(Self::of(account, call), MAX_TWINS).await
-    }
-
-    /// The event that is the same as, or goes by the same name as, the one to be pushed.
-    async fn existing(
-        &self,
-        account: &Account,
-        calendar: &str,
-        push: &Push,
+        _push: &Push,
         composed: &Composed,
-    ) -> Result<Option<String>, GraphError> {
-        let origin = match &push.source {
-            Source::Record { key, .. } => Some(*key),
-            Source::File => None,
-        };
-        let is_original = |e: &Value| {
-            let id: Option<ItemKey> = e["id"].as_str().map(|id| (self.keyer)(id));
-            origin.is_some() && (id == origin || Marker::of(e).and_then(|m| m.origin) == origin)
-        };
-        let other = |e: &Value| Marker::of(e).is_none_or(|m| m.push != push.id);
+    ) -> Result<Option<Made>, GraphError> {
+        let filter = composed.marker.filter();
+        let found = self.find_events(account, calendar, &filter).await?;
+        Ok(once::carrying(&composed.marker, found).map(Made::from_json))
+    }
+
+    async fn candidates(
+        &self,
+        account: &Account,
+        calendar: &str,
+        _push: &Push,
+        composed: &Composed,
+        origin: &Origin<'_>,
+    ) -> Result<Vec<Value>, GraphError> {
         let mut candidates = Vec::new();
         if let Some(uid) = &composed.uid {
             let filter = format!("iCalUId eq '{}'", odata_quote(uid));
             candidates = self.find_events(account, calendar, &filter).await?;
         }
-        if !candidates.iter().any(|e| other(e) && is_original(e)) {
+        let original = |e: &Value| origin.is_foreign(e) && origin.is_original(e);
+        if !candidates.iter().any(original) {
             let subject = composed.json["subject"].as_str().unwrap_or_default();
             let filter = match subject.chars().count() > MAX_SUBJECT {
                 true => {
@@ -251,12 +100,11 @@ impl Calendar {
             };
             candidates.extend(self.find_events(account, calendar, &filter).await?);
         }
-        candidates.retain(other);
-        let same = candidates
-            .iter()
-            .find(|e| is_original(e))
-            .or_else(|| candidates.iter().find(|e| same_event(e, &composed.json)));
-        Ok(same.and_then(|e| e["id"].as_str().map(str::to_owned)))
+        Ok(candidates)
+    }
+
+    fn same(&self, live: &Value, composed: &Composed) -> bool {
+        same_event(live, &composed.json)
     }
 
     /// Refuses where Exchange would tell others that a meeting is off. It does so whenever an organizer's
@@ -289,68 +137,100 @@ impl Calendar {
         )))
     }
 
-    /// Creates the event. When an answer is lost, the marker tells whether it was created.
+    fn creation(&self, account: &Account, calendar: &str, composed: &Composed) -> Call {
+        let call = Call::post(EVENTS_OF, &[&account.id, calendar], composed.json.clone())
+            .prefer("outlook.allow-unsafe-html");
+        Self::of(account, call)
+    }
+
     async fn create(
         &self,
         account: &Account,
         calendar: &str,
+        push: &Push,
         composed: &Composed,
-    ) -> Result<Value, GraphError> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let call = Call::post(EVENTS_OF, &[&account.id, calendar], composed.json.clone())
-                .prefer("outlook.allow-unsafe-html");
-            let error = match self.client.json(&Self::of(account, call)).await {
-                Ok(event) => return Ok(event),
-                Err(e) => e,
-            };
-            if !error.class.is_temporary() {
-                return Err(error);
-            }
-            if let Some(event) = self.by_marker(account, calendar, &composed.marker).await? {
-                return Ok(event);
-            }
-            if attempt >= ATTEMPTS {
-                return Err(error);
-            }
-            tokio::time::sleep(self.client.patience().backoff(attempt)).await;
+    ) -> Result<Made, PushError> {
+        let made = once::create(self, account, calendar, push, composed).await;
+        let gone = |e: &GraphError| e.class == ErrorClass::NotFound;
+        if made.as_ref().is_err_and(gone) {
+            self.forget(account);
         }
+        Ok(made?)
     }
 
-    fn pushed(
+    async fn complete(
         &self,
-        mut event: Value,
+        account: &Account,
+        _calendar: &str,
+        id: &str,
         composed: &Composed,
-        replaced: Option<String>,
-    ) -> Result<Pushed, PushError> {
-        // An answer to a creation does not show the marker, which the name depends on.
-        if Marker::of(&event).is_none() {
-            event["singleValueExtendedProperties"] = json!([composed.marker.property()]);
+        journal: &dyn Journal,
+    ) -> Result<Vec<String>, PushError> {
+        let holder = self.holder(account, id);
+        // Changed occurrences take over the attachments of the series: those come first.
+        let mut notes = holder.add(&composed.attachments, journal).await?;
+        let settled = self.settle_occurrences(account, id, composed, journal);
+        notes.extend(settled.await?);
+        Ok(notes)
+    }
+
+    async fn is_complete(
+        &self,
+        account: &Account,
+        _calendar: &str,
+        id: &str,
+        composed: &Composed,
+    ) -> Result<bool, PushError> {
+        let attached = self.holder(account, id).listed().await?.len();
+        if attached < composed.attachments.len() {
+            return Ok(false);
         }
-        let entry = self.live_event(event).ok_or_else(no_id)?;
-        Ok(Pushed {
-            entry,
-            replaced,
-            notes: Vec::new(),
-        })
+        let Some(series) = &composed.series else {
+            return Ok(true);
+        };
+        let own = composed
+            .exceptions
+            .iter()
+            .any(|e| !e.attachments.is_empty());
+        let state = self.state_of(account, id, series).await?;
+        // Attachments of occurrences are looked at one by one, by the push itself.
+        Ok(!own && state.has(composed))
+    }
+
+    fn deletion(&self, account: &Account, _calendar: &str, id: &str) -> Call {
+        let call = Call::new(Method::DELETE, EVENT, &[&account.id, id]);
+        Self::of(account, call)
+    }
+
+    fn entry(&self, _calendar: &str, mut event: Value, marker: &Marker) -> Option<LiveEntry> {
+        if Marker::of(&event).is_none() {
+            event["singleValueExtendedProperties"] = json!([marker.property()]);
+        }
+        self.live_event(event)
     }
 }
 
-fn save(journal: &dyn Journal, progress: &Progress) -> Result<(), PushError> {
-    let text = serde_json::to_string(progress).unwrap_or_default();
-    Ok(journal.save(&text)?)
-}
+impl Calendar {
+    async fn find_events(
+        &self,
+        account: &Account,
+        calendar: &str,
+        filter: &str,
+    ) -> Result<Vec<Value>, GraphError> {
+        let call = Call::get(EVENTS_OF, &[&account.id, calendar])
+            .query("$filter", filter)
+            .query("$select", LIVE_SELECT)
+            .query("$expand", &expand_marker())
+            .query("$top", "100");
+        self.client.pages(Self::of(account, call), MAX_TWINS).await
+    }
 
-fn id_of(event: &Value) -> Result<String, PushError> {
-    event["id"].as_str().map(str::to_owned).ok_or_else(no_id)
-}
-
-fn no_id() -> PushError {
-    GraphError::local(
-        ErrorClass::Transient,
-        format!("POST {EVENTS_OF}"),
-        "the event has no id",
-    )
-    .into()
+    fn holder<'a>(&'a self, account: &'a Account, item: &'a str) -> Holder<'a> {
+        Holder {
+            client: &self.client,
+            account,
+            routes: &OF_EVENTS,
+            item,
+        }
+    }
 }

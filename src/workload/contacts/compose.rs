@@ -14,7 +14,7 @@ const MAX_FILE: u64 = 16 << 20;
 const MAX_REQUEST: usize = 3_900_000;
 
 /// A contact ready to be created.
-pub(super) struct Composed {
+pub(in crate::workload) struct Composed {
     /// The body of the creating request.
     pub json: Value,
     pub photo: Option<Photo>,

@@ -19,9 +19,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::mail::paths::Paths;
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -51,6 +52,7 @@ impl Default for ContactsOptions {
 pub struct Contacts {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: ContactsOptions,
     paths: Paths,
     photos: photos::Photos,
@@ -63,6 +65,7 @@ impl Contacts {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             paths: Paths::default(),
             photos: photos::Photos::default(),
@@ -175,7 +178,7 @@ impl Workload for Contacts {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_contact(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -183,6 +186,6 @@ impl Workload for Contacts {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_contact(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }

@@ -27,7 +27,7 @@ const FROM_RECORD: [&str; 9] = [
 ];
 
 /// A message ready to be created.
-pub(super) struct Composed {
+pub(in crate::workload) struct Composed {
     /// The body of the creating request.
     pub json: Value,
     pub attachments: Vec<Attachment>,

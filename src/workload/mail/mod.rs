@@ -23,9 +23,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::exchange::{self, Exchange};
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Batch, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey,
-    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox,
+    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, mailbox, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -72,6 +73,7 @@ impl Default for MailOptions {
 pub struct Mail {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     options: MailOptions,
     paths: paths::Paths,
     exchange: Exchange,
@@ -85,6 +87,7 @@ impl Mail {
             exchange: Exchange::new(client.clone(), false),
             client,
             keyer,
+            ongoing: Ongoing::default(),
             options,
             paths: paths::Paths::default(),
         }
@@ -229,7 +232,7 @@ impl Workload for Mail {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_message(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -237,6 +240,6 @@ impl Workload for Mail {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_message(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }

@@ -35,7 +35,7 @@ const STEP: [&str; 4] = [
 const LINK: [&str; 4] = ["applicationName", "displayName", "externalId", "webUrl"];
 
 /// A task ready to be created.
-pub(super) struct Composed {
+pub(in crate::workload) struct Composed {
     /// The body of the creating request, with links.
     pub json: Value,
     pub steps: Vec<Value>,

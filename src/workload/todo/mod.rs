@@ -18,9 +18,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::mail::paths::Paths;
+use super::ongoing::Ongoing;
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, once,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 
@@ -28,6 +29,7 @@ use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 pub struct Todo {
     client: Client,
     keyer: Keyer,
+    ongoing: Ongoing,
     paths: Paths,
 }
 
@@ -38,6 +40,7 @@ impl Todo {
         Self {
             client,
             keyer,
+            ongoing: Ongoing::default(),
             paths: Paths::default(),
         }
     }
@@ -142,7 +145,7 @@ impl Workload for Todo {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_task(account, push, journal).await
+        once::push(self, account, push, journal).await
     }
 
     async fn find_pushed(
@@ -150,6 +153,6 @@ impl Workload for Todo {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_task(account, push).await
+        once::find_pushed(self, account, push).await
     }
 }

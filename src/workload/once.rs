@@ -1,0 +1,443 @@
+//! Makes an item in a mailbox exactly once: the order of requests that mails, events, contacts and
+//! tasks share. A workload says how each step is done; when it is done is decided here.
+//!
+//! Invariants:
+//! - A marker is part of the creating request, so it tells for ever which push made an item. Before
+//!   anything is created again, the target is asked for it.
+//! - Of two equal items that are pushed at the same time, the second one finds the first.
+//! - What was replaced is deleted only when the new item is complete.
+//! - An item that can't be completed for good is removed again: half of it is not what anyone asked for.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::ongoing::Ongoing;
+use super::{
+    Account, ItemKey, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
+};
+use crate::graph::{Call, Client, ErrorClass, GraphError};
+
+/// Attempts at a creation whose answer got lost.
+pub(super) const ATTEMPTS: u32 = 4;
+
+/// What a push is made of before anything is sent.
+pub(super) trait Composed: Send + Sync {
+    fn marker(&self) -> &Marker;
+    /// The item as a listing would tell it, as far as [`Once::same`] looks.
+    fn item(&self) -> &Value;
+    /// What can't be restored by creating the item from its JSON.
+    fn notes(&self) -> &[String];
+}
+
+/// An item that a push made.
+pub(super) struct Made {
+    pub item: Value,
+    /// It came whole, in one step: nothing is to be added to it.
+    pub whole: bool,
+    /// What went another way than asked for.
+    pub note: Option<String>,
+}
+
+impl Made {
+    /// An item that was created from its JSON and may lack what is added to it later.
+    pub fn from_json(item: Value) -> Self {
+        Self {
+            item,
+            whole: false,
+            note: None,
+        }
+    }
+}
+
+/// How a workload does the steps. A target is the id of the folder, calendar or list.
+#[async_trait]
+pub(super) trait Once: Sync {
+    type Composed: Composed;
+    /// The request that creates, for messages.
+    const CREATE: &'static str;
+
+    fn client(&self) -> &Client;
+    fn keyer(&self) -> &Keyer;
+    fn ongoing(&self) -> &Ongoing;
+
+    /// Reads the file of a push.
+    async fn compose(&self, push: &Push) -> Result<Self::Composed, PushError>;
+
+    /// Where the item belongs; `None`: no such place.
+    async fn target(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError>;
+
+    /// The item that carries the marker of this push.
+    async fn by_marker(
+        &self,
+        account: &Account,
+        target: &str,
+        push: &Push,
+        composed: &Self::Composed,
+    ) -> Result<Option<Made>, GraphError>;
+
+    /// What is in the target and may be the same as the item to be pushed, `origin` told apart.
+    async fn candidates(
+        &self,
+        account: &Account,
+        target: &str,
+        push: &Push,
+        composed: &Self::Composed,
+        origin: &Origin<'_>,
+    ) -> Result<Vec<Value>, GraphError>;
+
+    /// Is a live item the same as the one to be pushed?
+    fn same(&self, live: &Value, composed: &Self::Composed) -> bool;
+
+    /// Refuses to replace what can't be removed without harm.
+    async fn check_removable(&self, _account: &Account, _id: &str) -> Result<(), PushError> {
+        Ok(())
+    }
+
+    /// The request that creates the item.
+    fn creation(&self, account: &Account, target: &str, composed: &Self::Composed) -> Call;
+
+    /// Creates the item.
+    async fn create(
+        &self,
+        account: &Account,
+        target: &str,
+        push: &Push,
+        composed: &Self::Composed,
+    ) -> Result<Made, PushError> {
+        Ok(create(self, account, target, push, composed).await?)
+    }
+
+    /// Adds what the creating request could not carry. May be repeated. What is refused but spoils
+    /// nothing comes back as notes.
+    async fn complete(
+        &self,
+        account: &Account,
+        target: &str,
+        id: &str,
+        composed: &Self::Composed,
+        journal: &dyn Journal,
+    ) -> Result<Vec<String>, PushError>;
+
+    /// Is everything there that [`Once::complete`] adds?
+    async fn is_complete(
+        &self,
+        account: &Account,
+        target: &str,
+        id: &str,
+        composed: &Self::Composed,
+    ) -> Result<bool, PushError>;
+
+    /// The request that deletes an item.
+    fn deletion(&self, account: &Account, target: &str, id: &str) -> Call;
+
+    /// The item as the mount names it. An answer to a creation does not show the marker, which the
+    /// name depends on.
+    fn entry(&self, target: &str, item: Value, marker: &Marker) -> Option<LiveEntry>;
+}
+
+/// How far a push is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    /// Id of the created item.
+    made: Option<String>,
+    /// Id of the item to be removed when the new one is complete.
+    replaces: Option<String>,
+}
+
+impl Progress {
+    fn load(journal: &dyn Journal) -> Self {
+        let saved = journal.load();
+        saved
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default()
+    }
+
+    fn save(&self, journal: &dyn Journal) -> Result<(), PushError> {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        Ok(journal.save(&text)?)
+    }
+}
+
+/// Tells the item that a push restores from others.
+pub(super) struct Origin<'a> {
+    keyer: &'a Keyer,
+    key: Option<ItemKey>,
+    push: Uuid,
+}
+
+impl<'a> Origin<'a> {
+    pub fn of(keyer: &'a Keyer, push: &Push) -> Self {
+        let key = match &push.source {
+            Source::Record { key, .. } => Some(*key),
+            Source::File => None,
+        };
+        Self {
+            keyer,
+            key,
+            push: push.id,
+        }
+    }
+
+    /// Was it made by another push, or by somebody else?
+    pub fn is_foreign(&self, live: &Value) -> bool {
+        Marker::of(live).is_none_or(|marker| marker.push != self.push)
+    }
+
+    /// Is it the original, or an earlier restore of it?
+    pub fn is_original(&self, live: &Value) -> bool {
+        let id = live["id"].as_str().map(|id| (self.keyer)(id));
+        self.key.is_some()
+            && (id == self.key || Marker::of(live).and_then(|m| m.origin) == self.key)
+    }
+}
+
+/// Puts an item there, and returns when all of it is.
+///
+/// # Errors
+/// See [`PushError`]; the same push may be repeated.
+pub(super) async fn push<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    push: &Push,
+    journal: &dyn Journal,
+) -> Result<Pushed, PushError> {
+    let composed = workload.compose(push).await?;
+    let target = workload.target(account, push).await?;
+    let target = target.ok_or_else(|| PushError::NoFolder {
+        path: push.folder.join("/"),
+    })?;
+    let same = |other: &Value| workload.same(other, &composed);
+    let _turn = workload
+        .ongoing()
+        .turn(&target, push, composed.item(), same)
+        .await;
+    let mut progress = Progress::load(journal);
+    // Half of it may be there from before, also when nothing was saved: the request that makes an item
+    // may be the last thing a process did.
+    let made = match journal.repeated() {
+        true => {
+            workload
+                .by_marker(account, &target, push, &composed)
+                .await?
+        }
+        false => None,
+    };
+    let made = match made {
+        Some(made) => {
+            if progress.made.is_none() && push.policy == Policy::Overwrite {
+                progress.replaces = existing(workload, account, &target, push, &composed).await?;
+            }
+            made
+        }
+        None => {
+            progress = Progress::default();
+            if push.policy != Policy::KeepBoth
+                && let Some(old) = existing(workload, account, &target, push, &composed).await?
+            {
+                if push.policy == Policy::Skip {
+                    return Err(PushError::Exists {
+                        name: push.name.clone(),
+                    });
+                }
+                workload.check_removable(account, &old).await?;
+                progress.replaces = Some(old);
+                progress.save(journal)?;
+            }
+            workload.create(account, &target, push, &composed).await?
+        }
+    };
+    let id = id_of::<W>(&made.item)?;
+    progress.made = Some(id.clone());
+    progress.save(journal)?;
+    let mut notes = Vec::new();
+    if !made.whole {
+        let completed = workload.complete(account, &target, &id, &composed, journal);
+        let added = match completed.await {
+            Err(PushError::Graph(e)) if !e.class.is_temporary() => {
+                delete(workload, account, &target, &id).await?;
+                return Err(e.into());
+            }
+            other => other?,
+        };
+        notes.extend_from_slice(composed.notes());
+        notes.extend(added);
+    }
+    notes.extend(made.note);
+    if let Some(old) = &progress.replaces {
+        replace(workload, account, &target, old).await?;
+    }
+    pushed(
+        workload,
+        &target,
+        made.item,
+        &composed,
+        progress.replaces,
+        notes,
+    )
+}
+
+/// Did this push arrive, completely?
+///
+/// # Errors
+/// When it can't be known now.
+pub(super) async fn find_pushed<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    push: &Push,
+) -> Result<Option<Pushed>, PushError> {
+    let composed = workload.compose(push).await?;
+    // What is in no folder did not arrive.
+    let Some(target) = workload.target(account, push).await? else {
+        return Ok(None);
+    };
+    let made = workload
+        .by_marker(account, &target, push, &composed)
+        .await?;
+    let Some(made) = made else {
+        return Ok(None);
+    };
+    let id = id_of::<W>(&made.item)?;
+    if !made.whole
+        && !workload
+            .is_complete(account, &target, &id, &composed)
+            .await?
+    {
+        return Ok(None);
+    }
+    let mut replaced = None;
+    if push.policy == Policy::Overwrite
+        && let Some(old) = existing(workload, account, &target, push, &composed).await?
+    {
+        replace(workload, account, &target, &old).await?;
+        replaced = Some(old);
+    }
+    let notes = match made.whole {
+        true => Vec::new(),
+        false => composed.notes().to_vec(),
+    };
+    pushed(workload, &target, made.item, &composed, replaced, notes).map(Some)
+}
+
+/// Creates an item from its JSON. When an answer is lost, the marker tells whether it was created.
+pub(super) async fn create<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    target: &str,
+    push: &Push,
+    composed: &W::Composed,
+) -> Result<Made, GraphError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let call = workload.creation(account, target, composed);
+        let error = match workload.client().json(&call).await {
+            Ok(item) => return Ok(Made::from_json(item)),
+            Err(e) => e,
+        };
+        if !error.class.is_temporary() {
+            return Err(error);
+        }
+        if let Some(made) = workload.by_marker(account, target, push, composed).await? {
+            return Ok(made);
+        }
+        if attempt >= ATTEMPTS {
+            return Err(error);
+        }
+        tokio::time::sleep(workload.client().patience().backoff(attempt)).await;
+    }
+}
+
+/// The id of the original, or of an item that is the same, in the target.
+async fn existing<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    target: &str,
+    push: &Push,
+    composed: &W::Composed,
+) -> Result<Option<String>, GraphError> {
+    let origin = Origin::of(workload.keyer(), push);
+    let mut found = workload
+        .candidates(account, target, push, composed, &origin)
+        .await?;
+    found.retain(|live| origin.is_foreign(live));
+    let same = found
+        .iter()
+        .find(|live| origin.is_original(live))
+        .or_else(|| found.iter().find(|live| workload.same(live, composed)));
+    Ok(same.and_then(|live| live["id"].as_str().map(str::to_owned)))
+}
+
+/// Removes what was replaced; somebody may have changed it meanwhile.
+async fn replace<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    target: &str,
+    old: &str,
+) -> Result<(), PushError> {
+    workload.check_removable(account, old).await?;
+    Ok(delete(workload, account, target, old).await?)
+}
+
+/// Deletes an item. One that is gone already is what was wanted.
+async fn delete<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    target: &str,
+    id: &str,
+) -> Result<(), GraphError> {
+    let call = workload.deletion(account, target, id);
+    match workload.client().send(&call).await {
+        Err(e) if e.class != ErrorClass::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn pushed<W: Once + ?Sized>(
+    workload: &W,
+    target: &str,
+    item: Value,
+    composed: &W::Composed,
+    replaced: Option<String>,
+    notes: Vec<String>,
+) -> Result<Pushed, PushError> {
+    let entry = workload.entry(target, item, composed.marker());
+    Ok(Pushed {
+        entry: entry.ok_or_else(no_id::<W>)?,
+        replaced,
+        notes,
+    })
+}
+
+/// The item that a push restores, by its id; `None`: it is gone, or the id is another mailbox's.
+pub(super) async fn original(client: &Client, call: &Call) -> Result<Option<Value>, GraphError> {
+    match client.json(call).await {
+        Ok(item) => Ok(Some(item)),
+        Err(e) if e.class == ErrorClass::NotFound || e.status == Some(400) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The one of these items that carries the marker. A service that does not know the filter for it
+/// ignores it, so only what carries it is believed.
+pub(super) fn carrying(marker: &Marker, items: Vec<Value>) -> Option<Value> {
+    let carries = |item: &Value| Marker::of(item).is_some_and(|m| m.push == marker.push);
+    items.into_iter().find(carries)
+}
+
+fn id_of<W: Once + ?Sized>(item: &Value) -> Result<String, PushError> {
+    item["id"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(no_id::<W>)
+}
+
+fn no_id<W: Once + ?Sized>() -> PushError {
+    GraphError::local(
+        ErrorClass::Transient,
+        format!("POST {}", W::CREATE),
+        "the new item has no id",
+    )
+    .into()
+}
