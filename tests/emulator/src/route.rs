@@ -5,7 +5,7 @@
 
 use crate::api::{ApiRequest, ApiResponse};
 use crate::world::World;
-use crate::{calendar, contacts, drive, exchange_admin, mail, reports, todo, users};
+use crate::{calendar, contacts, drive, exchange_admin, mail, reports, sites, todo, users};
 
 /// Answers one API request. What is around it (quotas, faults, counting) is the server's.
 pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
@@ -26,6 +26,7 @@ pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
         .or_else(|| contacts::handle(world, request))
         .or_else(|| todo::handle(world, request))
         .or_else(|| exchange_admin::handle(world, request))
+        .or_else(|| sites::handle(world, request))
         .or_else(|| drive::handle(world, request))
         .or_else(|| reports::handle(world, request))
         .or_else(|| users::handle(world, request))

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::api::{ApiRequest, ApiResponse};
 use crate::options::Throttle;
 use crate::world::World;
-use crate::{drive, exchange_admin};
+use crate::{drive, exchange_admin, sites};
 
 /// Requests of an application to one mailbox at once.
 pub const MAILBOX_CONCURRENT: usize = 4;
@@ -165,7 +165,10 @@ impl Limits {
                 let now = world.clock.now();
                 let mut budgets = self.budgets.lock();
                 let budget = budgets.entry(key.clone()).or_default();
-                let cost = drive::resource_units(request).max(1);
+                let units = sites::resource_units(request);
+                let cost = units
+                    .unwrap_or_else(|| drive::resource_units(request))
+                    .max(1);
                 let minute = budget.short.at(now, 60);
                 let day = budget.long.at(now, 86_400);
                 budget.short.add(now, cost);
