@@ -340,10 +340,15 @@ impl Pusher {
         let _guard = lock.lock().await;
         pending.moved();
         let (source, original) = self.source(&ticket, &place).await?;
+        let name = target.name().unwrap_or_default();
         let push = Push {
             id: ticket.id,
             folder: target.folder().to_vec(),
-            name: target.name().unwrap_or_default().to_owned(),
+            // The names of what came out of a snapshot were made by the mount, not chosen by anyone.
+            name: match (&source, &ticket.origin) {
+                (Source::File, Some(_)) => place.workload.fitting_name(name),
+                _ => name.to_owned(),
+            },
             policy: ticket.conflict,
             source,
             original,

@@ -541,6 +541,12 @@ pub trait Workload: Send + Sync {
         None
     }
 
+    /// The name that a file from another workload gets here, where its own has characters that the
+    /// service refuses (a mail about `Re: lunch` in a drive).
+    fn fitting_name(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
     /// What is in a folder now. An empty path is the collection's root.
     ///
     /// # Errors

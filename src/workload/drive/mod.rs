@@ -146,6 +146,10 @@ impl Workload for Drive {
         (from == super::sites::LIBRARIES).then(|| record.clone())
     }
 
+    fn fitting_name(&self, name: &str) -> String {
+        names::fitting(name)
+    }
+
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
         self.list_live(&self.root(account).await?, path).await
     }

@@ -7,6 +7,19 @@ const MAX_PATH: usize = 400;
 /// Characters of a name.
 const MAX_NAME: usize = 255;
 
+/// Characters that no name may have.
+const REFUSED: &str = "\"*:<>?/\\|";
+
+/// A name like this one that is taken: what is refused in it becomes `_`.
+pub(in crate::workload) fn fitting(name: &str) -> String {
+    let refused = |c: char| REFUSED.contains(c) || c.is_control();
+    let fitting = name.replace(refused, "_");
+    match fitting.strip_prefix("~$") {
+        Some(rest) => format!("_{rest}"),
+        None => fitting.trim_start_matches(' ').to_owned(),
+    }
+}
+
 /// What is wrong with a path for `service` (its name), in words; `Ok` if nothing is.
 pub(in crate::workload) fn check(service: &str, path: &[String]) -> Result<(), String> {
     for (depth, name) in path.iter().enumerate() {
@@ -32,7 +45,7 @@ fn check_name(service: &str, name: &str) -> Result<(), String> {
     if name.is_empty() || name == "." || name == ".." {
         return no("it is no name");
     }
-    if let Some(c) = name.chars().find(|c| "\"*:<>?/\\|".contains(*c)) {
+    if let Some(c) = name.chars().find(|c| REFUSED.contains(*c)) {
         return no(&format!("it has the character {c}, which is not allowed"));
     }
     if name.chars().any(char::is_control) {
@@ -120,6 +133,17 @@ mod tests {
         let deep: Vec<String> = (0..5).map(|_| "x".repeat(90)).collect();
         assert!(check("OneDrive", &deep).unwrap_err().contains("400"));
         assert!(check("SharePoint", &["Forms".into(), "a".into()]).is_err());
+    }
+
+    #[test]
+    fn made_names_are_made_to_fit() {
+        let fits = |name: &str| (fitting(name), one(&fitting(name)));
+        assert_eq!(
+            fits("2026-03-06 1120 Re: \"Who?\".4jp8zejssp.eml"),
+            ("2026-03-06 1120 Re_ _Who__.4jp8zejssp.eml".into(), Ok(()))
+        );
+        assert_eq!(fits("~$ Lock.4jp8zejssp.vcf").1, Ok(()));
+        assert_eq!(fitting("as it is.txt"), "as it is.txt");
     }
 
     proptest! {

@@ -426,6 +426,10 @@ impl Workload for Libraries {
         (from == self.drive.name()).then(|| record.clone())
     }
 
+    fn fitting_name(&self, name: &str) -> String {
+        names::fitting(name)
+    }
+
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
         if path.is_empty() {
             let libraries = self.live(&account.id).await?;

@@ -2,9 +2,11 @@
 
 pub mod calendars;
 pub mod clients;
+pub mod drives;
 pub mod graph;
 pub mod program;
 pub mod recorded;
+pub mod shell;
 pub mod tenant;
 
 pub use fixtures::corpus;
