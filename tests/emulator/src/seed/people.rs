@@ -84,7 +84,6 @@ pub fn users(options: &Options) -> Vec<User> {
             guest: false,
             mailbox: Some(Purpose::User),
             generated: true,
-            archive: false,
             has_drive: true,
             index: out.len(),
         });
@@ -101,7 +100,6 @@ pub fn users(options: &Options) -> Vec<User> {
         guest: false,
         mailbox: None,
         generated: true,
-        archive: false,
         has_drive: false,
         index: 0,
     };
