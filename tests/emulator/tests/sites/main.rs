@@ -8,6 +8,8 @@ mod libraries;
 mod listing;
 mod lists;
 mod pages;
+mod rest;
+mod sharing;
 #[path = "../drive/support.rs"]
 mod support;
 
