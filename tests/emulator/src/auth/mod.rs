@@ -84,7 +84,7 @@ fn resource(scope: &str) -> String {
             .contains(".sharepoint.")
             .then(|| format!("https://{host}"))
     });
-    hosts.last().unwrap_or_else(|| GRAPH.to_owned())
+    hosts.rev().next().unwrap_or_else(|| GRAPH.to_owned())
 }
 
 /// Gives out and reads tokens.

@@ -3,6 +3,7 @@
 //! Every exchange is logged and held against Microsoft's schema at the end of each test, where the checker is
 //! to be found.
 
+mod documented;
 mod items;
 mod libraries;
 mod listing;
