@@ -78,13 +78,13 @@ const GRAPH: &str = "https://graph.microsoft.com";
 
 /// The host that a scope (or resource) is about: one of SharePoint's, or else Graph.
 fn resource(scope: &str) -> String {
-    let hosts = scope.split(' ').filter_map(|s| {
+    let mut hosts = scope.split(' ').filter_map(|s| {
         let host = s.strip_prefix("https://")?.split('/').next()?;
         host.to_ascii_lowercase()
             .contains(".sharepoint.")
             .then(|| format!("https://{host}"))
     });
-    hosts.rev().next().unwrap_or_else(|| GRAPH.to_owned())
+    hosts.next_back().unwrap_or_else(|| GRAPH.to_owned())
 }
 
 /// Gives out and reads tokens.
