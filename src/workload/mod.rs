@@ -478,6 +478,12 @@ pub trait Workload: Send + Sync {
         cursor: Option<&str>,
     ) -> Result<Page, FeedError>;
 
+    /// The cursor that enumerates a feed anew which stands at `cursor`, to make sure that nothing
+    /// was missed. `None`: its next round lists everything anyway. Pure.
+    fn sweep(&self, _feed: &FeedId, _cursor: &str) -> Option<String> {
+        None
+    }
+
     /// Name and time of an item or folder. Pure; depends only on facts that do not change, for
     /// mail.
     fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described;
