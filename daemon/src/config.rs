@@ -459,7 +459,7 @@ mod tests {
     fn a_sweep_is_made_every_week_unless_told_otherwise() {
         let sweep =
             |text: &str| parse(&format!("{MINIMAL}\n[protect]\n{text}")).map(|c| c.protect.sweep);
-        let days = |n| Some(Duration::from_secs(n * 86_400));
+        let days = |n: u64| Some(Duration::from_secs(n * 86_400));
         assert_eq!(sweep("").unwrap(), days(7));
         assert_eq!(sweep("sweep = \"30d\"").unwrap(), days(30));
         assert_eq!(sweep("sweep = \"never\"").unwrap(), None);
