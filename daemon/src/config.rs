@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tenantfs::graph::Cloud;
 use tenantfs::workload::mail::Route;
 
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, parse_period};
 
 /// Where the configuration is looked for when `--config` is not given.
 pub const SYSTEM_PATH: &str = "/etc/tenantfs/tenantfs.toml";
@@ -152,6 +152,10 @@ pub struct Protect {
     pub workloads: Vec<String>,
     /// When the daemon captures: `"1h"`, or times of day in UTC, `["02:00", "14:00"]`.
     pub schedule: Schedule,
+    /// How often everything is enumerated anew, to find what the service's change tracking missed:
+    /// `"7d"`, or `"never"`.
+    #[serde(deserialize_with = "sweep")]
+    pub sweep: Option<Duration>,
     /// Capture Recoverable Items (what people deleted from Deleted Items) as well.
     pub recoverable_items: bool,
     /// Capture photos of contacts: one request for each contact that is new or changed.
@@ -171,6 +175,7 @@ impl Default for Protect {
             accounts: Globs::default(),
             workloads: crate::app::WORKLOADS.map(str::to_owned).to_vec(),
             schedule: Schedule::default(),
+            sweep: Some(Duration::from_secs(7 * 86_400)),
             recoverable_items: false,
             contact_photos: true,
             mail: ProtectMail::default(),
@@ -365,6 +370,16 @@ fn default_state_dir() -> PathBuf {
         .join("tenantfs")
 }
 
+fn sweep<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(input)?;
+    match text.as_str() {
+        "never" => Ok(None),
+        text => parse_period("sweep", text)
+            .map(Some)
+            .map_err(serde::de::Error::custom),
+    }
+}
+
 mod seconds {
     use serde::{Deserialize, Deserializer};
     use std::time::Duration;
@@ -438,6 +453,19 @@ mod tests {
             format!("{error:#}").contains("mail, archive, calendar"),
             "{error:#}"
         );
+    }
+
+    #[test]
+    fn a_sweep_is_made_every_week_unless_told_otherwise() {
+        let sweep =
+            |text: &str| parse(&format!("{MINIMAL}\n[protect]\n{text}")).map(|c| c.protect.sweep);
+        let days = |n: u64| Some(Duration::from_secs(n * 86_400));
+        assert_eq!(sweep("").unwrap(), days(7));
+        assert_eq!(sweep("sweep = \"30d\"").unwrap(), days(30));
+        assert_eq!(sweep("sweep = \"never\"").unwrap(), None);
+        for wrong in ["sweep = \"sometimes\"", "sweep = \"0s\"", "sweep = 7"] {
+            assert!(sweep(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -33,6 +33,10 @@ impl Capture {
         let options = sync::Options {
             accounts: config.protect.parallel_accounts,
             checkpoint: config.protect.checkpoint_seconds,
+            sweep: config
+                .protect
+                .sweep
+                .map(|every| i64::try_from(every.as_secs()).unwrap_or(i64::MAX)),
             ..sync::Options::default()
         };
         let directory = Arc::new(client);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::civil::Time;
-use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use jiff::{Span, SpanRelativeTo, Timestamp, ToSpan, tz::TimeZone};
 use serde::{Deserialize, Deserializer};
 
 /// A schedule. Times of day are UTC, so that daylight saving neither skips nor repeats one.
@@ -60,21 +60,23 @@ impl<'de> Deserialize<'de> for Schedule {
         let written = Written::deserialize(input)
             .map_err(|_| serde::de::Error::custom("a schedule is \"1h\" or [\"02:00\", ...]"))?;
         match written {
-            Written::Every(text) => parse_period(&text).map(Self::Every),
+            Written::Every(text) => parse_period("schedule", &text).map(Self::Every),
             Written::At(texts) => parse_times(&texts).map(Self::At),
         }
         .map_err(serde::de::Error::custom)
     }
 }
 
-fn parse_period(text: &str) -> Result<Duration, String> {
-    let period: jiff::SignedDuration = text
-        .parse()
-        .map_err(|e| format!("schedule {text:?} is not a time span: {e}"))?;
+/// A time span such as `30m` or `7d`, of which a day has 24 hours; `key` is what it is given for.
+pub fn parse_period(key: &str, text: &str) -> Result<Duration, String> {
+    let period = text
+        .parse::<Span>()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+        .map_err(|e| format!("{key} {text:?} is not a time span: {e}"))?;
     let period =
-        Duration::try_from(period).map_err(|_| format!("schedule {text:?} goes back in time"))?;
+        Duration::try_from(period).map_err(|_| format!("{key} {text:?} goes back in time"))?;
     if period < Duration::from_secs(1) {
-        return Err(format!("schedule {text:?} is shorter than a second"));
+        return Err(format!("{key} {text:?} is shorter than a second"));
     }
     Ok(period)
 }
@@ -120,6 +122,8 @@ mod tests {
         let late = at("2026-11-22T12:00:00Z");
         assert_eq!(schedule.next(Some(last), late), late);
         assert_eq!(schedule.next(None, late), late);
+        let day = Duration::from_secs(86_400);
+        assert_eq!(parse("\"1d\"").unwrap(), Schedule::Every(day));
     }
 
     #[test]

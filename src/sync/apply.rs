@@ -33,6 +33,20 @@ pub(super) struct Removal {
     pub verify: bool,
     /// Which feed said so; see [`Session::feed`].
     pub feed: u32,
+    /// Nothing said so, but a sweep did not meet it.
+    pub sweep: bool,
+}
+
+/// An item that is not stored as it is told: key and id.
+pub(super) type News = (ItemKey, String);
+
+/// What applying changes came to.
+#[derive(Default)]
+pub(super) struct Told {
+    /// All that they named.
+    pub keys: Vec<ItemKey>,
+    /// Of these, what was not known so. Not what failed before: that is known to be missing.
+    pub news: Vec<News>,
 }
 
 pub(super) struct Session {
@@ -67,7 +81,7 @@ struct Plan {
     removals: Vec<Removal>,
     notes: Vec<ItemLine>,
     counts: Counts,
-    told: Vec<ItemKey>,
+    told: Told,
     skipped: Vec<String>,
 }
 
@@ -112,8 +126,8 @@ impl Session {
         Ok(result)
     }
 
-    /// Applies the changes of one page. Returns the keys of all that were told, for enumerations.
-    pub async fn apply(&mut self, changes: Vec<Change>) -> Result<Vec<ItemKey>, SyncError> {
+    /// Applies the changes of one page.
+    pub async fn apply(&mut self, changes: Vec<Change>) -> Result<Told, SyncError> {
         Progress::add(&self.cx.progress.items, changes.len() as u64);
         let (workload, feed) = (self.workload.clone(), self.feed);
         let (now, account) = (self.cx.now(), self.account.upn.clone());
@@ -251,9 +265,9 @@ impl Session {
     }
 
     /// Brings items that were asked for singly: moved ones, and failed ones again.
-    pub async fn apply_alive(&mut self, found: Vec<Change>) -> Result<(), SyncError> {
+    pub async fn apply_alive(&mut self, found: Vec<Change>) -> Result<Told, SyncError> {
         self.feed = u32::MAX;
-        self.apply(found).await.map(drop)
+        self.apply(found).await
     }
 }
 
@@ -331,6 +345,7 @@ impl Plan {
                     parent,
                     verify,
                     feed,
+                    sweep: false,
                 });
                 Ok(())
             }
@@ -341,7 +356,7 @@ impl Plan {
                 class,
                 reason,
             } => {
-                self.told.push(c.key(&id));
+                self.told.keys.push(c.key(&id));
                 fail(c, &id, failure(name, parent, class, reason, now));
                 self.counts.failed += 1;
                 self.skipped.push(id);
@@ -366,14 +381,14 @@ impl Plan {
         feed: Option<FeedId>,
     ) -> Result<(), SyncError> {
         let (key, parent) = (c.key(id), c.parent_key(parent));
-        self.told.push(key);
+        self.told.keys.push(key);
         self.added.push(key);
         if let Some(feed) = feed
             && c.feed(&feed).is_none()
         {
             let state = FeedState {
                 folder: Some(id.to_owned()),
-                cursor: None,
+                ..FeedState::default()
             };
             c.set_feed(&feed, Some(state));
         }
@@ -396,6 +411,7 @@ impl Plan {
             Some(_) => self.counts.updated += 1,
             None => self.counts.added += 1,
         }
+        self.told.news.push((key, id.to_owned()));
         c.upsert_dir(key, parent, &as_told.name, as_told.mtime, &record)
     }
 
@@ -408,7 +424,7 @@ impl Plan {
         told: serde_json::Value,
     ) -> Result<(), SyncError> {
         let (key, parent) = (c.key(&id), c.parent_key(parent_id.as_deref()));
-        self.told.push(key);
+        self.told.keys.push(key);
         self.added.push(key);
         let held = c.held(&key)?.filter(|h| !h.entry.is_dir());
         let old = held
@@ -434,8 +450,12 @@ impl Plan {
                 };
                 c.upsert_file(key, parent, &as_told.name, entry)?;
                 self.counts.updated += 1;
+                self.told.news.push((key, id));
             }
             return Ok(());
+        }
+        if !failing {
+            self.told.news.push((key, id.clone()));
         }
         let name = as_told.name;
         self.jobs.push(Job {

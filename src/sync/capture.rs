@@ -11,14 +11,15 @@
 //! [`Options::fetches`]: super::Options::fetches
 
 mod settle;
+mod sweep;
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{StreamExt, stream};
 
+use self::sweep::{Start, Sweep};
 use super::apply::{Removal, Session};
 use super::collection::{Collection, FeedState};
 use super::ledger::Ledger;
@@ -26,8 +27,8 @@ use super::local::Absent;
 use super::report::{Status, WorkloadLine};
 use super::{Shared, SyncError};
 use crate::graph::{ErrorClass, GraphError};
+use crate::tree::ItemKey;
 use crate::tree::state::WorkloadState;
-use crate::tree::{ItemKey, Scope};
 use crate::workload::{Account, Cursor, FeedError, FeedId, Page, Presence, Workload};
 
 /// Seconds for which an account without a mailbox or drive isn't asked again, and for which an item
@@ -58,13 +59,38 @@ struct Round {
     id: FeedId,
     /// As in the snapshot.
     stored: FeedState,
+    /// The same, or what this host remembers beyond it.
+    from: FeedState,
     /// The newest cursor whose changes are all applied, but for pending removals.
     reached: Option<Cursor>,
     /// It told anything at all.
     told: bool,
     /// It enumerated everything anew: what it did not tell is gone.
     seen: Option<HashSet<ItemKey>>,
+    /// It makes sure of a feed whose cursor is good.
+    sweep: Option<Sweep>,
+    /// It told all that there is.
+    whole: bool,
+    /// See [`FeedState::swept`].
+    swept: Option<i64>,
     done: bool,
+}
+
+impl Round {
+    fn new(id: FeedId, stored: FeedState, from: FeedState, sweep: Option<Sweep>) -> Self {
+        Self {
+            id,
+            swept: from.swept,
+            stored,
+            from,
+            reached: None,
+            told: false,
+            seen: None,
+            sweep,
+            whole: false,
+            done: false,
+        }
+    }
 }
 
 struct Capture<'a> {
@@ -201,11 +227,11 @@ impl Capture<'_> {
         let (workload, account) = (self.workload.clone(), self.account.clone());
         let first_pages = feeds.into_iter().map(move |(id, stored)| {
             let (workload, account) = (workload.clone(), account.clone());
-            let start = cx.local.cursor(&owner, &id, stored.cursor.as_ref());
-            let start = start.as_ref().map(|cursor| link(cursor).to_owned());
+            let from = cx.local.feed(&owner, &id, &stored);
+            let start = Start::of(&cx, &*workload, &id, &from);
             super::spawn(async move {
-                let page = workload.page(&account, &id, start.as_deref()).await;
-                (id, stored, start, page)
+                let page = workload.page(&account, &id, start.at.as_deref()).await;
+                (Round::new(id, stored, from, start.sweep), start.at, page)
             })
         });
         let at_once = self.cx.options.fetches.max(1);
@@ -214,8 +240,8 @@ impl Capture<'_> {
         while !self.must_stop()
             && let Some(Some(first)) = progress.unless_cancelled(first_pages.next()).await
         {
-            let (id, stored, start, page) = first.map_err(SyncError::Panicked)?;
-            self.feed(id, stored, start, page).await?;
+            let (round, start, page) = first.map_err(SyncError::Panicked)?;
+            self.feed(round, start, page).await?;
         }
         Ok(())
     }
@@ -223,11 +249,11 @@ impl Capture<'_> {
     /// One round of one feed.
     async fn feed(
         &mut self,
-        id: FeedId,
-        stored: FeedState,
+        round: Round,
         mut at: Option<String>,
         first: Result<Page, FeedError>,
     ) -> Result<(), SyncError> {
+        let (id, stored) = (round.id.clone(), round.stored.clone());
         let whose = format!("{}, {}", self.account.upn, self.workload.folder());
         self.cx.progress.set_current(whose);
         let number = self.rounds.len();
@@ -235,18 +261,15 @@ impl Capture<'_> {
         // The first enumeration goes on after a crash; one that replaces an older state starts
         // again, since what it had seen is lost.
         let mut initial = !matches!(stored.cursor, Some(Cursor::Done(_)));
-        self.rounds.push(Round {
-            id: id.clone(),
-            stored: stored.clone(),
-            reached: None,
-            told: false,
-            seen: None,
-            done: false,
-        });
+        self.rounds.push(round);
         let (mut next, mut resets, mut empty) = (first, 0, 0);
         loop {
             let page = match next {
                 Ok(page) => page,
+                Err(FeedError::Reset { .. }) if self.rounds[number].is_behind() => {
+                    self.rounds[number].forget_found();
+                    return self.done(number).await;
+                }
                 Err(FeedError::Reset { start }) if resets < MAX_RESETS => {
                     resets += 1;
                     initial = initial && at.is_none();
@@ -273,10 +296,23 @@ impl Capture<'_> {
                     let why = "it does not exist any more; what was captured stays";
                     return self.feed_failed(GraphError::local(ErrorClass::Gone, id.0, why));
                 }
-                Err(FeedError::Failed(e)) => return self.feed_failed(e),
+                Err(FeedError::Failed(e)) => match self.give_up_sweep(number, &e) {
+                    Some(behind) => {
+                        at = Some(behind);
+                        let Some(page) = self.page(&id, at.as_deref()).await else {
+                            return Ok(());
+                        };
+                        next = page;
+                        continue;
+                    }
+                    None => return self.feed_failed(e),
+                },
             };
-            if page.full && !initial && self.rounds[number].seen.is_none() {
-                self.rounds[number].seen = Some(HashSet::new());
+            if !self.rounds[number].is_behind() {
+                self.rounds[number].whole = page.full;
+                if page.full && !initial && self.rounds[number].seen.is_none() {
+                    self.rounds[number].seen = Some(HashSet::new());
+                }
             }
             empty = if page.changes.is_empty() {
                 empty + 1
@@ -285,19 +321,15 @@ impl Capture<'_> {
             };
             self.rounds[number].told |= !page.changes.is_empty();
             let told = self.session.apply(page.changes).await?;
-            if let Some(seen) = &mut self.rounds[number].seen {
-                seen.extend(told);
-            }
+            self.rounds[number].hear(told);
             if self.must_stop() {
                 return Ok(()); // Not all of this page is stored.
             }
             match page.cursor {
-                Cursor::Done(link) => {
-                    self.rounds[number].reached = Some(Cursor::Done(link));
-                    self.rounds[number].done = true;
-                    self.unseen_files(number).await?;
-                    return self.save_if_due().await;
-                }
+                Cursor::Done(link) => match self.rounds[number].ends(link) {
+                    Some(behind) => at = Some(behind),
+                    None => return self.done(number).await,
+                },
                 Cursor::More(link) => {
                     if at.as_ref() == Some(&link) || empty > MAX_EMPTY_PAGES {
                         let why = "the service gives pages without end";
@@ -334,46 +366,6 @@ impl Capture<'_> {
         Ok(())
     }
 
-    /// After a folder was enumerated anew: files in it that were not told have left it.
-    async fn unseen_files(&mut self, number: usize) -> Result<(), SyncError> {
-        let round = &mut self.rounds[number];
-        let (Some(folder), Some(seen)) = (round.stored.folder.clone(), round.seen.take()) else {
-            return Ok(());
-        };
-        let left = self.session.with(move |c| {
-            let scope = Scope::FilesIn(c.key(&folder));
-            let unseen = RefCell::new(Vec::new());
-            c.retain(scope, |key| {
-                if !seen.contains(key) {
-                    unseen.borrow_mut().push(*key);
-                }
-                true // Nothing is removed before it was asked for.
-            })?;
-            let mut left = Vec::new();
-            for key in unseen.into_inner() {
-                let Some(held) = c.held(&key)? else { continue };
-                let record = c.record(&held.entry)?.unwrap_or_default();
-                match record["id"].as_str() {
-                    Some(id) => left.push(Removal {
-                        id: id.to_owned(),
-                        key,
-                        parent: Some(folder.clone()),
-                        verify: true,
-                        feed: number as u32,
-                    }),
-                    None => c.remove(key)?,
-                }
-            }
-            Ok(left)
-        });
-        let left = left
-            .await?
-            .into_iter()
-            .map(|removal| ((removal.key, removal.feed), removal));
-        self.session.removals.extend(left);
-        Ok(())
-    }
-
     /// Feeds whose removals are not settled keep their old cursors.
     fn may_advance(&self, number: usize) -> bool {
         let round = &self.rounds[number];
@@ -388,14 +380,15 @@ impl Capture<'_> {
             let Some(reached) = &round.reached else {
                 continue;
             };
-            if !self.may_advance(number) || round.stored.cursor.as_ref() == Some(reached) {
-                continue;
-            }
-            let initial = !matches!(round.stored.cursor, Some(Cursor::Done(_)));
             let state = FeedState {
                 folder: round.stored.folder.clone(),
                 cursor: Some(reached.clone()),
+                swept: round.swept,
             };
+            if !self.may_advance(number) || state == round.from {
+                continue;
+            }
+            let initial = !matches!(round.stored.cursor, Some(Cursor::Done(_)));
             let list = match round.told || initial {
                 true => &mut stored,
                 false => &mut idle,
@@ -452,9 +445,9 @@ impl Capture<'_> {
         if at_end {
             for (id, state) in idle.into_iter().chain(unchanged) {
                 let round = self.rounds.iter().find(|round| round.id == id);
-                if let (Some(round), Some(to)) = (round, &state.cursor) {
-                    let (owner, from) = (&self.session.owner, round.stored.cursor.as_ref());
-                    self.cx.local.set_cursor(owner, &id, from, to);
+                if let Some(round) = round {
+                    let owner = &self.session.owner;
+                    self.cx.local.set_feed(owner, &id, &round.stored, &state);
                 }
             }
         }
@@ -479,11 +472,5 @@ impl Capture<'_> {
             error: self.error.take(),
             notes: std::mem::take(&mut self.session.notes),
         })
-    }
-}
-
-fn link(cursor: &Cursor) -> &str {
-    match cursor {
-        Cursor::More(link) | Cursor::Done(link) => link,
     }
 }

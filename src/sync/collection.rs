@@ -28,6 +28,9 @@ pub struct FeedState {
     /// `None`: not begun. `More`: within the first enumeration, which a restart goes on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
+    /// When all that it tells of was last enumerated, Unix seconds; of feeds that tell changes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept: Option<i64>,
 }
 
 /// A JSON map of the snapshot's state: read as a whole, written by its changes.

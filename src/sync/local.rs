@@ -3,7 +3,7 @@
 //!
 //! All of it may be lost at any time: the next cycle asks a little more. Nothing here is believed
 //! if it doesn't fit the snapshot: an idle cursor counts only while the snapshot's own is the one
-//! it was reached from.
+//! it was reached from, and so does a sweep that found nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::collection::FeedState;
 use crate::local::{LocalState, Table};
 use crate::workload::{Account, Cursor, FeedId};
 
@@ -30,6 +31,9 @@ struct Idle {
     /// Hash of the snapshot's.
     from: String,
     to: Cursor,
+    /// See [`FeedState::swept`].
+    #[serde(default)]
+    swept: Option<i64>,
 }
 
 /// An account without this workload.
@@ -69,20 +73,29 @@ impl Local {
         }
     }
 
-    /// Where to go on with a feed whose cursor in the snapshot is `stored`.
-    pub fn cursor(&self, owner: &str, feed: &FeedId, stored: Option<&Cursor>) -> Option<Cursor> {
+    /// Where to go on with a feed that is `stored` in the snapshot.
+    pub fn feed(&self, owner: &str, feed: &FeedId, stored: &FeedState) -> FeedState {
         let idle: Option<Idle> = self.get(&format!("idle/{owner}/{feed}"));
-        idle.filter(|idle| idle.from == digest(stored))
-            .map(|idle| idle.to)
-            .or_else(|| stored.cloned())
+        match idle.filter(|idle| idle.from == digest(stored)) {
+            Some(idle) => FeedState {
+                folder: stored.folder.clone(),
+                cursor: Some(idle.to),
+                swept: idle.swept.max(stored.swept),
+            },
+            None => stored.clone(),
+        }
     }
 
-    pub fn set_cursor(&self, owner: &str, feed: &FeedId, stored: Option<&Cursor>, to: &Cursor) {
-        let idle = Idle {
-            from: digest(stored),
-            to: to.clone(),
-        };
-        self.put(&format!("idle/{owner}/{feed}"), &idle);
+    /// Remembers what a feed came to without any change since it was `stored`.
+    pub fn set_feed(&self, owner: &str, feed: &FeedId, stored: &FeedState, to: &FeedState) {
+        if let Some(cursor) = &to.cursor {
+            let idle = Idle {
+                from: digest(stored),
+                to: cursor.clone(),
+                swept: to.swept,
+            };
+            self.put(&format!("idle/{owner}/{feed}"), &idle);
+        }
     }
 
     pub fn absent(&self, owner: &str) -> Option<Absent> {
@@ -112,8 +125,8 @@ impl Local {
     }
 }
 
-fn digest(cursor: Option<&Cursor>) -> String {
-    let text = match cursor {
+fn digest(state: &FeedState) -> String {
+    let text = match &state.cursor {
         None => String::new(),
         Some(Cursor::More(link)) => format!("more {link}"),
         Some(Cursor::Done(link)) => format!("done {link}"),
@@ -130,13 +143,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let local = Local::new(Some(LocalState::open(dir.path()).unwrap()));
         let feed = FeedId("messages/f".into());
-        let [a, b, c] = ["a", "b", "c"].map(|s| Cursor::Done(s.into()));
-        assert_eq!(local.cursor("u/mail", &feed, Some(&a)), Some(a.clone()));
-        local.set_cursor("u/mail", &feed, Some(&a), &b);
-        assert_eq!(local.cursor("u/mail", &feed, Some(&a)), Some(b));
-        assert_eq!(local.cursor("u/mail", &feed, Some(&c)), Some(c));
-        assert_eq!(local.cursor("u/mail", &feed, None), None);
-        assert_eq!(local.cursor("v/mail", &feed, Some(&a)), Some(a));
+        let state = |cursor: &str, swept| FeedState {
+            folder: Some("f".into()),
+            cursor: Some(Cursor::Done(cursor.into())),
+            swept,
+        };
+        let (a, b, c) = (state("a", Some(1)), state("b", Some(2)), state("c", None));
+        assert_eq!(local.feed("u/mail", &feed, &a), a);
+        local.set_feed("u/mail", &feed, &a, &b);
+        assert_eq!(local.feed("u/mail", &feed, &a), b);
+        assert_eq!(local.feed("u/mail", &feed, &c), c);
+        let none = FeedState::default();
+        assert_eq!(local.feed("u/mail", &feed, &none), none);
+        assert_eq!(local.feed("v/mail", &feed, &a), a);
         let none = Local::new(None);
         none.set_tried("u/mail", "i", 3);
         assert_eq!(none.tried("u/mail", "i"), None);

@@ -12,6 +12,8 @@
 //!   good state stays, and it is tried again. Only the repository and sign-in fail a cycle, and a
 //!   service that can't be reached at all.
 //! - An account that leaves the tenant stays in later snapshots as it was.
+//! - Delta is not trusted for ever: now and then a feed is enumerated anew, and what was missed is
+//!   found (a [sweep](Options::sweep)).
 //!
 //! Memory: per account that is being captured two pages of records, twice [`Options::fetches`]
 //! mails, and the edits since the last checkpoint (at most 200,000, some 50 MB); over all
@@ -102,6 +104,9 @@ pub struct Options {
     pub batches: u32,
     /// How often a long cycle saves itself.
     pub checkpoint: Duration,
+    /// Seconds after which a feed is enumerated anew, to make sure that nothing was missed; `None`:
+    /// never.
+    pub sweep: Option<i64>,
     /// Unix seconds now.
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
@@ -115,6 +120,7 @@ impl Default for Options {
             downloads: 16,
             batches: 384,
             checkpoint: Duration::from_secs(60),
+            sweep: Some(7 * 86_400),
             clock: Arc::new(|| jiff::Timestamp::now().as_second()),
         }
     }

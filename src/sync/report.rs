@@ -47,6 +47,9 @@ pub struct Counts {
     pub bytes: u64,
     /// Items that failed in this cycle or still fail from an earlier one.
     pub failed: u64,
+    /// Of all these, what no change had told of: a sweep found it. It is named in the notes.
+    #[serde(default)]
+    pub found: u64,
 }
 
 impl Counts {
@@ -57,6 +60,7 @@ impl Counts {
         self.fetched += other.fetched;
         self.bytes += other.bytes;
         self.failed += other.failed;
+        self.found += other.found;
     }
 
     pub(super) fn is_zero(&self) -> bool {

@@ -243,7 +243,8 @@ pub enum Alive {
     Unknown(ItemError),
 }
 
-/// Lays a partial record over the stored one: properties told now replace, others stay.
+/// Lays a partial record over the stored one: properties told now replace, others stay. How it was asked
+/// for is no property of it.
 pub fn merge(stored: &mut Value, told: &Value) {
     match (stored.as_object_mut(), told.as_object()) {
         (Some(old), Some(new)) => {
@@ -252,6 +253,9 @@ pub fn merge(stored: &mut Value, told: &Value) {
             }
         }
         _ => *stored = told.clone(),
+    }
+    if let Some(stored) = stored.as_object_mut() {
+        stored.remove("@odata.context");
     }
 }
 
@@ -477,6 +481,12 @@ pub trait Workload: Send + Sync {
         feed: &FeedId,
         cursor: Option<&str>,
     ) -> Result<Page, FeedError>;
+
+    /// The cursor that enumerates a feed anew which stands at `cursor`, to make sure that nothing
+    /// was missed. `None`: its next round lists everything anyway. Pure.
+    fn sweep(&self, _feed: &FeedId, _cursor: &str) -> Option<String> {
+        None
+    }
 
     /// Name and time of an item or folder. Pure; depends only on facts that do not change, for
     /// mail.

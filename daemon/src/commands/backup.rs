@@ -113,6 +113,13 @@ fn report(style: Style, summary: &Value) -> Result<()> {
             count(number(&summary["requests"]), "request"),
             bytes(number(&summary["bytes_written"])),
         )?;
+        if number(&counts["found"]) > 0 {
+            writeln!(
+                out,
+                "  {} of these found by the sweep, which no change had told of: see the notes of report.json",
+                number(&counts["found"])
+            )?;
+        }
         for (list, what) in [("failed_accounts", "workload"), ("failed", "path")] {
             let failed = summary[list].as_array().map_or(&[][..], Vec::as_slice);
             for item in failed.iter().take(MAX_TOLD) {

@@ -9,12 +9,14 @@ use super::mail;
 use super::message::Object;
 use super::properties::{self as prop, Prop, graph_local, graph_time};
 use super::recurrence::Recurrence;
-use crate::format::lines::Lines;
+use crate::format::eml::Body;
+use crate::format::ics::todo;
 
 /// A task.
 pub(super) struct Task {
     /// Graph's `todoTask`.
     pub json: Value,
+    pub files: Vec<todo::File>,
     /// What of it can't be shown.
     pub notes: Vec<String>,
 }
@@ -22,6 +24,7 @@ pub(super) struct Task {
 pub(super) fn task(object: &Object<'_>) -> Task {
     let p = &object.properties;
     let mut notes = Vec::new();
+    let (files, links) = attached(object, &mut notes);
     let mut json = Map::new();
     let mut say = |name: &str, value: Value| json.insert(name.to_owned(), value);
     say("@odata.type", "#microsoft.graph.todoTask".into());
@@ -38,6 +41,7 @@ pub(super) fn task(object: &Object<'_>) -> Task {
         _ => "notStarted",
     };
     say("status", status.into());
+    // Outlook's days are at midnight, in no zone.
     let mut when = |name: &str, which: Prop| {
         if let Some(time) = p.time(which).and_then(graph_local) {
             say(name, json!({ "dateTime": time, "timeZone": "UTC" }));
@@ -63,98 +67,53 @@ pub(super) fn task(object: &Object<'_>) -> Task {
     }
     if let Some(blob) = p.binary(prop::TASK_RECURRENCE) {
         match Recurrence::parse(&blob) {
-            Ok(recurrence) => {
-                say("recurrence", recurrence.to_graph(None));
-                notes.push("how the task recurs is in its record only".to_owned());
-            }
+            Ok(recurrence) => drop(say("recurrence", recurrence.to_graph(None))),
             Err(e) => notes.push(format!("the recurrence can't be read: {e}")),
         }
     }
+    if !links.is_empty() {
+        say("linkedResources", links.into());
+    }
+    if !files.is_empty() {
+        say("hasAttachments", true.into());
+    }
     Task {
         json: Value::Object(json),
+        files,
         notes,
     }
 }
 
-impl Task {
-    /// A VTODO (RFC 5545 section 3.6.2).
-    pub fn to_ics(&self) -> Vec<u8> {
-        let json = &self.json;
-        let text = |name: &str| json[name].as_str().unwrap_or_default();
-        let mut out = Lines::default();
-        out.begin("VCALENDAR");
-        out.put("VERSION", &[], "2.0");
-        out.text("PRODID", &[], "-//tenantfs//Task//EN");
-        out.begin("VTODO");
-        out.text("UID", &[], &made_id(json));
-        for (name, from) in [
-            ("DTSTAMP", "lastModifiedDateTime"),
-            ("CREATED", "createdDateTime"),
-            ("LAST-MODIFIED", "lastModifiedDateTime"),
-        ] {
-            // A VTODO must have a stamp.
-            let fallback = if name == "DTSTAMP" {
-                "19700101T000000Z"
-            } else {
-                ""
-            };
-            let time = compact(text(from)).unwrap_or_else(|| fallback.to_owned());
-            if !time.is_empty() {
-                out.put(name, &[], &time);
-            }
-        }
-        out.text("SUMMARY", &[], text("title"));
-        let body = json["body"]["content"].as_str().unwrap_or_default();
-        let plain = match json["body"]["contentType"] == "html" {
-            true => mail_parser::decoders::html::html_to_text(body),
-            false => body.to_owned(),
+/// What is attached: files, and links to files elsewhere.
+fn attached(object: &Object<'_>, notes: &mut Vec<String>) -> (Vec<todo::File>, Vec<Value>) {
+    let (mut files, mut links) = (Vec::new(), Vec::new());
+    for attachment in &object.attachments {
+        let Some(attachment) = mail::attachment(attachment, notes) else {
+            continue;
         };
-        if !plain.trim().is_empty() {
-            out.text("DESCRIPTION", &[], &plain);
+        let (name, content_type) = (attachment.name, attachment.content_type);
+        match attachment.body {
+            Body::Reference(url) => links.push(json!({ "displayName": name, "webUrl": url })),
+            Body::File(bytes)
+            | Body::Message(bytes)
+            | Body::Event(bytes)
+            | Body::Contact(bytes) => files.push(todo::File {
+                name,
+                content_type,
+                bytes,
+            }),
         }
-        let status = match text("status") {
-            "completed" => "COMPLETED",
-            "inProgress" => "IN-PROCESS",
-            _ => "NEEDS-ACTION",
-        };
-        out.put("STATUS", &[], status);
-        match text("importance") {
-            "high" => out.put("PRIORITY", &[], "1"),
-            "low" => out.put("PRIORITY", &[], "9"),
-            _ => {}
-        }
-        // Outlook's days are at midnight, in no zone.
-        for (name, from) in [("DTSTART", "startDateTime"), ("DUE", "dueDateTime")] {
-            let time = json[from]["dateTime"].as_str().unwrap_or_default();
-            if let Some(day) = compact(time) {
-                out.put(name, &[("VALUE", "DATE")], &day[..8]);
-            }
-        }
-        let done = json["completedDateTime"]["dateTime"].as_str();
-        if let Some(done) = done.and_then(compact) {
-            out.put("COMPLETED", &[], &done);
-        }
-        let categories = json["categories"].as_array().into_iter().flatten();
-        out.texts("CATEGORIES", categories.filter_map(Value::as_str));
-        if let Some(at) = json["reminderDateTime"]["dateTime"]
-            .as_str()
-            .and_then(compact)
-        {
-            out.begin("VALARM");
-            out.put("ACTION", &[], "DISPLAY");
-            out.text("DESCRIPTION", &[], text("title"));
-            out.put("TRIGGER", &[("VALUE", "DATE-TIME")], &at);
-            out.end();
-        }
-        out.finish()
     }
+    (files, links)
 }
 
-/// `20260301T090000Z` of a time as Graph writes them.
-fn compact(time: &str) -> Option<String> {
-    let time = time.get(..19)?;
-    let digits: String = time.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-    (digits.len() == 15).then(|| format!("{digits}Z"))
+impl Task {
+    /// A VTODO, with a UID that its content determines.
+    pub fn to_ics(&self) -> Vec<u8> {
+        let mut json = self.json.clone();
+        json["id"] = made_id(&self.json).into();
+        todo::write(&json, &self.files)
+    }
 }
 
 /// A sticky note: its text.

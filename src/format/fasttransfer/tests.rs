@@ -320,29 +320,78 @@ fn a_meeting_has_its_people() {
 
 #[test]
 fn tasks() {
+    // Every second Friday (MS-OXOCAL 2.2.1.44.1), from 2026-03-06 on, five times.
+    let friday = 20_518 * 1440 + 194_074_560;
+    let words: [(u32, usize); 17] = [
+        (0x3004, 2),
+        (0x3004, 2),
+        (0x200B, 2),
+        (1, 2),
+        (0, 2),
+        (0, 4),
+        (2, 4),
+        (0, 4),
+        (1 << 5, 4),
+        (0x2022, 4),
+        (5, 4),
+        (1, 4),
+        (0, 4),
+        (0, 4),
+        (friday, 4),
+        (friday + 80_640, 4),
+        (0x3006, 4),
+    ];
+    let fortnightly: Vec<u8> = words
+        .iter()
+        .flat_map(|(value, size)| value.to_le_bytes()[..*size].to_vec())
+        .collect();
     let export = item("IPM.Task", |b| {
         b.property(prop::SUBJECT, &New::Text("Write"));
-        b.property(prop::TASK_STATUS, &New::Int(2));
-        b.property(prop::TASK_DUE, &New::Time(1_772_409_600));
-        b.property(prop::TASK_COMPLETED, &New::Time(1_772_409_600));
+        b.property(prop::TASK_STATUS, &New::Int(3));
+        b.property(prop::TASK_START, &New::Time(1_772_755_200));
+        b.property(prop::TASK_DUE, &New::Time(1_772_841_600));
+        b.property(prop::TASK_RECURRENCE, &New::Binary(&fortnightly));
+        b.marker(Marker::NewAttach);
+        b.property(prop::ATTACH_LONG_NAME, &New::Text("plan.txt"));
+        b.property(prop::ATTACH_DATA, &New::Binary(b"plan"));
+        b.marker(Marker::EndAttach);
     });
-    let object = Object::parse(&export).unwrap();
-    let task::Task { json: item, notes } = task::task(&object);
-    assert!(notes.is_empty());
-    let text = String::from_utf8(render(&export).unwrap().bytes).unwrap();
+    let rendered = render(&export).unwrap();
+    assert_eq!(rendered.notes, Vec::<String>::new());
+    let text = String::from_utf8(rendered.bytes.clone()).unwrap();
     for line in [
         "SUMMARY:Write\r\n",
-        "STATUS:COMPLETED\r\n",
-        "DUE;VALUE=DATE:20260302\r\n",
-        "COMPLETED:20260302T000000Z\r\n",
+        "STATUS:NEEDS-ACTION\r\n",
+        "X-TODO-STATUS:waitingOnOthers\r\n",
+        "DTSTART;VALUE=DATE:20260306\r\n",
+        "DUE;VALUE=DATE:20260307\r\n",
+        "RRULE:FREQ=WEEKLY;COUNT=5;INTERVAL=2;BYDAY=FR;WKST=MO\r\n",
     ] {
-        assert!(text.contains(line), "{text}");
+        assert!(text.contains(line), "{line}: {text}");
     }
-    assert_eq!(item["status"], "completed");
+    // It is what To Do's own tasks are written as, and comes back as these do.
+    let read = crate::format::ics::todo::read(&rendered.bytes).unwrap();
+    let series = &rendered.item["recurrence"];
     assert_eq!(
-        item["dueDateTime"],
-        json!({ "dateTime": "2026-03-02T00:00:00.0000000", "timeZone": "UTC" })
+        read.json["recurrence"]["pattern"]["interval"],
+        series["pattern"]["interval"]
     );
+    assert_eq!(read.json["recurrence"]["range"]["numberOfOccurrences"], 5);
+    assert_eq!(read.files[0].name, "plan.txt");
+    assert_eq!(read.files[0].bytes, b"plan");
+    assert_eq!(
+        rendered.item["dueDateTime"],
+        json!({ "dateTime": "2026-03-07T00:00:00.0000000", "timeZone": "UTC" })
+    );
+
+    let done = item("IPM.Task", |b| {
+        b.property(prop::TASK_STATUS, &New::Int(2));
+        b.property(prop::TASK_COMPLETED, &New::Time(1_772_409_600));
+    });
+    let text = String::from_utf8(render(&done).unwrap().bytes).unwrap();
+    for line in ["STATUS:COMPLETED\r\n", "COMPLETED:20260302T000000Z\r\n"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Capture<'_> {
             Ok(inside)
         });
         let found = found.await?;
-        self.session.apply_alive(found).await
+        self.session.apply_alive(found).await.map(drop)
     }
 
     /// What became of these ids, or `None` (and the error is kept) when that can't be known now.
@@ -125,12 +125,19 @@ impl Capture<'_> {
                 Alive::Unknown(e) => unknown.push((removal, e)),
             }
         }
+        let swept: HashSet<ItemKey> = alive
+            .iter()
+            .filter(|(removal, ..)| removal.sweep)
+            .map(|(removal, ..)| removal.key)
+            .collect();
         let (found, outside) = self.inside(alive).await?;
         gone.extend(outside);
-        self.session.apply_alive(found).await?;
+        let mut news = self.session.apply_alive(found).await?.news;
         if self.must_stop() {
             return Ok(false);
         }
+        news.retain(|(key, _)| swept.contains(key));
+        self.name(news).await?;
         self.remove(gone, unknown).await?;
         self.session.removals.clear();
         Ok(true)
@@ -145,6 +152,10 @@ impl Capture<'_> {
         let parted = self.session.with(move |c| {
             let (mut inside, mut outside) = (Vec::new(), Vec::new());
             for (removal, parent, record) in alive {
+                let held = c.held(&removal.key)?;
+                if held.is_some_and(|held| held.entry.is_dir()) {
+                    continue; // A folder that lives stays as it is.
+                }
                 let folder = c.parent_key(parent.as_deref());
                 if parent.is_none() || c.held(&folder)?.is_some() {
                     let id = removal.id;
@@ -175,6 +186,7 @@ impl Capture<'_> {
             .filter(|round| round.done)
             .filter_map(|round| round.seen.take())
             .collect();
+        let mut swept = Vec::new();
         let removed = self.session.with(move |c| {
             for (removal, e) in unknown {
                 let name = c
@@ -187,6 +199,11 @@ impl Capture<'_> {
                 );
             }
             for removal in gone {
+                if removal.sweep
+                    && let Some(held) = c.held(&removal.key)?
+                {
+                    swept.push((removal.id.clone(), held.path.unwrap_or(held.name)));
+                }
                 c.set_failure(&removal.id, None);
                 c.remove(removal.key)?;
             }
@@ -209,9 +226,10 @@ impl Capture<'_> {
             if round.removed > 0 {
                 c.drop_dead_feeds()?;
             }
-            Ok(round)
+            Ok((round, swept))
         });
-        let round = removed.await?;
+        let (round, swept) = removed.await?;
+        self.name_gone(swept);
         self.session.counts.removed += round.removed;
         for item in round.named {
             let reason = "its folder is not known yet, so it is in no folder of the snapshot";

@@ -46,6 +46,21 @@ pub struct Store {
     left: Vec<(String, u64, String)>,
     /// Cursors of earlier epochs are dead.
     epoch: u64,
+    /// What happens is never told by a round that follows another.
+    deaf: bool,
+}
+
+impl Store {
+    /// When a change counts as made.
+    fn told_at(&self, now: u64) -> u64 {
+        if self.deaf { 1 } else { now }
+    }
+
+    fn leave(&mut self, feed: String, now: u64, id: &str) {
+        if !self.deaf {
+            self.left.push((feed, now, id.to_owned()));
+        }
+    }
 }
 
 #[derive(Default)]
@@ -58,6 +73,8 @@ pub struct Faults {
     pub no_mailbox: BTreeSet<String>,
     /// What happens at a certain call: its name, its number, and what then.
     pub then: Option<(&'static str, u64, Box<dyn FnOnce() + Send>)>,
+    /// Nothing is enumerated.
+    pub no_full: bool,
     /// Calls until nothing answers any more.
     pub stop_after: Option<u64>,
     seed: u64,
@@ -129,6 +146,11 @@ impl Cloud {
         self.inner.lock().calls.clear();
     }
 
+    /// From now on delta misses what happens, or misses nothing again.
+    pub fn deaf(&self, user: &str, deaf: bool) {
+        self.inner.lock().stores.get_mut(user).unwrap().deaf = deaf;
+    }
+
     /// Which feed tells of things in this folder.
     fn feed_of(&self, folder: Option<&str>) -> String {
         match (self.drive, folder) {
@@ -139,52 +161,41 @@ impl Cloud {
 
     pub fn folder(&self, user: &str, id: &str, parent: Option<&str>, name: &str) {
         let mut inner = self.inner.lock();
-        let changed = inner.tick();
+        let now = inner.tick();
+        let store = inner.stores.entry(user.into()).or_default();
         let folder = Folder {
             parent: parent.map(str::to_owned),
             name: name.into(),
-            changed,
+            changed: store.told_at(now),
         };
-        inner
-            .stores
-            .entry(user.into())
-            .or_default()
-            .folders
-            .insert(id.into(), folder);
+        store.folders.insert(id.into(), folder);
     }
 
     pub fn item(&self, user: &str, id: &str, folder: Option<&str>, name: &str) {
         let mut inner = self.inner.lock();
-        let changed = inner.tick();
-        let folder = folder.map(str::to_owned);
+        let now = inner.tick();
+        let store = inner.stores.entry(user.into()).or_default();
         let item = Item {
-            folder,
+            folder: folder.map(str::to_owned),
             name: name.into(),
             read: false,
-            version: changed,
-            changed,
+            version: now,
+            changed: store.told_at(now),
         };
-        inner
-            .stores
-            .entry(user.into())
-            .or_default()
-            .items
-            .insert(id.into(), item);
+        store.items.insert(id.into(), item);
     }
 
     pub fn change(&self, user: &str, id: &str, change: impl FnOnce(&mut Item, u64)) {
         let mut inner = self.inner.lock();
         let now = inner.tick();
         let store = inner.stores.get_mut(user).unwrap();
+        let told_at = store.told_at(now);
         let item = store.items.get_mut(id).unwrap();
         let before = item.folder.clone();
         change(item, now);
-        item.changed = now;
-        if item.folder != before {
-            let feed = self.feed_of(before.as_deref());
-            if !self.drive {
-                store.left.push((feed, now, id.into()));
-            }
+        item.changed = told_at;
+        if item.folder != before && !self.drive {
+            store.leave(self.feed_of(before.as_deref()), now, id);
         }
     }
 
@@ -195,7 +206,7 @@ impl Cloud {
         let store = inner.stores.get_mut(user).unwrap();
         if !self.drive {
             let feed = self.feed_of(store.items[id].folder.as_deref());
-            store.left.push((feed, now, id.into()));
+            store.leave(feed, now, id);
         }
     }
 
@@ -204,9 +215,7 @@ impl Cloud {
         let now = inner.tick();
         let store = inner.stores.get_mut(user).unwrap();
         if let Some(item) = store.items.remove(id) {
-            store
-                .left
-                .push((self.feed_of(item.folder.as_deref()), now, id.into()));
+            store.leave(self.feed_of(item.folder.as_deref()), now, id);
         }
     }
 
@@ -221,7 +230,7 @@ impl Cloud {
                 continue;
             }
             let feed = if self.drive { "root" } else { "folders" };
-            store.left.push((feed.into(), now, id.clone()));
+            store.leave(feed.into(), now, &id);
             let below = store
                 .folders
                 .iter()
@@ -234,15 +243,16 @@ impl Cloud {
             let gone: Vec<String> = gone.map(|(id, _)| id.clone()).collect();
             for item in gone {
                 store.items.remove(&item);
-                store.left.push((self.feed_of(Some(&id)), now, item));
+                store.leave(self.feed_of(Some(&id)), now, &item);
             }
         }
     }
 
     pub fn move_folder(&self, user: &str, id: &str, parent: Option<&str>, name: &str) {
         let mut inner = self.inner.lock();
-        let changed = inner.tick();
+        let now = inner.tick();
         let store = inner.stores.get_mut(user).unwrap();
+        let changed = store.told_at(now);
         let mut above = parent.map(str::to_owned);
         while let Some(folder) = above {
             if folder == id {
@@ -326,6 +336,10 @@ impl Cloud {
 
 fn record(id: &str, item: &Item) -> Value {
     json!({ "id": id, "name": item.name, "isRead": item.read, "version": item.version })
+}
+
+fn folder_record(id: &str, folder: &Folder) -> Value {
+    json!({ "id": id, "name": folder.name })
 }
 
 #[async_trait]
@@ -412,6 +426,9 @@ impl Workload for Cloud {
             }
         }
         let full = since == 0;
+        if full && inner.faults.no_full {
+            return Err(fault(ErrorClass::Corrupt).into());
+        }
         let folders = self.drive || feed.0 == "folders";
         let own = feed.0.strip_prefix("messages/");
         if let Some(folder) = own
@@ -426,7 +443,7 @@ impl Workload for Cloud {
                     let change = Change::Folder {
                         id: id.clone(),
                         parent: f.parent.clone(),
-                        record: json!({ "id": id, "name": f.name }),
+                        record: folder_record(id, f),
                         feed: (!self.drive).then(|| FeedId(format!("messages/{id}"))),
                     };
                     all.push((id.clone(), change));
@@ -488,6 +505,11 @@ impl Workload for Cloud {
         })
     }
 
+    fn sweep(&self, _: &FeedId, cursor: &str) -> Option<String> {
+        let epoch = cursor.split(' ').next()?;
+        Some(format!("{epoch} 0 0 "))
+    }
+
     fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
         let name = record["name"].as_str().unwrap_or_default();
         let key = crate::tree::ItemKey(key.0);
@@ -544,12 +566,16 @@ impl Workload for Cloud {
         self.call("verify").await?;
         let inner = self.inner.lock();
         let store = &inner.stores[&account.id];
-        let look = |id: &String| match store.items.get(id) {
-            Some(item) => Alive::Here {
+        let look = |id: &String| match (store.items.get(id), store.folders.get(id)) {
+            (Some(item), _) => Alive::Here {
                 parent: item.folder.clone(),
                 record: record(id, item),
             },
-            None => Alive::Gone,
+            (None, Some(folder)) => Alive::Here {
+                parent: folder.parent.clone(),
+                record: folder_record(id, folder),
+            },
+            (None, None) => Alive::Gone,
         };
         Ok(ids.iter().map(look).collect())
     }

@@ -1,5 +1,6 @@
 mod cloud;
 mod random;
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -105,7 +105,8 @@ fn free(cloud: &Cloud, parent: Option<&str>, name: &str) -> bool {
     !all.any(|f| f.parent.as_deref() == parent && f.name == name)
 }
 
-async fn history(seed: u64, drive: bool) {
+/// `losses`: delta misses some of what happens, for good.
+async fn history(seed: u64, drive: bool, losses: bool) {
     let cloud = Cloud::new(drive, &[(USER, "u@contoso.test")]);
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut next = 0;
@@ -133,6 +134,7 @@ async fn history(seed: u64, drive: bool) {
             }
         }
         for _ in 0..dice.roll(8) {
+            cloud.deaf(USER, losses && dice.roll(3) == 0);
             step(&cloud, &mut dice, &mut next);
         }
         if dice.roll(4) == 0 {
@@ -140,24 +142,26 @@ async fn history(seed: u64, drive: bool) {
         }
         if dice.roll(3) == 0 {
             // And one under good ones.
-            quiet(&rig, seed).await;
+            quiet(&rig, seed, losses).await;
         }
     }
-    quiet(&rig, seed).await;
+    quiet(&rig, seed, losses).await;
 }
 
-async fn quiet(rig: &Rig, seed: u64) {
+async fn quiet(rig: &Rig, seed: u64, losses: bool) {
     {
         let faults = &mut rig.cloud.inner.lock().faults;
         faults.transient = 0;
         faults.stop_after = None;
         faults.bad.clear();
     }
-    rig.advance(2 * 86_400); // What failed for good is due.
+    // What failed for good is due, and so is a sweep where delta can't be trusted.
+    rig.advance(if losses { 8 } else { 2 } * 86_400);
     let mut outcome = rig.cycle().await.unwrap();
     // An enumeration that went on after a crash may tell of items in a folder that came since; the
     // next round tells of the folder.
     if !outcome.report.notes.is_empty() {
+        rig.advance(if losses { 8 } else { 0 } * 86_400);
         outcome = rig.cycle().await.unwrap();
     }
     assert!(
@@ -188,13 +192,21 @@ fn seeds() -> std::ops::Range<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_survives_any_history() {
     for seed in seeds() {
-        history(seed, false).await;
+        history(seed, false, false).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn drive_survives_any_history() {
     for seed in seeds() {
-        history(seed, true).await;
+        history(seed, true, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_delta_loses_sweeps_find() {
+    for seed in seeds() {
+        history(seed, false, true).await;
+        history(seed, true, true).await;
     }
 }

@@ -1,4 +1,7 @@
 //! The items of an archive's folders: one delta per folder, and their export.
+//!
+//! An item that the service can't render spoils its page: then the folder is followed by ids, and its
+//! items are asked for one by one. The bad one is reported, the others are captured.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,7 +24,7 @@ const PAGES: [u32; 4] = [500, 50, 7, 1];
 
 /// Where a feed of items goes on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct ItemCursor {
+pub(super) struct ItemCursor {
     /// Next or delta link; `None` begins an enumeration.
     link: Option<String>,
     #[serde(default)]
@@ -29,12 +32,21 @@ struct ItemCursor {
     /// A plain listing: the mailbox is full, and delta would write to it.
     #[serde(default)]
     list: bool,
+    /// Ids only: some item spoils its page.
+    #[serde(default)]
+    ids: bool,
 }
 
 impl ItemCursor {
     fn text(&self) -> String {
         // Strings and booleans always serialize.
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Begins anew where a round is done. `None`: the next round does by itself.
+    pub fn anew(cursor: &str) -> Option<String> {
+        let at: Self = serde_json::from_str(cursor).ok()?;
+        at.link.map(|_| Self::default().text())
     }
 }
 
@@ -55,8 +67,13 @@ impl Archive {
         }
         let listing = self.listing(account, folder, &at).await?;
         let full = at.full;
-        let changes = listing.value.into_iter();
-        let changes = changes.filter_map(|item| change(folder, item)).collect();
+        let changes = match at.ids {
+            true => self.complete(account, folder, listing.value).await?,
+            false => {
+                let told = listing.value.into_iter();
+                told.filter_map(|item| change(folder, item)).collect()
+            }
+        };
         let cursor = match (listing.next, listing.delta) {
             (Some(next), _) => {
                 at.link = Some(next);
@@ -65,6 +82,7 @@ impl Archive {
             (None, Some(delta)) if !at.list => Cursor::Done(
                 ItemCursor {
                     link: Some(delta),
+                    ids: at.ids,
                     ..ItemCursor::default()
                 }
                 .text(),
@@ -92,9 +110,13 @@ impl Archive {
             let call = match &at.link {
                 Some(link) => Call::link(route, link),
                 None => {
-                    let call = Call::get(route, &[folder])
-                        .query("$select", SELECT)
-                        .query("$expand", &names::expand());
+                    let call = Call::get(route, &[folder]);
+                    let call = match at.ids {
+                        true => call.query("$select", "id"),
+                        false => call
+                            .query("$select", SELECT)
+                            .query("$expand", &names::expand()),
+                    };
                     // `$top` would end a delta round early; a listing knows nothing else.
                     let call = match at.list {
                         true => call.query("$top", &size.to_string()),
@@ -122,6 +144,7 @@ impl Archive {
                     start: Some(
                         ItemCursor {
                             list: true,
+                            ids: at.ids,
                             ..ItemCursor::default()
                         }
                         .text(),
@@ -137,9 +160,74 @@ impl Archive {
                 _ => FeedError::Failed(error),
             });
         }
+        // Is it this page, or is the mailbox out of order?
+        if !at.ids && self.answers(account, folder).await {
+            let start = ItemCursor {
+                list: at.list,
+                ids: true,
+                ..ItemCursor::default()
+            };
+            let start = Some(start.text());
+            return Err(FeedError::Reset { start });
+        }
         Err(FeedError::Failed(failed.unwrap_or_else(|| {
             GraphError::local(ErrorClass::Ours, DELTA, "no page was asked for")
         })))
+    }
+
+    /// True if the folder can be listed at all.
+    async fn answers(&self, account: &Account, folder: &str) -> bool {
+        let Ok(place) = self.place_at(account, folder).await else {
+            return false;
+        };
+        let call = Call::get(LIST, &[folder])
+            .query("$select", "id")
+            .query("$top", "1")
+            .attempts(2);
+        let call = Exchange::of(account, place.call(call));
+        self.client.page(&call).await.is_ok()
+    }
+
+    /// Records for a page of ids.
+    async fn complete(
+        &self,
+        account: &Account,
+        folder: &str,
+        told: Vec<Value>,
+    ) -> Result<Vec<Change>, FeedError> {
+        let place = self.place_at(account, folder).await?;
+        let mut changes = Vec::with_capacity(told.len());
+        for item in told {
+            let id = id_of(&item);
+            if item.get("@removed").is_some() {
+                changes.extend(change(folder, item));
+                continue;
+            }
+            let call = place.call(Self::one(folder, &id).attempts(2));
+            match self.client.json(&Exchange::of(account, call)).await {
+                Ok(record) => changes.extend(change(folder, record)),
+                // Gone since it was listed.
+                Err(e) if e.class == ErrorClass::NotFound => {}
+                Err(e) if matches!(e.class, ErrorClass::Auth | ErrorClass::Network) => {
+                    return Err(e.into());
+                }
+                Err(e) => changes.push(Change::Skipped {
+                    name: id.clone(),
+                    id,
+                    parent: Some(folder.to_owned()),
+                    class: e.class,
+                    reason: e.to_string(),
+                }),
+            }
+        }
+        Ok(changes)
+    }
+
+    /// What names and versions of an item are made of.
+    fn one(folder: &str, id: &str) -> Call {
+        Call::get(ITEM, &[folder, id])
+            .query("$select", SELECT)
+            .query("$expand", &names::expand())
     }
 
     /// Exports items and makes what shows them.
@@ -222,10 +310,7 @@ impl Archive {
         let folders = self.known_folders(account).await?;
         for some in folders.chunks(BATCH) {
             for (folder, place) in some {
-                let call = Call::get(ITEM, &[folder, id])
-                    .query("$select", SELECT)
-                    .query("$expand", &names::expand());
-                let call = Exchange::of(account, place.call(call));
+                let call = Exchange::of(account, place.call(Self::one(folder, id)));
                 match self.client.json(&call).await {
                     Ok(mut record) => {
                         record["parentFolderId"] = json!(folder);
@@ -270,13 +355,8 @@ impl Archive {
         folder: &str,
         id: &str,
     ) -> Result<Value, GraphError> {
-        let call = Call::get(ITEM, &[folder, id])
-            .query("$select", SELECT)
-            .query("$expand", &names::expand())
-            .patient_404(5);
-        self.client
-            .json(&Exchange::of(account, place.call(call)))
-            .await
+        let call = place.call(Self::one(folder, id).patient_404(5));
+        self.client.json(&Exchange::of(account, call)).await
     }
 
     /// Deletes an item that was replaced. One that is gone already is what was wanted.

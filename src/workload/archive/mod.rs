@@ -151,6 +151,12 @@ impl Workload for Archive {
         }
     }
 
+    fn sweep(&self, feed: &FeedId, cursor: &str) -> Option<String> {
+        // Folders are walked in each round.
+        feed.0.strip_prefix(ITEMS)?;
+        items::ItemCursor::anew(cursor)
+    }
+
     fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
         names::describe(kind, key, record)
     }

@@ -55,6 +55,16 @@ struct ContactCursor {
     again: bool,
 }
 
+/// Begins anew where a round is done. `None`: the next round does by itself.
+pub(super) fn anew(cursor: &str) -> Option<String> {
+    let at: ContactCursor = cursor::read(cursor).ok()?;
+    let start = ContactCursor {
+        again: true,
+        ..ContactCursor::default()
+    };
+    at.link.map(|_| cursor::write(&start))
+}
+
 impl Contacts {
     pub(super) async fn contacts_page(
         &self,

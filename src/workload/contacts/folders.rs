@@ -49,6 +49,13 @@ struct FolderCursor {
     plain: bool,
 }
 
+/// Begins anew where a round is done. `None`: the next round does by itself.
+pub(super) fn anew(cursor: &str) -> Option<String> {
+    let at: FolderCursor = cursor::read(cursor).ok()?;
+    at.link.as_ref()?;
+    Some(cursor::write(&FolderCursor { link: None, ..at }))
+}
+
 pub(super) fn expand_class() -> String {
     format!("singleValueExtendedProperties($filter=id eq '{CLASS_ID}')")
 }

@@ -143,6 +143,13 @@ impl Workload for Contacts {
         }
     }
 
+    fn sweep(&self, feed: &FeedId, cursor: &str) -> Option<String> {
+        match feed.0.strip_prefix(CONTACTS) {
+            Some(_) => capture::anew(cursor),
+            None => folders::anew(cursor),
+        }
+    }
+
     fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
         names::describe(kind, key, record)
     }

@@ -29,6 +29,17 @@ struct DriveCursor {
     full: bool,
 }
 
+/// Begins anew where a round is done.
+pub(super) fn anew(cursor: &str) -> Option<String> {
+    let at: DriveCursor = serde_json::from_str(cursor).ok()?;
+    at.link.as_ref()?;
+    Some(write(&DriveCursor {
+        link: None,
+        full: true,
+        ..at
+    }))
+}
+
 impl Drive {
     pub(super) async fn delta_page(
         &self,

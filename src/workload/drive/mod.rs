@@ -112,6 +112,10 @@ impl Workload for Drive {
         self.delta_page(account, cursor).await
     }
 
+    fn sweep(&self, _feed: &FeedId, cursor: &str) -> Option<String> {
+        capture::anew(cursor)
+    }
+
     fn describe(&self, _kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
         Described {
             name: exact_name(record["name"].as_str().unwrap_or_default(), key),

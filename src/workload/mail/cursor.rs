@@ -20,6 +20,16 @@ pub(super) struct FolderCursor {
     pub well_known: BTreeMap<String, String>,
 }
 
+impl FolderCursor {
+    /// Begins anew where a round is done; what was asked for once is kept. `None`: the next round
+    /// does by itself.
+    pub fn anew(cursor: &str) -> Option<String> {
+        let at: Self = read(cursor).ok()?;
+        at.link.as_ref()?;
+        Some(write(&Self { link: None, ..at }))
+    }
+}
+
 /// How the messages of a folder are learnt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,6 +77,14 @@ pub(super) struct MessageCursor {
     pub link: Option<String>,
     #[serde(default)]
     pub full: bool,
+}
+
+impl MessageCursor {
+    /// Begins anew where a round is done. `None`: the next round does by itself.
+    pub fn anew(cursor: &str) -> Option<String> {
+        let at: Self = read(cursor).ok()?;
+        at.link.map(|_| write(&Self::default()))
+    }
 }
 
 /// Reads a cursor; one that is not ours (or from a future version) begins anew.

@@ -157,6 +157,11 @@ impl Mail {
         if !self.options.hidden && record["isHidden"].as_bool() == Some(true) {
             return None;
         }
+        if let Some(record) = record.as_object_mut() {
+            // A walk tells more, and that changes with every mail.
+            let asked = |name: &str| SELECT.split(',').any(|asked| asked == name);
+            record.retain(|name, _| asked(name) || name == "@odata.type");
+        }
         if let Some(name) = at.well_known.get(&id) {
             record["wellKnownName"] = json!(name);
         }

@@ -93,7 +93,9 @@ pub(super) fn tidy(record: &mut Value) {
         record[SIZE] = size.into();
     }
     let ordinary = extended(record, SENSITIVITY) == Some("0");
-    let Some(all) = record["singleValueExtendedProperties"].as_array_mut() else {
+    // A partial record may not have them at all, and that is no change.
+    let all = record.get_mut("singleValueExtendedProperties");
+    let Some(all) = all.and_then(Value::as_array_mut) else {
         return;
     };
     let is_sensitivity = |p: &Value| p["id"].as_str().is_some_and(|id| same_id(id, SENSITIVITY));
@@ -201,6 +203,9 @@ mod tests {
         ]});
         tidy(&mut record);
         assert_eq!(record, json!({ "id": "m", SIZE: 4711 }));
+        let mut partial = json!({ "id": "m", "isRead": true });
+        tidy(&mut partial);
+        assert_eq!(partial, json!({ "id": "m", "isRead": true }));
         let mut grown = stored();
         grown["changeKey"] = json!("2");
         grown[SIZE] = json!(4712);

@@ -166,6 +166,13 @@ impl Workload for Mail {
         }
     }
 
+    fn sweep(&self, feed: &FeedId, cursor: &str) -> Option<String> {
+        match feed.0.strip_prefix(MESSAGES) {
+            Some(_) => cursor::MessageCursor::anew(cursor),
+            None => cursor::FolderCursor::anew(cursor),
+        }
+    }
+
     fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
         names::describe(kind, key, record)
     }

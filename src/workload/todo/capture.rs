@@ -1,4 +1,7 @@
 //! The feeds of lists and tasks, and the content of a task.
+//!
+//! A task that the service can't render spoils its page: then the list is followed by ids, and its
+//! tasks are asked for one by one. The bad one is reported, the others are captured.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,6 +37,15 @@ struct FeedCursor {
     /// Without delta: the mailbox is full, and delta would write to it.
     #[serde(default)]
     plain: bool,
+    /// Ids only: some task spoils its page.
+    #[serde(default)]
+    ids: bool,
+}
+
+/// Begins anew where a round is done. `None`: the next round does by itself.
+pub(super) fn anew(cursor: &str) -> Option<String> {
+    let at: FeedCursor = cursor::read(cursor).ok()?;
+    at.link.map(|_| cursor::write(&FeedCursor::default()))
 }
 
 impl FeedCursor {
@@ -70,6 +82,7 @@ impl FeedCursor {
         let plain = || FeedError::Reset {
             start: Some(cursor::write(&Self {
                 plain: true,
+                ids: self.ids,
                 ..Self::default()
             })),
         };
@@ -112,9 +125,16 @@ impl Todo {
     ) -> Result<Page, FeedError> {
         let at = FeedCursor::read(cursor)?;
         let mut page = self.listing(account, list, &at).await?;
-        let told = std::mem::take(&mut page.value).into_iter();
+        let told = std::mem::take(&mut page.value);
+        let changes = match at.ids {
+            true => self.by_id(account, list, told).await?,
+            false => {
+                let told = told.into_iter();
+                told.filter_map(|task| task_change(list, task)).collect()
+            }
+        };
         Ok(Page {
-            changes: told.filter_map(|task| task_change(list, task)).collect(),
+            changes,
             full: at.full,
             cursor: at.next(&page),
         })
@@ -129,24 +149,101 @@ impl Todo {
     ) -> Result<Listing, FeedError> {
         let mut size = PAGE;
         loop {
+            let route = if at.plain { TASKS_ALL } else { TASKS_DELTA };
             let call = match &at.link {
-                Some(link) => Call::link(TASKS_DELTA, link),
-                None if at.plain => Call::get(TASKS_ALL, &[&account.id, list])
-                    .query("$expand", &expand())
-                    .query("$top", &size.to_string()),
-                None => Call::get(TASKS_DELTA, &[&account.id, list]).query("$expand", &expand()),
+                Some(link) => Call::link(route, link),
+                None => {
+                    let call = Call::get(route, &[&account.id, list]);
+                    let call = match at.ids {
+                        true => call.query("$select", "id"),
+                        false => call.query("$expand", &expand()),
+                    };
+                    // `$top` would end a delta round early; a listing knows nothing else.
+                    match at.plain {
+                        true => call.query("$top", &size.to_string()),
+                        false => call,
+                    }
+                }
             };
-            let call = call.prefer(format!("odata.maxpagesize={size}"));
-            match self.client.page(&Self::of(account, call)).await {
+            let call = call
+                .prefer(format!("odata.maxpagesize={size}"))
+                .attempts(if size > 1 { 3 } else { 2 });
+            let e = match self.client.page(&Self::of(account, call)).await {
                 Ok(page) => return Ok(page),
-                Err(e) if is_gone(&e) => return Err(FeedError::Gone),
-                Err(e) if is_spoiled(&e) && size > 1 => {
+                Err(e) => e,
+            };
+            return Err(match is_spoiled(&e) {
+                _ if is_gone(&e) => FeedError::Gone,
+                true if size > 1 => {
                     size = (size / 8).max(1);
                     tracing::debug!(%e, size, "a page fails: asking for a smaller one");
+                    continue;
                 }
-                Err(e) => return Err(at.failed(e)),
+                // Is it this page, or is the mailbox out of order?
+                true if !at.ids && self.answers(account, list).await => FeedError::Reset {
+                    start: Some(cursor::write(&FeedCursor {
+                        plain: at.plain,
+                        ids: true,
+                        ..FeedCursor::default()
+                    })),
+                },
+                _ => at.failed(e),
+            });
+        }
+    }
+
+    /// True if the list can be listed at all.
+    async fn answers(&self, account: &Account, list: &str) -> bool {
+        let call = Call::get(TASKS_ALL, &[&account.id, list])
+            .query("$select", "id")
+            .query("$top", "1")
+            .attempts(2);
+        self.client.page(&Self::of(account, call)).await.is_ok()
+    }
+
+    /// Records for a page of ids.
+    async fn by_id(
+        &self,
+        account: &Account,
+        list: &str,
+        told: Vec<Value>,
+    ) -> Result<Vec<Change>, FeedError> {
+        let mut changes = Vec::with_capacity(told.len());
+        let mut ids = Vec::new();
+        for task in told {
+            match task.get("@removed") {
+                Some(_) => changes.extend(task_change(list, task)),
+                None => ids.extend(task["id"].as_str().map(str::to_owned)),
             }
         }
+        for ids in ids.chunks(BATCH) {
+            let calls = ids.iter().map(|id| Self::one(account, list, id));
+            let calls: Vec<Call> = calls.collect();
+            let answers = self.client.batch(Self::scope(account), &calls).await?;
+            for (id, answer) in ids.iter().zip(answers) {
+                match answer {
+                    Ok(mut part) => changes.extend(task_change(list, part.body.take())),
+                    // Gone since it was listed.
+                    Err(e) if e.class == ErrorClass::NotFound => {}
+                    Err(e) => changes.push(Change::Skipped {
+                        id: id.clone(),
+                        parent: Some(list.to_owned()),
+                        name: id.clone(),
+                        class: e.class,
+                        reason: e.to_string(),
+                    }),
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// A task that is in this list, or is not there.
+    fn one(account: &Account, list: &str, id: &str) -> Call {
+        let call = Call::get(TASK, &[&account.id, list, id])
+            .query("$expand", &expand())
+            .patient_404(1);
+        Self::of(account, call)
     }
 
     /// Asks for tasks by id. Which list they are in is not known: it is looked for.
@@ -179,15 +276,8 @@ impl Todo {
     ) -> Result<Alive, GraphError> {
         let mut doubt = None;
         for lists in lists.chunks(BATCH) {
-            let calls: Vec<Call> = lists
-                .iter()
-                .map(|list| {
-                    let call = Call::get(TASK, &[&account.id, list, id])
-                        .query("$expand", &expand())
-                        .patient_404(1);
-                    Self::of(account, call)
-                })
-                .collect();
+            let calls = lists.iter().map(|list| Self::one(account, list, id));
+            let calls: Vec<Call> = calls.collect();
             let answers = self.client.batch(Self::scope(account), &calls).await?;
             for (list, answer) in lists.iter().zip(answers) {
                 match answer {

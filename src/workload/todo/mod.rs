@@ -110,6 +110,10 @@ impl Workload for Todo {
         }
     }
 
+    fn sweep(&self, _feed: &FeedId, cursor: &str) -> Option<String> {
+        capture::anew(cursor)
+    }
+
     fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
         names::describe(kind, key, record)
     }

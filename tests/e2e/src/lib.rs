@@ -7,9 +7,11 @@ pub mod fidelity;
 pub mod graph;
 pub mod program;
 pub mod recorded;
+pub mod rig;
 pub mod shell;
 pub mod tenant;
 
 pub use fixtures::corpus;
 pub use recorded::Recorded;
+pub use rig::Rig;
 pub use tenant::{Mounted, Tenant, text};

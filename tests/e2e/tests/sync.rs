@@ -3,209 +3,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use e2e::{Recorded, corpus};
+use e2e::rig::mail_and_drive;
+use e2e::{Rig, corpus};
 use graph_emulator::Options as Tenant;
-use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
-use tenantfs::graph::{Client, ClientConfig, Credential, Endpoints};
-use tenantfs::local::LocalState;
-use tenantfs::repo::content::read_all;
-use tenantfs::repo::{InitOptions, KdfCost, Kind, Location, Repository, Snapshot};
-use tenantfs::sync::{self, CycleOutcome, Options, Scope, SyncContext};
-use tenantfs::tree::{EntryKind, ItemKey, Nodes, view};
-use tenantfs::workload::{self, Keyer, Workload, drive, mail};
+use tenantfs::repo::{Location, Repository};
 
-struct Rig {
-    emulator: Recorded,
-    http: reqwest::blocking::Client,
-    token: String,
-    runtime: tokio::runtime::Runtime,
-    cx: SyncContext,
-    repo: Repository,
-    dir: tempfile::TempDir,
+fn start(tenant: Tenant) -> Rig {
+    Rig::start(tenant, mail_and_drive).unwrap()
 }
 
-impl Rig {
-    fn start(tenant: Tenant) -> Rig {
-        let emulator = Recorded::start(tenant).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let location = Location::Local(dir.path().join("repo"));
-        let init = InitOptions {
-            kdf: KdfCost::cheapest(),
-            local: Some(dir.path().join("index")),
-        };
-        let repo = Repository::init(&location, &"secret".into(), &init).unwrap();
-        let endpoint = || Url::parse(&emulator.url).unwrap();
-        let credential = Credential::Secret {
-            client_id: emulator.client_id.clone(),
-            secret: emulator.client_secret.clone().into(),
-        };
-        let endpoints = Endpoints::custom(endpoint(), endpoint());
-        let config = ClientConfig::new(endpoints, emulator.tenant.clone(), credential);
-        let client = Client::new(config).unwrap();
-        let keyer: Keyer = {
-            let repo = repo.clone();
-            Arc::new(move |id| workload::ItemKey(ItemKey::of(&repo, id).0))
-        };
-        let workloads: Vec<Arc<dyn Workload>> = vec![
-            Arc::new(mail::Mail::new(
-                client.clone(),
-                keyer.clone(),
-                mail::MailOptions::default(),
-            )),
-            Arc::new(drive::Drive::new(
-                client.clone(),
-                keyer,
-                drive::DriveOptions::default(),
-            )),
-        ];
-        let local = LocalState::open(&dir.path().join("state")).unwrap();
-        let cx = SyncContext::new(
-            repo.clone(),
-            Arc::new(client),
-            workloads,
-            Some(local),
-            Options::default(),
-        );
-        let http = reqwest::blocking::Client::new();
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
-            emulator.client_id, emulator.client_secret
-        );
-        let token = http
-            .post(format!(
-                "{}/{}/oauth2/v2.0/token",
-                emulator.url, emulator.tenant
-            ))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form);
-        let token: Value = token.send().unwrap().json().unwrap();
-        Rig {
-            http,
-            token: token["access_token"].as_str().unwrap().to_owned(),
-            runtime: tokio::runtime::Runtime::new().unwrap(),
-            emulator,
-            cx,
-            repo,
-            dir,
-        }
-    }
+fn users(rig: &Rig) -> Vec<String> {
+    let users = rig.graph.list("/users?$top=999").unwrap();
+    let name = |user: &Value| user["userPrincipalName"].as_str().unwrap().to_owned();
+    users.iter().map(name).collect()
+}
 
-    fn cycle(&self) -> CycleOutcome {
-        let (scope, progress) = (Scope::default(), Arc::default());
-        let cycle = sync::run(&self.cx, &scope, &progress);
-        self.runtime.block_on(cycle).unwrap()
-    }
-
-    /// Asks the tenant as an application would.
-    fn graph(&self, method: Method, path: &str, body: Value) -> Value {
-        let (status, answer) = self.try_graph(method, path, body);
-        assert!(status.is_success(), "{path}: {status}: {answer}");
-        answer
-    }
-
-    fn try_graph(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
-        let answer = self
-            .http
-            .request(method, format!("{}{path}", self.emulator.url))
-            .bearer_auth(&self.token)
-            .header("prefer", "IdType=\"ImmutableId\"")
-            .json(&body)
-            .send()
-            .unwrap();
-        let status = answer.status();
-        let text = answer.text().unwrap();
-        (status, serde_json::from_str(&text).unwrap_or_default())
-    }
-
-    fn get(&self, path: &str) -> Value {
-        self.graph(Method::GET, path, json!({}))
-    }
-
-    fn users(&self) -> Vec<String> {
-        let users = self.get("/v1.0/users?$top=999");
-        let all = users["value"].as_array().unwrap().iter();
-        all.map(|user| user["userPrincipalName"].as_str().unwrap().to_owned())
-            .collect()
-    }
-
-    /// All pages of a collection, which may not exist (no mailbox, no drive).
-    fn list(&self, path: &str) -> Vec<Value> {
-        let (mut all, mut next) = (Vec::new(), Some(path.to_owned()));
-        while let Some(path) = next {
-            let path = path.strip_prefix(&self.emulator.url).unwrap_or(&path);
-            let (status, mut page) = self.try_graph(Method::GET, path, json!({}));
-            if status == StatusCode::NOT_FOUND {
-                break;
-            }
-            all.append(page["value"].as_array_mut().unwrap());
-            next = page["@odata.nextLink"].as_str().map(str::to_owned);
-        }
-        all
-    }
-
-    /// Ids of every message and every file there is, as another application sees them.
-    fn live(&self) -> BTreeSet<String> {
-        let mut ids = BTreeSet::new();
-        for user in self.users() {
-            let messages = self.list(&format!("/v1.0/users/{user}/messages?$select=id&$top=500"));
-            let items = self.list(&format!("/v1.0/users/{user}/drive/root/delta"));
-            let files = items
-                .into_iter()
-                .filter(|item| item.get("folder").is_none());
-            let all = messages.into_iter().chain(files);
-            ids.extend(all.map(|item| item["id"].as_str().unwrap().to_owned()));
-        }
-        ids
-    }
-
-    fn captured(&self) -> BTreeSet<String> {
-        let files = self.files().into_values();
-        files
-            .map(|(_, record)| record["id"].as_str().unwrap().to_owned())
-            .collect()
-    }
-
-    /// Requests whose route holds `part` since the last reset.
-    fn requests(&self, part: &str) -> u64 {
-        let all = self.get("/_emulator/requests");
-        let routes = all["by_route"].as_array().unwrap().iter();
-        routes
-            .filter(|line| line["route"].as_str().unwrap().contains(part))
-            .map(|line| line["count"].as_u64().unwrap())
-            .sum()
-    }
-
-    fn reset_requests(&self) {
-        self.graph(Method::DELETE, "/_emulator/requests", json!({}));
-    }
-
-    fn latest(&self) -> Snapshot {
-        let snapshot = self.repo.snapshots().unwrap().pop().unwrap();
-        assert!(snapshot.manifest.complete);
-        snapshot
-    }
-
-    /// Path to bytes and record of every file.
-    fn files(&self) -> BTreeMap<String, (Vec<u8>, Value)> {
-        let nodes = Nodes::new(&self.repo);
-        let mut files = BTreeMap::new();
-        for found in view::walk(&nodes, self.latest().manifest.tree) {
-            let (path, entry) = found.unwrap();
-            if let EntryKind::File { content, size } = entry.kind {
-                let bytes = read_all(&self.repo, content, 1 << 30).unwrap();
-                assert_eq!(bytes.len() as u64, size, "{path}");
-                let record = self.repo.get(Kind::Record, &entry.record.unwrap()).unwrap();
-                files.insert(
-                    path,
-                    (bytes.to_vec(), serde_json::from_slice(&record).unwrap()),
-                );
-            }
-        }
-        files
-    }
+/// Ids of every message and every file there is, as another application sees them.
+fn live(rig: &Rig) -> BTreeSet<String> {
+    e2e::rig::live(&rig.graph, &rig.emulator.url, &["Mail", "OneDrive"]).unwrap()
 }
 
 fn tenant() -> Tenant {
@@ -225,21 +42,21 @@ fn first<'a>(files: &'a BTreeMap<String, (Vec<u8>, Value)>, part: &str) -> (&'a 
 
 #[test]
 fn a_generated_tenant_then_nothing_then_changes() {
-    let rig = Rig::start(tenant());
-    let outcome = rig.cycle();
+    let rig = start(tenant());
+    let outcome = rig.cycle().unwrap();
     assert!(outcome.snapshot.is_some());
     assert!(
         !outcome.report.has_failures(),
         "{:#?}",
         outcome.report.failed
     );
-    let files = rig.files();
+    let files = rig.files().unwrap();
     let mails = files.keys().filter(|path| path.contains("/Mail/")).count();
-    assert_eq!(rig.requests("/$value"), mails as u64);
-    assert_eq!(rig.captured(), rig.live());
+    assert_eq!(rig.requests("/$value").unwrap(), mails as u64);
+    assert_eq!(rig.captured().unwrap(), live(&rig));
 
     // Everything is what Graph says it is.
-    let user = &rig.users()[0];
+    let user = &users(&rig)[0];
     for (path, (bytes, record)) in files
         .iter()
         .filter(|(path, _)| path.starts_with(user.as_str()))
@@ -247,25 +64,23 @@ fn a_generated_tenant_then_nothing_then_changes() {
         let id = record["id"].as_str().unwrap();
         if path.contains("/Mail/") {
             let live = rig
-                .http
-                .get(format!(
-                    "{}/v1.0/users/{user}/messages/{id}/$value",
-                    rig.emulator.url
-                ))
-                .bearer_auth(&rig.token)
-                .header("prefer", "IdType=\"ImmutableId\"");
-            assert_eq!(live.send().unwrap().bytes().unwrap(), bytes, "{path}");
+                .graph
+                .bytes(&format!("/users/{user}/messages/{id}/$value"));
+            assert_eq!(live.unwrap(), *bytes, "{path}");
         } else {
             assert_eq!(record["size"], bytes.len(), "{path}");
         }
     }
 
-    rig.reset_requests();
-    let idle = rig.cycle();
+    rig.graph.reset_requests().unwrap();
+    let idle = rig.cycle().unwrap();
     assert_eq!((idle.snapshot, idle.written), (None, 0));
-    assert_eq!(rig.requests("/$value") + rig.requests("content"), 0);
-    let feeds = rig.requests("delta");
-    let total = rig.get("/_emulator/requests")["total"].as_u64().unwrap();
+    assert_eq!(
+        rig.requests("/$value").unwrap() + rig.requests("content").unwrap(),
+        0
+    );
+    let feeds = rig.requests("delta").unwrap();
+    let total = rig.graph.requests().unwrap()["total"].as_u64().unwrap();
     // Nothing but the feeds themselves, and perhaps a token.
     assert!(total <= feeds + 2, "{total} requests for {feeds} feeds");
 
@@ -278,26 +93,32 @@ fn a_generated_tenant_then_nothing_then_changes() {
             .collect::<Vec<_>>()
     };
     let inbox = in_mail(user);
-    let message = |n: usize| format!("/v1.0/users/{user}/messages/{}", inbox[n]);
-    let was_read = rig.get(&message(0))["isRead"].as_bool().unwrap();
-    rig.graph(Method::PATCH, &message(0), json!({ "isRead": !was_read }));
-    rig.graph(
-        Method::POST,
-        &format!("{}/move", message(1)),
-        json!({ "destinationId": "archive" }),
-    );
-    rig.graph(Method::DELETE, &message(2), json!({}));
-    rig.graph(
-        Method::POST,
-        &format!("/v1.0/users/{user}/mailFolders/inbox/messages"),
-        json!({ "subject": "fresh", "body": { "contentType": "text", "content": "new" } }),
-    );
-    rig.reset_requests();
-    let changed = rig.cycle();
+    let message = |n: usize| format!("/users/{user}/messages/{}", inbox[n]);
+    let was_read = rig.graph.get(&message(0)).unwrap()["isRead"]
+        .as_bool()
+        .unwrap();
+    rig.graph
+        .patch(&message(0), &json!({ "isRead": !was_read }))
+        .unwrap();
+    rig.graph
+        .post(
+            &format!("{}/move", message(1)),
+            &json!({ "destinationId": "archive" }),
+        )
+        .unwrap();
+    rig.graph.delete(&message(2)).unwrap();
+    rig.graph
+        .post(
+            &format!("/users/{user}/mailFolders/inbox/messages"),
+            &json!({ "subject": "fresh", "body": { "contentType": "text", "content": "new" } }),
+        )
+        .unwrap();
+    rig.graph.reset_requests().unwrap();
+    let changed = rig.cycle().unwrap();
     assert!(!changed.report.has_failures());
-    assert_eq!(rig.requests("/$value"), 1);
+    assert_eq!(rig.requests("/$value").unwrap(), 1);
     assert!(changed.written < 100_000, "{} bytes", changed.written);
-    let now = rig.files();
+    let now = rig.files().unwrap();
     let find = |id: &str| now.iter().find(|(_, (_, record))| record["id"] == id);
     assert_eq!(find(&inbox[0]).unwrap().1.1["isRead"], !was_read);
     let (path, (bytes, _)) = find(&inbox[1]).unwrap();
@@ -313,70 +134,80 @@ fn a_generated_tenant_then_nothing_then_changes() {
     assert_eq!(now.len(), files.len());
 
     // Expired tokens: all is listed, nothing is fetched.
-    rig.graph(Method::POST, "/_emulator/expire-delta-tokens", json!({}));
-    rig.reset_requests();
-    let renewed = rig.cycle();
+    rig.graph
+        .control("expire-delta-tokens", &json!({}))
+        .unwrap();
+    rig.graph.reset_requests().unwrap();
+    let renewed = rig.cycle().unwrap();
     assert!(!renewed.report.has_failures(), "{:#?}", renewed.report);
-    assert_eq!(rig.requests("/$value") + rig.requests("/content"), 0);
-    assert_eq!(rig.files(), now);
+    assert_eq!(
+        rig.requests("/$value").unwrap() + rig.requests("/content").unwrap(),
+        0
+    );
+    assert_eq!(rig.files().unwrap(), now);
 }
 
 #[test]
 fn moved_and_renamed_folders_and_files_of_a_drive() {
-    let rig = Rig::start(tenant());
-    rig.cycle();
-    let user = &rig.users()[0];
-    let drive = format!("/v1.0/users/{user}/drive");
-    let folder = rig.graph(
-        Method::POST,
-        &format!("{drive}/root/children"),
-        json!({ "name": "Project", "folder": {} }),
-    );
-    let inner = rig.graph(
-        Method::POST,
-        &format!("{drive}/items/{}/children", folder["id"].as_str().unwrap()),
-        json!({ "name": "Deep", "folder": {} }),
-    );
+    let rig = start(tenant());
+    rig.cycle().unwrap();
+    let user = &users(&rig)[0];
+    let drive = format!("/users/{user}/drive");
+    let folder = rig
+        .graph
+        .post(
+            &format!("{drive}/root/children"),
+            &json!({ "name": "Project", "folder": {} }),
+        )
+        .unwrap();
+    let inner = rig
+        .graph
+        .post(
+            &format!("{drive}/items/{}/children", folder["id"].as_str().unwrap()),
+            &json!({ "name": "Deep", "folder": {} }),
+        )
+        .unwrap();
     let inner = inner["id"].as_str().unwrap();
-    let upload = rig
-        .http
-        .put(format!(
-            "{}{drive}/items/{inner}:/a.txt:/content",
-            rig.emulator.url
-        ))
-        .bearer_auth(&rig.token)
-        .body("hello");
-    let file: Value = upload.send().unwrap().json().unwrap();
-    rig.cycle();
+    let upload = format!("{drive}/items/{inner}:/a.txt:/content");
+    let file = rig.graph.put(&upload, b"hello".to_vec()).unwrap();
+    rig.cycle().unwrap();
     let path = |name: &str| format!("{user}/OneDrive/{name}");
-    assert_eq!(rig.files()[&path("Project/Deep/a.txt")].0, b"hello");
-
-    rig.reset_requests();
-    rig.graph(
-        Method::PATCH,
-        &format!("{drive}/items/{}", folder["id"].as_str().unwrap()),
-        json!({ "name": "Project X" }),
+    assert_eq!(
+        rig.files().unwrap()[&path("Project/Deep/a.txt")].0,
+        b"hello"
     );
-    rig.cycle();
-    assert_eq!(rig.files()[&path("Project X/Deep/a.txt")].0, b"hello");
-    assert_eq!(rig.requests("/content"), 0);
+
+    rig.graph.reset_requests().unwrap();
+    rig.graph
+        .patch(
+            &format!("{drive}/items/{}", folder["id"].as_str().unwrap()),
+            &json!({ "name": "Project X" }),
+        )
+        .unwrap();
+    rig.cycle().unwrap();
+    assert_eq!(
+        rig.files().unwrap()[&path("Project X/Deep/a.txt")].0,
+        b"hello"
+    );
+    assert_eq!(rig.requests("/content").unwrap(), 0);
 
     let file = format!("{drive}/items/{}", file["id"].as_str().unwrap());
-    rig.graph(
-        Method::PATCH,
-        &file,
-        json!({ "parentReference": { "id": folder["id"] }, "name": "b.txt" }),
-    );
-    rig.graph(Method::DELETE, &format!("{drive}/items/{inner}"), json!({}));
-    rig.cycle();
-    let files = rig.files();
+    rig.graph
+        .patch(
+            &file,
+            &json!({ "parentReference": { "id": folder["id"] }, "name": "b.txt" }),
+        )
+        .unwrap();
+    rig.graph.delete(&format!("{drive}/items/{inner}")).unwrap();
+    rig.cycle().unwrap();
+    let files = rig.files().unwrap();
     assert_eq!(files[&path("Project X/b.txt")].0, b"hello");
     assert!(!files.contains_key(&path("Project X/Deep/a.txt")));
 }
 
 #[test]
 fn scripted_faults_lose_nothing() {
-    let rig = Rig::start(tenant());
+    let rig = start(tenant());
     let faults = json!([
         { "route": "/v1.0/users/{id}/messages/{id}/$value", "count": 5, "every": 7, "fault": { "status": 503, "retry_after": 0 } },
         { "route": "/v1.0/users/{id}/messages/{id}/$value", "skip": 60, "count": 2, "fault": "reset" },
@@ -384,24 +215,25 @@ fn scripted_faults_lose_nothing() {
         { "route": "*delta*", "count": 2, "every": 3, "fault": { "status": 429, "retry_after": 1 } },
         { "method": "GET", "route": "*", "skip": 150, "count": 1, "fault": "expired_token" },
     ]);
-    rig.graph(Method::POST, "/_emulator/faults", faults);
-    let mut outcome = rig.cycle();
+    rig.faults(faults).unwrap();
+    let mut outcome = rig.cycle().unwrap();
     for _ in 0..3 {
         if outcome.report.has_failures() {
-            outcome = rig.cycle();
+            outcome = rig.cycle().unwrap();
         }
     }
     assert!(!outcome.report.has_failures(), "{:#?}", outcome.report);
-    assert_eq!(rig.captured(), rig.live());
+    assert_eq!(rig.captured().unwrap(), live(&rig));
 }
 
 #[test]
 fn a_mail_that_always_fails_is_in_the_report_by_name() {
-    let rig = Rig::start(tenant());
-    let user = &rig.users()[0];
-    let inbox = rig.get(&format!(
-        "/v1.0/users/{user}/mailFolders/inbox/messages?$top=1"
-    ));
+    let rig = start(tenant());
+    let user = &users(&rig)[0];
+    let inbox = rig
+        .graph
+        .get(&format!("/users/{user}/mailFolders/inbox/messages?$top=1"))
+        .unwrap();
     let message = &inbox["value"][0];
     let id = message["id"].as_str().unwrap();
     let route = format!("/v1.0/users/*/messages/{id}/$value");
@@ -414,8 +246,8 @@ fn a_mail_that_always_fails_is_in_the_report_by_name() {
         { "route": "/v1.0/admin/exchange/mailboxes/*/exportItems", "count": 0,
           "fault": { "status": 403, "code": "ErrorAccessDenied", "message": "no" } },
     ]);
-    rig.graph(Method::POST, "/_emulator/faults", faults);
-    let outcome = rig.cycle();
+    rig.faults(faults).unwrap();
+    let outcome = rig.cycle().unwrap();
     assert!(outcome.snapshot.is_some());
     let [line] = &outcome.report.failed[..] else {
         panic!("{:#?}", outcome.report.failed);
@@ -425,10 +257,10 @@ fn a_mail_that_always_fails_is_in_the_report_by_name() {
         (id, user.as_str())
     );
     assert!(line.path.starts_with("Inbox/"), "{line:?}");
-    let (captured, live) = (rig.captured(), rig.live());
+    let (captured, live) = (rig.captured().unwrap(), live(&rig));
     assert_eq!(live.difference(&captured).collect::<Vec<_>>(), [id]);
-    assert_eq!(rig.latest().manifest.totals.failed, 1);
-    rig.graph(Method::POST, "/_emulator/faults", json!([]));
+    assert_eq!(rig.latest().unwrap().manifest.totals.failed, 1);
+    rig.faults(json!([])).unwrap();
 }
 
 /// A folder of the corpus, with its files.
@@ -452,7 +284,7 @@ fn the_corpus_comes_back_byte_for_byte() {
     let (Some((mail, mails)), Some((drive, documents))) = (corpus("mail"), corpus("files")) else {
         return;
     };
-    let rig = Rig::start(Tenant {
+    let rig = start(Tenant {
         accounts: 2,
         messages: 0,
         files: 0,
@@ -460,13 +292,13 @@ fn the_corpus_comes_back_byte_for_byte() {
         import_files: vec![drive],
         ..Tenant::default()
     });
-    let outcome = rig.cycle();
+    let outcome = rig.cycle().unwrap();
     assert!(
         !outcome.report.has_failures(),
         "{:#?}",
         outcome.report.failed
     );
-    let files = rig.files();
+    let files = rig.files().unwrap();
     let captured = |folder: &'static str| {
         let all = files
             .iter()

@@ -26,7 +26,8 @@ pub struct Reply {
 pub fn call(world: &World, request: &mut ApiRequest, place: bool) -> Reply {
     let route = route::template(request.version.as_str(), &request.path);
     let path = format!("/{}{}", request.version.as_str(), request.raw_path);
-    let fault = world.faults.pick(request.method.as_str(), &route, &path);
+    let method = request.method.as_str();
+    let fault = world.faults.pick(method, &route, &path, &request.raw_query);
     request.hint = match &fault {
         Some(Fault::Named(Named::WrongHash)) => Some(Hint::WrongHash),
         Some(Fault::Named(Named::ExpiredUrl)) => Some(Hint::ExpiredUrl),

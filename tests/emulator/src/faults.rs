@@ -18,6 +18,7 @@ pub const HELP: &str = r#"Script of faults (--faults FILE, or POST /_emulator/fa
     "route": "/v1.0/users/{id}/messages/{id}/$value",
                                 a route as /_emulator/requests shows it, or a path as it is sent;
                                 * stands for anything; any route when left out
+    "query": "$skiptoken=",     only when the query holds this, as it is sent
     "skip": 0, "count": 1,      passes over so many requests, then spoils so many (count 0: all)
     "every": 1,                 of those, only every n-th
     "fault": one of
@@ -102,6 +103,8 @@ pub struct Rule {
     #[serde(default)]
     pub route: Option<String>,
     #[serde(default)]
+    pub query: Option<String>,
+    #[serde(default)]
     pub skip: u64,
     #[serde(default = "one")]
     pub count: u64,
@@ -138,7 +141,7 @@ impl Script {
     }
 
     /// The fault this request gets, if any.
-    pub fn pick(&self, method: &str, route: &str, path: &str) -> Option<Fault> {
+    pub fn pick(&self, method: &str, route: &str, path: &str, query: &str) -> Option<Fault> {
         for rule in self.0.lock().iter_mut() {
             let method_fits = rule
                 .method
@@ -148,7 +151,8 @@ impl Script {
                 .route
                 .as_deref()
                 .is_none_or(|pattern| fits(pattern, route) || fits(pattern, path));
-            if !method_fits || !route_fits {
+            let query_fits = rule.query.as_deref().is_none_or(|q| query.contains(q));
+            if !method_fits || !route_fits || !query_fits {
                 continue;
             }
             rule.seen += 1;
@@ -342,12 +346,18 @@ mod tests {
         let kinds: Vec<bool> = (0..4)
             .map(|_| {
                 matches!(
-                    script.pick("GET", "/x/delta", "/x"),
+                    script.pick("GET", "/x/delta", "/x", ""),
                     Some(Fault::Status { .. })
                 )
             })
             .collect();
         assert_eq!(kinds, [false, true, true, false]);
+        let rules = Script::parse(br#"[{"query": "$skiptoken=", "fault": "reset"}]"#).unwrap();
+        script.replace(rules);
+        assert_eq!(script.pick("GET", "/x", "/x", "$top=5"), None);
+        let reset = Fault::Named(Named::Reset);
+        let picked = script.pick("GET", "/x", "/x", "$skiptoken=a");
+        assert_eq!(picked, Some(reset));
         assert!(Script::parse(br#"[{"fault": {"statu": 1}}]"#).is_err());
         assert!(Script::parse(br#"[{"rout": "x", "fault": "reset"}]"#).is_err());
     }

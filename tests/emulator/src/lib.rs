@@ -34,6 +34,7 @@ mod filter;
 mod import;
 mod imports;
 mod log;
+mod losses;
 mod mail;
 mod mapi;
 mod odata;

@@ -121,6 +121,12 @@ pub enum Quirk {
     VaryBoundaries,
     /// An item that was moved away and back between two rounds is reported as removed only
     MoveTrap,
+    /// The folder that an item was moved to never tells of it; the one it left does
+    DeltaLosesArrivals,
+    /// A move is told by neither folder, until the item changes again
+    DeltaLosesMoves,
+    /// Every third change is told by no delta round that follows another: what came, changed or left
+    DeltaLosesChanges,
     /// Delta pages repeat items of the page before
     DuplicateItems,
     /// Every third delta page is empty but has a nextLink

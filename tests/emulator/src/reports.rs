@@ -74,7 +74,10 @@ fn csv(world: &World, days: u32) -> String {
     let users = world.users();
     for user in users.iter().filter(|u| u.mailbox.is_some()) {
         let (items, deleted) = counts(world, user);
-        let archive = if user.archive { "True" } else { "False" };
+        let archive = match world.archives.get(&user.id) {
+            Some(_) => "True",
+            None => "False",
+        };
         let name = user.display_name.replace('"', "\"\"");
         out.push_str(&format!(
             "{refreshed},{},\"{name}\",False,,2024-01-02,{refreshed},{items},{},105226698752,106300440576,107374182400,{deleted},{},32212254720,{archive},{days}\r\n",

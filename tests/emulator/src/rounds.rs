@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::api::{ApiRequest, ApiResponse};
 use crate::delta::TokenError;
 use crate::feed::Change;
+use crate::losses::{Told, lost};
 use crate::odata;
 use crate::options::Quirk;
 use crate::world::World;
@@ -34,6 +35,8 @@ pub struct Round {
     pub hidden: bool,
     /// Pages so far.
     page: u64,
+    /// It follows another one.
+    follows: bool,
 }
 
 /// The round a request goes on with, or a new one. `of` names the collection and its owner, `now` is
@@ -97,6 +100,7 @@ fn start(request: &ApiRequest, of: &str, now: u64) -> Result<Round, ApiResponse>
             .option("includehiddenfolders")
             .is_some_and(|v| v.eq_ignore_ascii_case("true")),
         page: 0,
+        follows: false,
     })
 }
 
@@ -113,12 +117,21 @@ pub fn answer(
 ) -> ApiResponse {
     let limit = round.size.min(round.left.unwrap_or(usize::MAX));
     let empty = world.options.has(Quirk::EmptyPages) && round.page % 3 == 1;
-    let (changes, mut more) = if empty {
+    let (mut changes, mut more) = if empty {
         (Vec::new(), true)
     } else {
         changes(&round, limit)
     };
     round.after = changes.last().map_or(round.after, |c| c.seq);
+    changes.retain(|change| {
+        let told = Told {
+            seq: change.seq,
+            gone: change.gone,
+            moved: false,
+            follows: round.follows,
+        };
+        !lost(&world.options, told)
+    });
     if let Some(left) = &mut round.left {
         *left = left.saturating_sub(changes.len());
         more = more && *left > 0;
@@ -134,7 +147,7 @@ pub fn answer(
         ("@odata.nextLink", "skiptoken")
     } else {
         (round.after, round.base) = (now, now);
-        (round.left, round.page) = (None, 0);
+        (round.left, round.page, round.follows) = (None, 0, true);
         ("@odata.deltaLink", "deltatoken")
     };
     let mut page = odata::page(context, None, value, None);

@@ -230,8 +230,9 @@ fn guarded(handle: impl FnOnce() -> Reply) -> Reply {
 /// What is not below `/v1.0` or `/beta`: sign-in, and pre-authenticated URLs.
 fn raw(world: &World, path: Vec<String>, wire: &Wire) -> Reply {
     let template = route::raw_template(&path);
-    let raw_path = wire.target.split('?').next().unwrap_or("/");
-    let fault = world.faults.pick(wire.method.as_str(), &template, raw_path);
+    let (raw_path, query) = wire.target.split_once('?').unwrap_or((&wire.target, ""));
+    let method = wire.method.as_str();
+    let fault = world.faults.pick(method, &template, raw_path, query);
     let after = matches!(&fault, Some(Fault::Status { after: true, .. }));
     let mut reply = match fault.as_ref().filter(|_| !after).and_then(Fault::answer) {
         Some(response) => Reply {

@@ -69,6 +69,11 @@ fn an_archive_is_captured_whole() -> Result<()> {
     ensure!(note.contains("left, then right"), "{note}");
     let task = read(named(&top.join("Tasks"), "Renew the lease")?)?;
     ensure!(task.contains("STATUS:COMPLETED"), "{task}");
+    let plants = read(named(&top.join("Tasks"), "Water the plants")?)?;
+    ensure!(
+        plants.contains("RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=FR"),
+        "{plants}"
+    );
     // The raw stream is shown as it is.
     let raw = fs::read(named(&top.join("Inbox"), ".fts")?)?;
     ensure!(raw.ends_with(b"whatever"), "{raw:?}");

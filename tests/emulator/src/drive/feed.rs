@@ -14,7 +14,8 @@ use serde_json::{Map, Value};
 use crate::api::{ApiRequest, ApiResponse};
 use crate::clock::parse_rfc3339;
 use crate::delta::TokenError;
-use crate::options::Quirk;
+use crate::losses::{Told, lost};
+use crate::options::{Options, Quirk};
 use crate::world::World;
 
 use super::failure::Failure;
@@ -128,7 +129,7 @@ pub fn delta(
     let exclude_parents = request
         .header("deltaExcludeParent")
         .is_some_and(|v| v.eq_ignore_ascii_case("true"));
-    let (mut indexes, more) = collect(drive, &mut position, exclude_parents);
+    let (mut indexes, more) = collect(&world.options, drive, &mut position, exclude_parents);
     if world.options.has(Quirk::DuplicateItems)
         && let Some(&first) = indexes.first()
     {
@@ -181,13 +182,25 @@ fn kind(drive: &Drive) -> String {
 }
 
 /// The items of one page; moves the position on. True when more follow.
-fn collect(drive: &Drive, position: &mut Position, exclude_parents: bool) -> (Vec<Index>, bool) {
+fn collect(
+    options: &Options,
+    drive: &Drive,
+    position: &mut Position,
+    exclude_parents: bool,
+) -> (Vec<Index>, bool) {
     let limit = position.top.unwrap_or(PAGE);
     let mut out = Vec::new();
     let mut there = HashSet::new();
     for index in drive.changes(position.after) {
         let item = drive.item(index);
+        let told = Told {
+            seq: item.seq,
+            gone: item.deleted,
+            moved: false,
+            follows: !position.full,
+        };
         let skipped = (position.full && item.deleted)
+            || lost(options, told)
             || position.since.is_some_and(|since| item.changed_at <= since);
         if skipped {
             position.after = item.seq;

@@ -11,10 +11,11 @@ use super::items::{self, View};
 use crate::api::{ApiRequest, ApiResponse};
 use crate::delta::TokenError;
 use crate::filter::{Expr, Op};
+use crate::losses::{Told, lost};
 use crate::mail::ids::No;
 use crate::mail::item_not_found;
 use crate::mail::properties::Wanted;
-use crate::mail::store::{Folder, FolderKind, Mailbox};
+use crate::mail::store::{Folder, FolderKind, Mailbox, NOWHERE};
 use crate::odata::{self, Select};
 use crate::options::Quirk;
 
@@ -39,6 +40,8 @@ struct Round {
     /// What `$top` of the first call still allows.
     left: Option<usize>,
     page: u64,
+    /// It follows another one.
+    follows: bool,
 }
 
 /// The round a request goes on with, or a new one.
@@ -67,6 +70,7 @@ fn round(
             size: page_size(request).unwrap_or(10),
             left: odata::number(request, "top")?.map(|n| n as usize),
             page: 0,
+            follows: false,
         });
     };
     match scope.world.tokens.open::<Round>("mailbox", token) {
@@ -111,7 +115,7 @@ fn finish(
         ("@odata.nextLink", "skiptoken")
     } else {
         (round.after, round.base) = (now, now);
-        (round.left, round.page) = (None, 0);
+        (round.left, round.page, round.follows) = (None, 0, true);
         ("@odata.deltaLink", "deltatoken")
     };
     let mut page = odata::page(context, None, value, None);
@@ -219,6 +223,16 @@ pub fn items(scope: &Scope<'_>, mailbox: &Mailbox, no: No) -> Result<ApiResponse
         let first = present.next_if(|(a, _)| gone.peek().is_none_or(|(b, ..)| a < b));
         if let Some((seq, item)) = first {
             round.after = seq;
+            let stored = mailbox.item(item);
+            let told = Told {
+                seq,
+                gone: false,
+                moved: stored.moves > 0 && seq == stored.entered,
+                follows: round.follows,
+            };
+            if lost(options, told) {
+                continue;
+            }
             let wanted = filter
                 .as_ref()
                 .is_none_or(|f| items::matches(mailbox, item, f));
@@ -227,6 +241,15 @@ pub fn items(scope: &Scope<'_>, mailbox: &Mailbox, no: No) -> Result<ApiResponse
             }
         } else if let Some((seq, item, moves)) = gone.next() {
             round.after = seq;
+            let told = Told {
+                seq,
+                gone: true,
+                moved: mailbox.item(item).folder != NOWHERE,
+                follows: round.follows,
+            };
+            if lost(options, told) {
+                continue;
+            }
             // With immutable ids what came back is simply there.
             if view.immutable && mailbox.item(item).folder == no && !trap {
                 continue;

@@ -13,11 +13,12 @@ use super::ids::No;
 use super::json::{View, message};
 use super::messages::MessageSubject;
 use super::properties::Wanted;
-use super::store::{FolderKind, Mailbox};
+use super::store::{FolderKind, Mailbox, NOWHERE};
 use super::{folders, item_not_found};
 use crate::api::{ApiRequest, ApiResponse, Version};
 use crate::delta::TokenError;
 use crate::filter::Expr;
+use crate::losses::{Told, lost};
 use crate::odata::{self, Select};
 use crate::options::Quirk;
 use crate::world::World;
@@ -174,6 +175,17 @@ pub fn folders(
     changed.sort_by_key(|f| f.seq);
     let more = changed.len() > round.size;
     changed.truncate(round.size);
+    round.after = changed.last().map_or(round.after, |f| f.seq);
+    let follows = round.began > 0;
+    changed.retain(|f| {
+        let told = Told {
+            seq: f.seq,
+            gone: f.deleted,
+            moved: false,
+            follows,
+        };
+        !lost(&world.options, told)
+    });
     let value: Vec<Value> = changed
         .iter()
         .map(|folder| {
@@ -183,7 +195,6 @@ pub fn folders(
             Value::Object(folders::show(mailbox, folder.no, &select, &wanted, request.version == Version::Beta))
         })
         .collect();
-    round.after = changed.last().map_or(round.after, |f| f.seq);
     let context = request.context("Collection(mailFolder)");
     Ok(finish(
         world,
@@ -273,7 +284,17 @@ pub fn messages(
             if !mailbox.is_message(item) {
                 continue;
             }
-            let only_read = mailbox.item(item).seq_content <= round.began && round.began > 0;
+            let stored = mailbox.item(item);
+            let told = Told {
+                seq,
+                gone: false,
+                moved: stored.moves > 0 && seq == stored.entered,
+                follows: round.began > 0,
+            };
+            if lost(&world.options, told) {
+                continue;
+            }
+            let only_read = stored.seq_content <= round.began && round.began > 0;
             if (only_read && !tells_read) || (trap && left.contains(&item)) {
                 continue;
             }
@@ -299,6 +320,15 @@ pub fn messages(
             };
             round.after = seq;
             if !mailbox.is_message(item) {
+                continue;
+            }
+            let told = Told {
+                seq,
+                gone: true,
+                moved: mailbox.item(item).folder != NOWHERE,
+                follows: round.began > 0,
+            };
+            if lost(&world.options, told) {
                 continue;
             }
             // With immutable ids what came back is simply there; default ids changed on the way.

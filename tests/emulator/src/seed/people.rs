@@ -85,7 +85,6 @@ pub fn users(options: &Options) -> Vec<User> {
             guest: false,
             mailbox: Some(Purpose::User),
             generated: true,
-            archive: false,
             has_drive: true,
             index: out.len(),
         });
@@ -102,7 +101,6 @@ pub fn users(options: &Options) -> Vec<User> {
         guest: false,
         mailbox: None,
         generated: true,
-        archive: false,
         has_drive: false,
         index: 0,
     };
@@ -166,7 +164,6 @@ fn empty(options: &Options, rng: &mut Rng) -> Vec<User> {
             guest: false,
             mailbox: Some(Purpose::User),
             generated: false,
-            archive: false,
             has_drive: true,
             // The directory numbers them.
             index: 0,

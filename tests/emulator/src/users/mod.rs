@@ -52,8 +52,6 @@ pub struct User {
     pub mailbox: Option<Purpose>,
     /// Made with the tenant; a user made later begins with nothing.
     pub generated: bool,
-    /// The user has an in-place archive mailbox.
-    pub archive: bool,
     /// The user has a OneDrive.
     pub has_drive: bool,
     /// Place in the order of creation, from 0.

@@ -252,7 +252,6 @@ fn create(world: &World, request: &ApiRequest) -> Result<ApiResponse, ApiRespons
         guest: false,
         mailbox: Some(Purpose::User),
         generated: false,
-        archive: false,
         has_drive: false,
         index: 0,
     };

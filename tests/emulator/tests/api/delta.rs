@@ -147,6 +147,48 @@ async fn moves_there_and_back() {
 }
 
 #[tokio::test]
+async fn what_delta_loses_only_an_enumeration_tells() {
+    let select = "$select=subject";
+    let feed = |folder: &str| format!("{ALICE}/mailFolders/{folder}/messages/delta?{select}");
+    for (quirk, left) in [("delta-loses-arrivals", 1), ("delta-loses-moves", 0)] {
+        let g = Graph::start(&["--messages", "0", "--accounts", "1", "--quirk", quirk]).await;
+        g.message("inbox", "wanderer").await;
+        let (all, from) = g.all(&feed("inbox"), &[IMMUTABLE]).await;
+        let (_, to) = g.all(&feed("archive"), &[IMMUTABLE]).await;
+        let id = all[0]["id"].as_str().unwrap();
+        g.post(
+            &format!("{ALICE}/messages/{id}/move"),
+            json!({"destinationId": "archive"}),
+        )
+        .await;
+        let (told, _) = g.all(&from.unwrap(), &[IMMUTABLE]).await;
+        assert_eq!(told.len(), left, "{quirk}");
+        let (told, to) = g.all(&to.unwrap(), &[IMMUTABLE]).await;
+        assert!(told.is_empty(), "{quirk}");
+        let (all, _) = g.all(&feed("archive"), &[IMMUTABLE]).await;
+        assert!(all.iter().any(|m| m["id"] == id), "{quirk}");
+        g.patch(
+            &format!("{ALICE}/messages/{id}"),
+            json!({"categories": ["c"]}),
+        )
+        .await;
+        let (told, _) = g.all(&to.unwrap(), &[IMMUTABLE]).await;
+        assert_eq!(told.len(), 1, "{quirk}: it changed again");
+    }
+
+    let quirk = "delta-loses-changes";
+    let g = Graph::start(&["--messages", "0", "--accounts", "1", "--quirk", quirk]).await;
+    let (_, link) = g.all(&feed("inbox"), &[IMMUTABLE]).await;
+    for n in 0..9 {
+        g.message("inbox", &n.to_string()).await;
+    }
+    let (told, link) = g.all(&link.unwrap(), &[IMMUTABLE]).await;
+    assert!((1..9).contains(&told.len()), "{} told", told.len());
+    assert!(g.all(&link.unwrap(), &[IMMUTABLE]).await.0.is_empty());
+    assert_eq!(g.all(&feed("inbox"), &[IMMUTABLE]).await.0.len(), 9);
+}
+
+#[tokio::test]
 async fn tokens_are_opaque_and_expire() {
     let g = Graph::start(&["--messages", "30", "--accounts", "1"]).await;
     let (_, link) = g.all(&inbox(), &[PAGED]).await;

@@ -280,7 +280,7 @@ async fn they_are_counted_throttled_and_faulty_as_mail_is() {
 #[tokio::test]
 async fn the_usage_report_is_a_csv_behind_a_redirect() {
     let mut graph = Graph::with(|o| {
-        (o.accounts, o.messages) = (2, 60);
+        (o.accounts, o.messages, o.archives) = (2, 60, 1);
         o.app = vec!["reader:secret:Mail.Read".into()];
     });
     let answer = graph
@@ -298,14 +298,16 @@ async fn the_usage_report_is_a_csv_behind_a_redirect() {
     let at = |name: &str| columns.iter().position(|c| *c == name).unwrap();
     let rows: Vec<Vec<&str>> = lines.map(|l| l.split(',').collect()).collect();
     assert_eq!(rows.len(), 3, "two users and the shared mailbox: {text}");
-    let alice = rows
-        .iter()
-        .find(|r| r[at("User Principal Name")] == "alice@contoso.com")
-        .unwrap();
+    let row = |upn: &str| {
+        let of = |r: &&Vec<&str>| r[at("User Principal Name")] == upn;
+        rows.iter().find(of).unwrap()
+    };
+    let alice = row("alice@contoso.com");
     assert_eq!(
         (alice[at("Has Archive")], alice[at("Report Period")]),
-        ("False", "7")
+        ("True", "7")
     );
+    assert_eq!(row("bob@contoso.com")[at("Has Archive")], "False");
     assert!(alice[at("Item Count")].parse::<u32>().unwrap() > 10);
     graph
         .control("clock", json!({"advance_seconds": 600}))
