@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use e2e::exported;
+use e2e::{corpus, exported};
 use serde_json::{Value, json};
 use tenantfs::format::{eml, fasttransfer};
 
@@ -13,7 +13,7 @@ use crate::calendar::Calendar;
 use crate::cells;
 use crate::contacts::Contacts;
 use crate::mailbox::Mailbox;
-use crate::row::{ALPHA, BETA, Home, Item, Row, find, fingerprint, furnish, text};
+use crate::row::{ALPHA, BETA, Home, Item, Row, census, find, fingerprint, furnish, same, text};
 use crate::stage::{CAST, Cast, Shared, Stage, tenant};
 use crate::tasks::Tasks;
 
@@ -249,11 +249,11 @@ fn onedrive() -> Result<()> {
     let home = stage.home(Cast::Services);
     let alpha = find(&Archive, &home, ALPHA)?;
     let calendar = format!("{}/Archive/Calendar", home.upn);
-    to_onedrive(&stage, stage.path_of(&alpha)?, &calendar)
+    to_onedrive(&stage, &Archive, stage.path_of(&alpha)?, &calendar)
 }
 
 /// Puts an archived thing into the service for its kind, through the mount and by the command into a
-/// folder beside; returns both as they are there.
+/// folder beside, and the folder that it is in with all like it; returns both as they are there.
 fn goes_home(stage: &Stage, row: &dyn Row, title: &str, place: &str) -> Result<[Item; 2]> {
     let home = stage.home(Cast::Services);
     let source = find(&Archive, &home, title)?;
@@ -270,7 +270,25 @@ fn goes_home(stage: &Stage, row: &dyn Row, title: &str, place: &str) -> Result<[
     ensure!(stage.restored(&live, &[&from, &target(&too)])? == 1);
     let again = stage.restore(&live, &[&from, &target(&too)])?;
     ensure!(again["existing"] == 1, "{again:#}");
+
+    let folder = format!("{}/Archive/{}", home.upn, source.place);
+    let mounted = format!("{place} with others by mount");
+    let commanded = format!("{place} with others by command");
+    stage.copy(
+        "cp -r",
+        &stage.captured(&folder),
+        &stage.target(&target(&mounted)),
+    )?;
+    stage.restored(&live, &[&format!("latest/{folder}"), &target(&commanded)])?;
+
     let all = row.live(&home)?;
+    let files = corpus::files(&stage.captured(&folder)).len();
+    let (by_mount, by_command) = (census(&all, &mounted), census(&all, &commanded));
+    ensure!(
+        by_mount.values().sum::<usize>() == files,
+        "{files} files: {by_mount:#?}"
+    );
+    same(&by_mount, &by_command)?;
     let at = |place: &str| -> Result<Item> {
         let mut there = all.iter().filter(|item| item.place == place);
         let found = there
@@ -310,7 +328,9 @@ fn mailbox() -> Result<()> {
         find(&Archive, &home, "Locker")?,
         find(&Archive, &home, "Renew")?,
     );
-    to_mailbox(&stage, [stage.path_of(&note)?, stage.path_of(&task)?])
+    let files = [stage.path_of(&note)?, stage.path_of(&task)?];
+    let contacts = format!("{}/Archive/Contacts", home.upn);
+    to_mailbox(&stage, &Archive, files, &contacts)
 }
 
 /// A series with its changed and its cancelled occurrence; nobody is invited.

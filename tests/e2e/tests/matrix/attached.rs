@@ -1,55 +1,110 @@
-//! A file in a mailbox: a message with the file attached.
+//! Things in other services: in a drive they are the files that the mount shows, in a mailbox messages
+//! with the file attached. Single ones, folders, and everything.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use e2e::corpus;
+use serde_json::Value;
+use tenantfs::format::eml;
 
-use crate::row::{Home, text};
+use crate::mailbox::folders;
+use crate::row::{Home, Row, place_below, text};
 use crate::stage::{Cast, Stage};
 
-/// What is in Mail/Received of an account, and is no draft: subjects with the bytes of the attachment.
-fn received(home: &Home) -> Result<Vec<(String, Vec<u8>)>> {
-    let graph = home.graph();
-    let folders = graph.list(&home.at("mailFolders"))?;
-    let Some(folder) = folders.iter().find(|f| f["displayName"] == "Received") else {
-        return Ok(Vec::new());
-    };
-    let messages = home.at(&format!("mailFolders/{}/messages", text(folder, "id")));
-    let mut all = Vec::new();
-    for message in graph.list(&messages)? {
-        ensure!(
-            message["isDraft"] == false && message["isRead"] == true,
-            "{message:#}"
-        );
-        ensure!(
-            message["from"]["emailAddress"]["address"] == home.upn,
-            "{message:#}"
-        );
-        let attachments = home.at(&format!("messages/{}/attachments", text(&message, "id")));
-        let files = graph.list(&attachments)?;
-        let [file] = files.as_slice() else {
-            anyhow::bail!("{} attachments", files.len())
-        };
-        ensure!(file["name"] == message["subject"], "{file:#}");
-        let bytes = graph.bytes(&format!("{attachments}/{}/$value", text(file, "id")))?;
-        all.push((text(&message, "subject"), bytes));
+/// Files by their paths.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// What the snapshot has below a folder, as `folder/...`.
+fn captured(stage: &Stage, folder: &str, name: &str) -> Result<Files> {
+    let root = stage.captured(folder);
+    let mut files = Files::new();
+    for file in corpus::files(&root) {
+        let below = file.strip_prefix(&root)?.to_str().context("not UTF-8")?;
+        files.insert(format!("{name}/{below}"), fs::read(&file)?);
     }
-    all.sort();
+    ensure!(!files.is_empty(), "nothing in {folder}");
+    Ok(files)
+}
+
+/// Place and name of a path.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Fails with the names of what differs.
+fn same(expected: &Files, found: &Files) -> Result<()> {
+    let names = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
+    ensure!(
+        names(expected) == names(found),
+        "{:#?} are not {:#?}",
+        names(found),
+        names(expected)
+    );
+    for (path, bytes) in expected {
+        ensure!(found[path] == *bytes, "{path} arrived as another file");
+    }
+    Ok(())
+}
+
+/// What is in a mail folder and below it, none of it a draft: of a message with the file that it is
+/// named after the file, of any other mail nothing but its subject.
+fn received(home: &Home, below: &str) -> Result<Files> {
+    let graph = home.graph();
+    let mut all = Files::new();
+    for (folder, id) in folders(home)? {
+        let Some(place) = place_below(&folder, below) else {
+            continue;
+        };
+        for message in graph.list(&home.at(&format!("mailFolders/{id}/messages?$top=100")))? {
+            ensure!(message["isDraft"] == false, "{message:#}");
+            let attachments = home.at(&format!("messages/{}/attachments", text(&message, "id")));
+            let files = graph.list(&attachments)?;
+            let bytes = match files.as_slice() {
+                [file] if file["name"] == message["subject"] => {
+                    ensure!(
+                        message["isRead"] == true
+                            && message["from"]["emailAddress"]["address"] == home.upn,
+                        "{message:#}"
+                    );
+                    graph.bytes(&format!("{attachments}/{}/$value", text(file, "id")))?
+                }
+                _ => Vec::new(),
+            };
+            let subject = text(&message, "subject");
+            let path = format!("{place}/{subject}");
+            let path = path.trim_start_matches('/').to_owned();
+            ensure!(all.insert(path, bytes).is_none(), "two of {subject}");
+        }
+    }
     Ok(all)
 }
 
+/// What files become in a mailbox, as [`received`] tells it: a `.eml` is the mail that it is.
+fn attached(files: Files) -> Files {
+    let in_mailbox = |(path, bytes): (String, Vec<u8>)| match path.ends_with(".eml") {
+        false => (path, bytes),
+        true => {
+            let subject = eml::to_graph(&bytes).json["subject"].clone();
+            let subject = subject.as_str().unwrap_or_default();
+            (format!("{}/{subject}", split(&path).0), Vec::new())
+        }
+    };
+    files.into_iter().map(in_mailbox).collect()
+}
+
 /// Copies two files of the snapshot (paths below it) into a mailbox, one through the mount and one by
-/// the command, and repeats both: once is enough.
-pub fn to_mailbox(stage: &Stage, files: [&str; 2]) -> Result<()> {
+/// the command, and repeats both: once is enough. Then a folder, and everything of that kind, both ways.
+pub fn to_mailbox(stage: &Stage, row: &dyn Row, files: [&str; 2], folder: &str) -> Result<()> {
     let home = stage.home(Cast::Services);
     let target = format!("{}/Mail/Received", home.upn);
     stage.mkdir(&target)?;
-    let live = || {
-        let subjects = received(&home)?.into_iter().map(|(subject, _)| subject);
-        Ok(subjects.collect::<Vec<_>>().join("\n"))
+    let listed = |place: &str| -> Result<String> {
+        let there = received(&home, place)?;
+        Ok(there.into_keys().collect::<Vec<_>>().join("\n"))
     };
-    let before = received(&home)?.len();
+    let live = || listed("Received");
     let (mounted, commanded) = (stage.captured(files[0]), format!("latest/{}", files[1]));
     stage.copy("cp", &mounted, &stage.target(&target))?;
     let (ok, said) = stage.try_copy("cp", &mounted, &stage.target(&target))?;
@@ -57,19 +112,51 @@ pub fn to_mailbox(stage: &Stage, files: [&str; 2]) -> Result<()> {
     ensure!(stage.restored(&live, &[&commanded, &target])? == 1);
     let again = stage.restore(&live, &[&commanded, &target])?;
     ensure!(again["existing"] == 1, "{again:#}");
-
-    let there = received(&home)?;
-    let subjects = live()?;
-    ensure!(there.len() == before + 2, "{subjects}");
+    let mut expected = Files::new();
     for file in files {
-        let name = Path::new(file).file_name().context("no name")?;
-        let bytes = fs::read(stage.captured(file))?;
-        let name = name.to_string_lossy();
-        let found = there.iter().find(|(subject, _)| *subject == name);
-        let (_, attached) = found.with_context(|| format!("no {name}: {subjects}"))?;
-        ensure!(*attached == bytes, "{name} arrived as another file");
+        expected.insert(split(file).1.to_owned(), fs::read(stage.captured(file))?);
+    }
+    same(&expected, &received(&home, "Received")?)?;
+
+    let whole = format!("{}/{}", home.upn, row.folder());
+    let mut expected = attached(captured(stage, folder, "folder")?);
+    expected.extend(attached(captured(stage, &whole, "whole")?));
+    let sources = [(folder, "folder"), (&whole[..], "whole")];
+    all_ways(stage, "Mail", "Received", &sources, &listed)?;
+    for way in WAYS {
+        let there = received(&home, &format!("Received by {way}"))?;
+        same(&expected, &there).with_context(|| format!("by {way}"))?;
     }
     stage.tenant.nothing_was_sent()
+}
+
+const WAYS: [&str; 2] = ["mount", "command"];
+
+/// Copies folders of the snapshot to `SERVICE/PLACE by WAY/NAME`.
+fn all_ways(
+    stage: &Stage,
+    service: &str,
+    place: &str,
+    sources: &[(&str, &str)],
+    listed: &dyn Fn(&str) -> Result<String>,
+) -> Result<()> {
+    let upn = stage.home(Cast::Services).upn;
+    for way in WAYS {
+        let place = format!("{place} by {way}");
+        let target = format!("{upn}/{service}/{place}");
+        if way == "mount" {
+            stage.mkdir(&target)?;
+        }
+        for (source, name) in sources {
+            let target = format!("{target}/{name}");
+            let live = || listed(&place);
+            match way {
+                "mount" => stage.copy("cp -r", &stage.captured(source), &stage.target(&target))?,
+                _ => drop(stage.restored(&live, &[&format!("latest/{source}"), &target])?),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A name as OneDrive takes it.
@@ -77,53 +164,57 @@ fn fitting(name: &str) -> String {
     name.replace(':', "_")
 }
 
-/// Copies a file and a folder of the snapshot into a drive: they are the files that the mount shows.
-pub fn to_onedrive(stage: &Stage, file: &str, folder: &str) -> Result<()> {
-    let home = stage.home(Cast::Services);
+/// All files below a folder of a drive.
+fn stored(home: &Home, folder: &str) -> Result<Files> {
     let graph = home.graph();
-    let name = Path::new(file).file_name().context("no name")?;
-    let name = fitting(&name.to_string_lossy());
-    let bytes = fs::read(stage.captured(file))?;
-    let listed = |folder: &str| -> Result<Vec<String>> {
-        let children = graph.list(&home.at(&format!("drive/root:/{folder}:/children")));
-        let mut names: Vec<String> = children
-            .unwrap_or_default()
-            .iter()
-            .map(|c| text(c, "name"))
-            .collect();
-        names.sort();
-        Ok(names)
-    };
-    for way in ["mount", "command"] {
-        let place = format!("Saved by {way}");
-        let target = format!("{}/OneDrive/{place}", home.upn);
-        let live = || Ok(listed(&place)?.join("\n"));
-        match way {
-            "mount" => {
-                stage.mkdir(&target)?;
-                stage.copy("cp", &stage.captured(file), &stage.target(&target))?;
-                let whole = stage.target(&format!("{target}/whole"));
-                stage.copy("cp -r", &stage.captured(folder), &whole)?;
+    let root = graph.list(&home.at("drive/root/children"))?;
+    let root = root.into_iter().find(|child| child["name"] == folder);
+    let mut below: Vec<(String, Value)> = root.into_iter().map(|r| (String::new(), r)).collect();
+    let mut files = Files::new();
+    while let Some((place, folder)) = below.pop() {
+        let path = home.at(&format!("drive/items/{}", text(&folder, "id")));
+        for child in graph.list(&format!("{path}/children?$top=200"))? {
+            let name = format!("{place}{}", text(&child, "name"));
+            if child["folder"].is_object() {
+                below.push((format!("{name}/"), child));
+                continue;
             }
-            _ => {
-                let (file, folder) = (format!("latest/{file}"), format!("latest/{folder}"));
-                ensure!(stage.restored(&live, &[&file, &target])? == 1);
-                stage.restored(&live, &[&folder, &format!("{target}/whole")])?;
-            }
+            let content = home.at(&format!("drive/items/{}/content", text(&child, "id")));
+            files.insert(name, graph.bytes(&content)?);
         }
-        ensure!(listed(&place)?.len() == 2, "{}", live()?);
-        let encoded = name
-            .replace('%', "%25")
-            .replace('#', "%23")
-            .replace(' ', "%20");
-        let content = home.at(&format!("drive/root:/{place}/{encoded}:/content"));
-        ensure!(graph.bytes(&content)? == bytes, "{name} differs");
-        let mut expected: Vec<String> = fs::read_dir(stage.captured(folder))?
-            .map(|e| Ok(fitting(&e?.file_name().to_string_lossy())))
-            .collect::<Result<_>>()?;
-        expected.sort();
-        let there = listed(&format!("{place}/whole"))?;
-        ensure!(there == expected, "{there:?} are not {expected:?}");
+    }
+    Ok(files)
+}
+
+/// Copies a file of the snapshot, a folder, and everything of that kind into a drive: they are the files
+/// that the mount shows.
+pub fn to_onedrive(stage: &Stage, row: &dyn Row, file: &str, folder: &str) -> Result<()> {
+    let home = stage.home(Cast::Services);
+    let whole = format!("{}/{}", home.upn, row.folder());
+    let listed = |place: &str| -> Result<String> {
+        let there = stored(&home, place)?;
+        Ok(there.into_keys().collect::<Vec<_>>().join("\n"))
+    };
+    let sources = [(folder, "folder"), (&whole[..], "whole")];
+    all_ways(stage, "OneDrive", "Saved", &sources, &listed)?;
+
+    let target = |way: &str| format!("{}/OneDrive/Saved by {way}", home.upn);
+    let mounted = stage.target(&target("mount"));
+    stage.copy("cp", &stage.captured(file), &mounted)?;
+    let live = || listed("Saved by command");
+    let arguments = [&format!("latest/{file}")[..], &target("command")];
+    ensure!(stage.restored(&live, &arguments)? == 1);
+
+    let mut expected = captured(stage, folder, "folder")?;
+    expected.extend(captured(stage, &whole, "whole")?);
+    expected.insert(split(file).1.to_owned(), fs::read(stage.captured(file))?);
+    let expected = expected
+        .into_iter()
+        .map(|(path, bytes)| (fitting(&path), bytes))
+        .collect();
+    for way in WAYS {
+        let there = stored(&home, &format!("Saved by {way}"))?;
+        same(&expected, &there).with_context(|| format!("by {way}"))?;
     }
     stage.tenant.nothing_was_sent()
 }

@@ -274,7 +274,7 @@ fn onedrive() -> Result<()> {
     let home = stage.home(Cast::Services);
     let alpha = find(&Calendar, &home, ALPHA)?;
     let folder = format!("{}/Calendar/Calendar", home.upn);
-    to_onedrive(&stage, stage.path_of(&alpha)?, &folder)
+    to_onedrive(&stage, &Calendar, stage.path_of(&alpha)?, &folder)
 }
 
 /// As messages with the `.ics` attached.
@@ -286,7 +286,9 @@ fn mailbox() -> Result<()> {
         find(&Calendar, &home, ALPHA)?,
         find(&Calendar, &home, BETA)?,
     );
-    to_mailbox(&stage, [stage.path_of(&alpha)?, stage.path_of(&beta)?])
+    let files = [stage.path_of(&alpha)?, stage.path_of(&beta)?];
+    let first = format!("{}/Calendar/First", home.upn);
+    to_mailbox(&stage, &Calendar, files, &first)
 }
 
 /// An event is no contact and no task, and an archive takes mails and what came out of one.

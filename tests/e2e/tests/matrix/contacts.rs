@@ -216,7 +216,7 @@ fn onedrive() -> Result<()> {
     let home = stage.home(Cast::Services);
     let alpha = find(&Contacts, &home, ALPHA)?;
     let first = format!("{}/Contacts/Contacts/First", home.upn);
-    to_onedrive(&stage, stage.path_of(&alpha)?, &first)
+    to_onedrive(&stage, &Contacts, stage.path_of(&alpha)?, &first)
 }
 
 /// As messages with the `.vcf` attached.
@@ -228,7 +228,9 @@ fn mailbox() -> Result<()> {
         find(&Contacts, &home, ALPHA)?,
         find(&Contacts, &home, BETA)?,
     );
-    to_mailbox(&stage, [stage.path_of(&alpha)?, stage.path_of(&beta)?])
+    let files = [stage.path_of(&alpha)?, stage.path_of(&beta)?];
+    let first = format!("{}/Contacts/Contacts/First", home.upn);
+    to_mailbox(&stage, &Contacts, files, &first)
 }
 
 /// A contact is no event and no task, and an archive takes mails and what came out of one.

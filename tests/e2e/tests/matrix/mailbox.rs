@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::attached::to_onedrive;
 use crate::cells;
 use crate::row::{ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, attachment, attachments, chosen};
-use crate::row::{find, fingerprint, text};
+use crate::row::{find, fingerprint, place_below, text};
 use crate::stage::{Cast, Shared, Stage};
 
 pub struct Mailbox;
@@ -279,7 +279,7 @@ fn onedrive() -> Result<()> {
     let home = stage.home(Cast::Services);
     let alpha = find(&Mailbox, &home, ALPHA)?;
     let inbox = format!("{}/Mail/Inbox", home.upn);
-    to_onedrive(&stage, stage.path_of(&alpha)?, &inbox)
+    to_onedrive(&stage, &Mailbox, stage.path_of(&alpha)?, &inbox)
 }
 
 /// As mails, in the in-place archive.
@@ -327,6 +327,29 @@ fn archive() -> Result<()> {
     }
     let again = stage.restore(&live, &[&source, &target])?;
     ensure!(again["existing"] == 1, "{again:#}");
+
+    // Everything, with its folders.
+    let row = &crate::archive::Archive;
+    let live = || fingerprint(row, &home);
+    let all = format!("{}/Mail", home.upn);
+    let to = |way: &str| format!("{}/Archive/All by {way}", home.upn);
+    stage.copy("cp -r", &stage.captured(&all), &stage.target(&to("mount")))?;
+    stage.restored(&live, &[&format!("latest/{all}"), &to("command")])?;
+    let titles = |items: &[Item], below: &str| -> Vec<(String, String)> {
+        let inside = items.iter().filter_map(|item| {
+            let place = place_below(&item.place, below)?;
+            Some((place.to_owned(), item.title.clone()))
+        });
+        let mut inside: Vec<_> = inside.collect();
+        inside.sort();
+        inside
+    };
+    let expected = titles(&Mailbox.live(&home)?, "");
+    let archived = row.live(&home)?;
+    for way in ["mount", "command"] {
+        let there = titles(&archived, &format!("All by {way}"));
+        ensure!(there == expected, "by {way}: {there:#?}");
+    }
     stage.tenant.nothing_was_sent()
 }
 

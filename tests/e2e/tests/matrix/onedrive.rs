@@ -214,7 +214,9 @@ fn mailbox() -> Result<()> {
         find(&OneDrive, &home, ALPHA)?,
         find(&OneDrive, &home, GAMMA)?,
     );
-    to_mailbox(&stage, [stage.path_of(&alpha)?, stage.path_of(&gamma)?])?;
+    let files = [stage.path_of(&alpha)?, stage.path_of(&gamma)?];
+    let documents = format!("{}/OneDrive/Documents", home.upn);
+    to_mailbox(&stage, &OneDrive, files, &documents)?;
     becomes(&stage, &mailbox::Mailbox, BETA, "Mail/Saved", "Saved mail")
 }
 

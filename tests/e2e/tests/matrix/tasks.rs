@@ -212,7 +212,7 @@ fn onedrive() -> Result<()> {
     let home = stage.home(Cast::Services);
     let alpha = find(&Tasks, &home, ALPHA)?;
     let folder = format!("{}/Tasks/Tasks", home.upn);
-    to_onedrive(&stage, stage.path_of(&alpha)?, &folder)
+    to_onedrive(&stage, &Tasks, stage.path_of(&alpha)?, &folder)
 }
 
 /// As messages with the `.ics` attached.
@@ -221,7 +221,9 @@ fn mailbox() -> Result<()> {
     let stage = stage()?;
     let home = stage.home(Cast::Services);
     let (alpha, beta) = (find(&Tasks, &home, ALPHA)?, find(&Tasks, &home, BETA)?);
-    to_mailbox(&stage, [stage.path_of(&alpha)?, stage.path_of(&beta)?])
+    let files = [stage.path_of(&alpha)?, stage.path_of(&beta)?];
+    let first = format!("{}/Tasks/First", home.upn);
+    to_mailbox(&stage, &Tasks, files, &first)
 }
 
 /// A task is no event and no contact, and an archive takes mails and what came out of one.
