@@ -27,7 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// descriptor, which comes in any case, sends the file then.
 pub fn may_still_write(pid: u32, device: (u32, u32), ino: u64) -> bool {
     let (tell, told) = mpsc::sync_channel(1);
-    let look = move || drop(tell.send(any_holds(pid, device, ino)));
+    let look = move || {
+        // Too late, nobody listens any more.
+        let _ = tell.send(any_holds(pid, device, ino));
+    };
     match thread::Builder::new()
         .name("restore-holders".into())
         .spawn(look)
