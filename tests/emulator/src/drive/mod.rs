@@ -51,7 +51,7 @@ pub use failure::Failure;
 pub use home::{Home, Owner, Person, tenant_name};
 pub use import::into_drive;
 pub use item::{Actor, Fields, Index, Item, ROOT, Version, guid_text};
-pub use store::{Conflict, Drive, Stamp, Times};
+pub use store::{Conflict, Drive, Place, Stamp, Times};
 
 /// All drives of the tenant, upload sessions and copies that are under way.
 pub struct Drives {

@@ -10,7 +10,7 @@ use crate::world::World;
 use super::route::{self, Key, Route};
 use super::tenant::{At, Tenant};
 use super::web::{State, Web};
-use super::{columns, edit, feed, items, libraries, listing, lists, sharing, with_rows};
+use super::{columns, edit, feed, items, libraries, listing, lists, pages, sharing, with_rows};
 
 /// What a request needs to be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +201,7 @@ fn site(
             })?;
             list(world, request, tenant, at, n, &rest[2..])
         }
+        ["pages", ..] => pages::handle(world, request, tenant, at, &rest[1..]),
         ["operations"] if get => {
             Need::Read.check(request, Some(tenant.web(at)))?;
             Ok(lists::nothing(request, "operations"))

@@ -14,7 +14,7 @@ use super::content_type::ContentType;
 use super::list::{List, Store};
 use super::tenant::{At, PEOPLE, Tenant};
 use super::web::{State, Web};
-use super::{lists, seed_lists};
+use super::{lists, seed_lists, seed_pages};
 
 /// Sites were made after this time (2022-01-10).
 const FIRST: i64 = 1_641_805_200;
@@ -309,6 +309,8 @@ impl Generator<'_> {
         }
         self.files(&libraries);
         seed_lists::fill(self.world, self.tenant, open, self.users);
+        let authors: Vec<Actor> = (0..4).map(|n| self.author(n)).collect();
+        seed_pages::fill(self.world, self.tenant, open, &authors);
         for (i, directory) in self.world.options.import_site_files.iter().enumerate() {
             let (at, n) = libraries[i % libraries.len()];
             let drive = self.tenant.web(at).lists[n]

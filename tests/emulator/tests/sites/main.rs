@@ -7,6 +7,7 @@ mod items;
 mod libraries;
 mod listing;
 mod lists;
+mod pages;
 #[path = "../drive/support.rs"]
 mod support;
 
