@@ -14,14 +14,14 @@ use tenantfs::workload::contacts::{Contacts, ContactsOptions};
 use tenantfs::workload::drive::{Drive, DriveOptions};
 use tenantfs::workload::mail::{Mail, MailOptions};
 use tenantfs::workload::settings::Settings;
-use tenantfs::workload::sites::{Libraries, LibrariesOptions};
+use tenantfs::workload::sites::{Libraries, LibrariesOptions, Lists, ListsOptions};
 use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
 use crate::config::{self, Config, Identity, Proof, read_secret};
 
 /// The workloads there are, by the names the configuration uses.
-pub const WORKLOADS: [&str; 8] = [
+pub const WORKLOADS: [&str; 9] = [
     "mail",
     "archive",
     "calendar",
@@ -30,6 +30,7 @@ pub const WORKLOADS: [&str; 8] = [
     "settings",
     "drive",
     "libraries",
+    "lists",
 ];
 
 /// Where the repository is, with what it takes to get in.
@@ -220,10 +221,17 @@ pub fn workloads(
     }
     if protected("libraries") {
         let options = LibrariesOptions {
-            system: config.protect.system_libraries,
+            system: config.protect.system_lists,
             ..LibrariesOptions::default()
         };
-        workloads.push(Arc::new(Libraries::new(client.clone(), keyer, options)));
+        let libraries = Libraries::new(client.clone(), keyer.clone(), options);
+        workloads.push(Arc::new(libraries));
+    }
+    if protected("lists") {
+        let options = ListsOptions {
+            system: config.protect.system_lists,
+        };
+        workloads.push(Arc::new(Lists::new(client.clone(), keyer, options)));
     }
     workloads
 }

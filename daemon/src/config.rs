@@ -150,8 +150,9 @@ pub struct Protect {
     pub accounts: Globs,
     /// Which site collections, by the last part of their address; subsites go with them.
     pub sites: Globs,
-    /// Capture libraries that SharePoint hides (Style Library, Preservation Hold Library) as well.
-    pub system_libraries: bool,
+    /// Capture lists and libraries that SharePoint hides (Style Library, Preservation Hold Library) as
+    /// well.
+    pub system_lists: bool,
     /// Which workloads, by name.
     pub workloads: Vec<String>,
     /// When the daemon captures: `"1h"`, or times of day in UTC, `["02:00", "14:00"]`.
@@ -177,7 +178,7 @@ impl Default for Protect {
         Self {
             accounts: Globs::default(),
             sites: Globs::default(),
-            system_libraries: false,
+            system_lists: false,
             workloads: crate::app::WORKLOADS.map(str::to_owned).to_vec(),
             schedule: Schedule::default(),
             recoverable_items: false,

@@ -207,7 +207,7 @@ pub fn collections<'a>(sites: impl IntoIterator<Item = &'a Value>) -> Vec<Accoun
                 false => format!("{name} ({} {managed})", address.host),
             };
         }
-        account(site, format!("{SITES}/{name}"))
+        account(site, None, format!("{SITES}/{name}"))
     });
     accounts.collect()
 }
@@ -215,10 +215,15 @@ pub fn collections<'a>(sites: impl IntoIterator<Item = &'a Value>) -> Vec<Accoun
 fn subsite(parent: &Account, site: &Value) -> Option<Account> {
     let address = Address::of(site)?;
     let name = address.path.last()?;
-    account(site, format!("{}/{SUBSITES}/{name}", parent.upn))
+    let collection = parent.collection.as_deref();
+    account(
+        site,
+        collection,
+        format!("{}/{SUBSITES}/{name}", parent.upn),
+    )
 }
 
-fn account(site: &Value, path: String) -> Option<Account> {
+fn account(site: &Value, collection: Option<&str>, path: String) -> Option<Account> {
     let id = site["id"].as_str()?;
     let title = site["displayName"].as_str().unwrap_or_default();
     let archived = site["siteCollection"]["archivalDetails"]["archiveStatus"].as_str();
@@ -228,6 +233,7 @@ fn account(site: &Value, path: String) -> Option<Account> {
         display_name: title.to_owned(),
         enabled: true,
         kind: AccountKind::Site,
+        collection: Some(collection.unwrap_or(id).to_owned()),
         closed: archived
             .map(|status| format!("the site is archived ({status}), so nothing of it can be read")),
         ..Account::default()

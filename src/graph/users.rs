@@ -38,6 +38,9 @@ pub struct Account {
     pub guest: bool,
     #[serde(default)]
     pub kind: AccountKind,
+    /// Of a site: id of the top site of its collection, which knows the people.
+    #[serde(default)]
+    pub collection: Option<String>,
     /// Why nothing of it can be read now (an archived site); what was captured stays.
     #[serde(default)]
     pub closed: Option<String>,

@@ -190,7 +190,7 @@ const RESTORE: &[Permission] = &[
     },
     Permission {
         any_of: &["Sites.Manage.All", "Sites.FullControl.All"],
-        without: "a library that is gone cannot be made again",
+        without: "no item of a list can be put back, and no list or library that is gone made again",
         health: Health::Limited,
     },
 ];

@@ -49,7 +49,7 @@ fn libraries_of_all_sites_are_folders_of_files() -> Result<()> {
 #[test]
 fn hidden_libraries_are_captured_when_asked_for() -> Result<()> {
     let config =
-        format!("{FILES_ONLY}system_libraries = true\nsites = {{ include = [\"Finance\"] }}\n");
+        format!("{FILES_ONLY}system_lists = true\nsites = {{ include = [\"Finance\"] }}\n");
     let scene = Scene::with(&config, |_| {})?;
     let drive = scene.drive("/sites/Finance", "Style Library")?;
     let path = format!("/drives/{drive}/root:/brand.css:/content");
