@@ -169,6 +169,8 @@ pub enum Quirk {
     VaryServerBuild,
     /// `/sites/{id}/drives` lists the library of pages too
     SitePagesDrive,
+    /// Web parts say `#oneDrive.textWebPart` where the model has `#microsoft.graph.textWebPart`
+    OneDriveTypes,
 }
 
 impl Default for Options {

@@ -43,6 +43,7 @@ const NAMES: &[&str] = &[
     "$ref",
     "$value",
     "accept",
+    "addCopy",
     "admin",
     "attachmentSessions",
     "attachments",
@@ -53,6 +54,7 @@ const NAMES: &[&str] = &[
     "calendarPermissions",
     "calendars",
     "calendarView",
+    "canvasLayout",
     "cancel",
     "checklistItems",
     "childFolders",
@@ -81,6 +83,9 @@ const NAMES: &[&str] = &[
     "extensions",
     "fields",
     "folders",
+    "getAllSites",
+    "getAllSites()",
+    "horizontalSections",
     "followed",
     "following",
     "forward",
@@ -101,14 +106,19 @@ const NAMES: &[&str] = &[
     "messageRules",
     "messages",
     "move",
+    "oneDrive.getAllSites",
+    "operations",
     "organization",
     "outlook",
     "overrides",
+    "pages",
     "permanentDelete",
     "permissions",
     "photo",
     "photos",
+    "publish",
     "recent",
+    "recycleBin",
     "reports",
     "restoreVersion",
     "retentionLabel",
@@ -119,6 +129,7 @@ const NAMES: &[&str] = &[
     "settings",
     "sharedWithMe",
     "shares",
+    "sitePage",
     "sites",
     "snoozeReminder",
     "special",
@@ -135,6 +146,7 @@ const NAMES: &[&str] = &[
     "userPurpose",
     "users",
     "versions",
+    "webparts",
     "workingHours",
 ];
 
@@ -185,6 +197,9 @@ pub fn template(version: &str, path: &[String]) -> String {
 
 /// Template of a path outside the API: `/{tenant}/oauth2/v2.0/token`, `/_download/{id}`.
 pub fn raw_template(path: &[String]) -> String {
+    if sites::rest::is_rest(path) {
+        return sites::rest::template(path);
+    }
     let lower: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
     match lower.first().map(String::as_str) {
         Some(known @ ("_download" | "_monitor" | "_report")) => format!("/{known}/{{id}}"),

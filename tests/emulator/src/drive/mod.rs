@@ -36,7 +36,7 @@ use http::Method;
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
-use crate::api::{ApiRequest, ApiResponse, Hint, RawRequest};
+use crate::api::{ApiRequest, ApiResponse, Caller, Hint, RawRequest};
 use crate::clock::Clock;
 use crate::options::{Options, Quirk};
 use crate::users::User;
@@ -45,12 +45,12 @@ use crate::world::World;
 use render::{Renderer, Select, View};
 use route::{Address, Base, Rest, Route};
 
-pub use bin::KEPT as BIN_KEPT;
+pub use bin::KEPT;
 pub use content::Content;
 pub use failure::Failure;
 pub use home::{Home, Owner, Person, tenant_name};
 pub use import::into_drive;
-pub use item::{Actor, Fields, Index, Item, ROOT, Version, guid_text};
+pub use item::{Actor, Fields, Index, ROOT, guid_text};
 pub use store::{Conflict, Drive, Place, Stamp, Times};
 
 /// All drives of the tenant, upload sessions and copies that are under way.
@@ -415,12 +415,17 @@ fn stamp(world: &World, request: &ApiRequest, drive: &Drive) -> Stamp {
 
 /// As [`stamp`], where there is no drive.
 pub fn request_stamp(world: &World, request: &ApiRequest) -> Stamp {
-    let user = request.caller.user.as_deref().and_then(|u| world.user(u));
+    caller_stamp(world, &request.caller)
+}
+
+/// As [`request_stamp`], where there is no request to Graph.
+pub fn caller_stamp(world: &World, caller: &Caller) -> Stamp {
+    let user = caller.user.as_deref().and_then(|u| world.user(u));
     Stamp {
         now: world.clock.now(),
         by: match user {
             Some(user) => Actor::Person(Arc::new(Person::of(&user))),
-            None => Actor::App(request.caller.app_id.as_str().into()),
+            None => Actor::App(caller.app_id.as_str().into()),
         },
     }
 }

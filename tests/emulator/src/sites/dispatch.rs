@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::api::{ApiRequest, ApiResponse, Version};
+use crate::api::{ApiRequest, ApiResponse, Caller, Version};
 use crate::drive::route::delta_argument;
 use crate::drive::{self, Failure, permissions};
 use crate::world::World;
@@ -10,7 +10,9 @@ use crate::world::World;
 use super::route::{self, Key, Route};
 use super::tenant::{At, Tenant};
 use super::web::{State, Web};
-use super::{columns, edit, feed, items, libraries, listing, lists, pages, sharing, with_rows};
+use super::{
+    bin, columns, edit, feed, items, libraries, listing, lists, pages, sharing, with_rows,
+};
 
 /// What a request needs to be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +54,20 @@ impl Need {
 
     /// 403 unless the caller may do it: everywhere, or in this site.
     pub fn check(self, request: &ApiRequest, web: Option<&Web>) -> Result<(), Failure> {
-        if request.caller.has_any(self.roles()) {
+        self.check_caller(&request.caller, web)
+    }
+
+    /// As [`Need::check`], where there is no request to Graph.
+    pub fn check_caller(self, caller: &Caller, web: Option<&Web>) -> Result<(), Failure> {
+        if caller.has_any(self.roles()) {
             return Ok(());
         }
         let granted = |web: &Web| {
-            let own = web.apps.iter().filter(|g| g.app == request.caller.app_id);
+            let own = web.apps.iter().filter(|g| g.app == caller.app_id);
             own.flat_map(|g| &g.roles)
                 .any(|r| self.granted().contains(&r.as_str()))
         };
-        match request.caller.has_any(&["Sites.Selected"]) && web.is_some_and(granted) {
+        match caller.has_any(&["Sites.Selected"]) && web.is_some_and(granted) {
             true => Ok(()),
             false => Err(Failure::access_denied()),
         }
@@ -206,8 +213,9 @@ fn site(
             Need::Read.check(request, Some(tenant.web(at)))?;
             Ok(lists::nothing(request, "operations"))
         }
-        ["recyclebin", ..] if request.version == Version::V1 => {
-            Ok(ApiResponse::no_such_segment(&rest[0]))
+        ["recyclebin", "items"] if get && request.version == Version::Beta => {
+            Need::Read.check(request, Some(tenant.web(at)))?;
+            bin::list(world, request, tenant, at)
         }
         _ => Ok(ApiResponse::no_such_segment(&rest[0])),
     }

@@ -56,6 +56,25 @@ pub fn fill(world: &World, users: &[Arc<User>]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A new, empty site of the tenant, which an administrator has made; all of today's users are known to it.
+pub fn create(world: &World, tenant: &mut Tenant, path: &str, title: &str) {
+    let tops = tenant
+        .living()
+        .filter(|&at| tenant.web(at).parent.is_none())
+        .count();
+    let users = world.users();
+    let mut generator = Generator {
+        world,
+        users: &users,
+        tenant,
+        collections: tops as u64,
+    };
+    let at = generator.site(path, title, None);
+    let now = world.clock.now();
+    let web = generator.tenant.web_mut(at);
+    (web.created, web.modified) = (now, now);
+}
+
 struct Generator<'a> {
     world: &'a World,
     users: &'a [Arc<User>],

@@ -366,7 +366,7 @@ mod tests {
             now: 5,
             by: Actor::System,
         };
-        let mut add = |items: &mut Items| items.add(None, 7, "0x01".into(), Fields::new(), &stamp);
+        let add = |items: &mut Items| items.add(None, 7, "0x01".into(), Fields::new(), &stamp);
         let (a, b) = (add(&mut items), add(&mut items));
         items.update(a, Fields::new(), &stamp);
         assert_eq!(items.changes(0).collect::<Vec<_>>(), [b, a]);

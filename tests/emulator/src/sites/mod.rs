@@ -5,9 +5,12 @@
 //! lock of its own. Who needs both takes that of the sites first; the drive's handlers never ask for it.
 //! [`route`] finds out which site a path means, [`dispatch`] what is wanted of it, the modules beside it answer.
 
+mod attachments;
+mod bin;
 mod column;
 mod columns;
 mod content_type;
+mod control;
 mod dispatch;
 mod edit;
 mod expand;
@@ -24,6 +27,8 @@ mod lists;
 mod page;
 mod pages;
 mod people;
+pub mod rest;
+mod roles;
 mod route;
 mod rows;
 mod seed_lists;
@@ -48,6 +53,7 @@ use list::Store;
 use rows::Rows;
 use tenant::{At, Tenant};
 
+pub use control::control;
 pub use dispatch::handle;
 pub use generate::fill;
 pub use units::resource_units;

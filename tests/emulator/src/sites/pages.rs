@@ -9,6 +9,7 @@ use crate::api::{ApiRequest, ApiResponse, Body};
 use crate::clock::rfc3339;
 use crate::drive::render::{self, Select, identity_set};
 use crate::drive::{self, Conflict, Content, Drive, Failure, Index, Place, ROOT, Stamp, Times};
+use crate::options::Quirk;
 use crate::world::World;
 
 use super::dispatch::Need;
@@ -63,6 +64,42 @@ fn library(web: &Web) -> Result<usize, Failure> {
 
 /// Answers everything below `pages`; `rest` is what comes after it.
 pub fn handle(
+    world: &World,
+    request: &ApiRequest,
+    tenant: &mut Tenant,
+    at: At,
+    rest: &[String],
+) -> Result<ApiResponse, Failure> {
+    let mut response = answer(world, request, tenant, at, rest)?;
+    if let (true, Body::Json(body)) = (world.options.has(Quirk::OneDriveTypes), &mut response.body)
+    {
+        rename_types(body);
+    }
+    Ok(response)
+}
+
+/// The service is not of one mind about what web parts are called.
+fn rename_types(value: &mut Value) {
+    match value {
+        Value::Array(all) => all.iter_mut().for_each(rename_types),
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value
+                    .as_str()
+                    .and_then(|t| t.strip_prefix("#microsoft.graph."))
+                {
+                    Some(name) if key == "@odata.type" && name.ends_with("WebPart") => {
+                        *value = format!("#oneDrive.{name}").into();
+                    }
+                    _ => rename_types(value),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn answer(
     world: &World,
     request: &ApiRequest,
     tenant: &mut Tenant,

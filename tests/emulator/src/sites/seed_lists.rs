@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::clock::rfc3339;
-use crate::drive::sharing::{Kind as Granted, Link, Permission, Principal};
+use crate::drive::sharing::{Kind as Granted, Link, Permission, Principal, Sharing};
 use crate::drive::{Actor, Content, Drive, Fields, Person, Stamp};
 use crate::rng::Rng;
 use crate::users::User;
@@ -202,14 +202,10 @@ impl Seeder<'_> {
     }
 
     /// Some items have permissions of their own: a link, or people instead of the site's groups.
-    fn own_permissions(
-        &mut self,
-        web: &Web,
-        number: u64,
-    ) -> Option<Box<crate::drive::sharing::Sharing>> {
+    fn own_permissions(&mut self, web: &Web, number: u64) -> Option<Box<Sharing>> {
         let home = web.home("", "", false);
         let id = self.rng.guid();
-        let mut sharing = crate::drive::sharing::Sharing::default();
+        let mut sharing = Sharing::default();
         match number % 10 {
             3 => sharing.links.push(Permission {
                 roles: vec!["read".into()],
@@ -286,7 +282,11 @@ impl Seeder<'_> {
         if let [first, second, ..] = people {
             out.insert(
                 "Holder".into(),
-                json!(if number % 2 == 0 { first } else { second }),
+                json!(if number.is_multiple_of(2) {
+                    first
+                } else {
+                    second
+                }),
             );
             out.insert("Reviewers".into(), json!([first, second]));
         }
@@ -336,8 +336,10 @@ impl Seeder<'_> {
         let mut list = self.list(web, "Announcements", "announcements");
         let body = Column::new(web.new_guid(), "Body", "Body", Kind::Note);
         list.columns.push(body);
-        let mut sharing = crate::drive::sharing::Sharing::default();
-        sharing.grants = Some(web.home("", "", false).owners());
+        let sharing = Sharing {
+            grants: Some(web.home("", "", false).owners()),
+            ..Sharing::default()
+        };
         list.sharing = Some(Box::new(sharing));
         let kind = list.default_type().to_owned();
         let stamp = self.stamp();

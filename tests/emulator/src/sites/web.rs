@@ -180,9 +180,7 @@ impl Web {
             "createdDateTime": rfc3339(self.created), "lastModifiedDateTime": rfc3339(self.modified),
             "eTag": format!("\"{},{}\"", guid_text(self.guid), self.etag),
         });
-        if !self.description.is_empty() {
-            site["description"] = self.description.clone().into();
-        }
+        site["description"] = self.description.clone().into();
         if self.title.is_empty() {
             site["displayName"] = Value::Null;
         }

@@ -208,3 +208,65 @@ async fn files_of_this_machine_come_into_libraries() {
     assert_eq!(file["size"], 4);
     graph.finish();
 }
+
+#[tokio::test]
+async fn office_files_are_rewritten_in_libraries_too() {
+    let graph = Graph::with(|o| {
+        (o.files, o.sites) = (0, 1);
+        o.quirk = vec![graph_emulator::Quirk::OfficeRewrite];
+    });
+    let upload = async |name: &str| {
+        let path = format!("/sites/root/drive/root:/{name}:/content");
+        graph.put(&path, "0123456789").await.expect(201).json()["size"]
+            .as_u64()
+            .unwrap()
+    };
+    assert!(upload("a.docx").await > 10);
+    assert_eq!(upload("a.txt").await, 10);
+    graph.finish();
+}
+
+#[tokio::test]
+async fn what_goes_wrong_by_script() {
+    let graph = tenant();
+    let finance = site(&graph, "/sites/Finance").await;
+    let items = format!("{finance}/lists/Assets/items");
+    let route = "/v1.0/sites/{id}/lists/{id}/items";
+    graph
+        .control(
+            "faults",
+            json!([
+                {"route": route, "fault": {"status": 400, "code": "invalidRequest"}},
+                {"route": route, "fault": {"status": 404, "empty": true}},
+                {"route": route, "fault": {"status": 503, "empty": true, "retry_after": 1}},
+                {"route": route, "fault": "reset"},
+                {"route": format!("{route}/delta"), "fault": {"slow": 20_000}},
+            ]),
+        )
+        .await;
+    assert_eq!(
+        graph.get(&items).await.expect(400).codes().0,
+        "invalidRequest"
+    );
+    assert!(graph.get(&items).await.expect(404).bytes.is_empty());
+    assert_eq!(
+        graph.get(&items).await.expect(503).header("retry-after"),
+        "1"
+    );
+    assert!(
+        graph
+            .request(reqwest::Method::GET, &items)
+            .send()
+            .await
+            .is_err()
+    );
+    assert!(!all(&graph, &items).await.is_empty());
+    assert!(
+        !round(&graph, &format!("{items}/delta?$top=5"))
+            .await
+            .0
+            .is_empty()
+    );
+    // Answers without a body are not in the model: nothing to hold against it.
+    graph.running.stop();
+}

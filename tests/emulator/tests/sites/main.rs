@@ -3,11 +3,14 @@
 //! Every exchange is logged and held against Microsoft's schema at the end of each test, where the checker is
 //! to be found.
 
+mod documented;
 mod items;
 mod libraries;
 mod listing;
 mod lists;
 mod pages;
+mod rest;
+mod sharing;
 #[path = "../drive/support.rs"]
 mod support;
 

@@ -224,3 +224,26 @@ async fn the_library_of_pages_is_a_drive_too() {
     assert!(!texts(&pages, "name").contains(&"Classic.aspx".to_owned()));
     graph.finish();
 }
+
+#[tokio::test]
+async fn web_parts_have_two_names() {
+    let graph = super::Graph::with(|o| {
+        (o.files, o.sites) = (0, 1);
+        o.quirk = vec![graph_emulator::Quirk::OneDriveTypes];
+    });
+    let pages = format!("{}/pages", site(&graph, "/sites/Finance").await);
+    let home = by(&all(&graph, &pages).await, "name", "Home.aspx")["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let whole = graph
+        .get(&format!("{pages}/{home}/{CAST}?$expand=canvasLayout"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(whole["@odata.type"], "#microsoft.graph.sitePage");
+    let part = &whole["canvasLayout"]["horizontalSections"][0]["columns"][0]["webparts"][0];
+    assert_eq!(part["@odata.type"], "#oneDrive.textWebPart");
+    // A name that the model does not have: nothing to hold against it.
+    graph.running.stop();
+}
