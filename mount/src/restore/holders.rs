@@ -4,8 +4,14 @@
 //! closes before a byte is written; in `(a; b) > file` each program's exit is a close. Sending the
 //! file then would send a part of it. FUSE does not tell who else holds the open file, but whoever
 //! does is the closing process itself or the ancestors it inherited from, and `/proc` shows both.
+//!
+//! Invariant: nobody waits here for the process that waits for the answer. `execve(2)` closes what is
+//! marked close-on-exec, and holds a lock meanwhile that links in `/proc/PID/fd` are read under.
 
 use std::fs;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
@@ -13,10 +19,28 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 const MAX_ANCESTORS: usize = 16;
 /// Most descriptors looked at in one process.
 const MAX_DESCRIPTORS: usize = 4096;
+/// How long `/proc` may take. Only a process in the middle of `execve(2)` takes longer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Does `pid`, or a process it descends from, have inode `ino` of device `device` open for writing?
-/// What cannot be seen counts as no.
+/// What cannot be seen counts as no; what cannot be seen in time as yes: the release of the last
+/// descriptor, which comes in any case, sends the file then.
 pub fn may_still_write(pid: u32, device: (u32, u32), ino: u64) -> bool {
+    let (tell, told) = mpsc::sync_channel(1);
+    let look = move || {
+        // Too late, nobody listens any more.
+        let _ = tell.send(any_holds(pid, device, ino));
+    };
+    match thread::Builder::new()
+        .name("restore-holders".into())
+        .spawn(look)
+    {
+        Ok(_) => told.recv_timeout(PATIENCE).unwrap_or(true),
+        Err(_) => true,
+    }
+}
+
+fn any_holds(pid: u32, device: (u32, u32), ino: u64) -> bool {
     let mut at = pid;
     for _ in 0..MAX_ANCESTORS {
         if at <= 1 || at == std::process::id() {

@@ -127,6 +127,22 @@ fn a_shell_closes_early_and_shares_its_descriptors() {
 }
 
 #[test]
+fn programs_started_while_a_file_is_open_change_nothing() {
+    let m = mounted();
+    // Python's descriptors are closed by `execve(2)` itself.
+    let script = format!(
+        "import subprocess\n\
+         with open('restore/{INBOX}/parts.eml', 'w') as file:\n\
+         \x20   for part in 'one', 'two':\n\
+         \x20       print(part, file=file, flush=True)\n\
+         \x20       subprocess.run(['true'], close_fds=False, check=True, timeout=30)\n"
+    );
+    m.shell_ok(&format!("python3 -c \"{script}\""));
+    let pushed = m.fake.one();
+    assert_eq!(String::from_utf8(pushed.bytes).unwrap(), "one\ntwo\n");
+}
+
+#[test]
 fn editors_write_aside_and_rename() {
     let m = mounted();
     let inbox = m.inbox();
