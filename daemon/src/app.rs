@@ -14,14 +14,23 @@ use tenantfs::workload::contacts::{Contacts, ContactsOptions};
 use tenantfs::workload::drive::{Drive, DriveOptions};
 use tenantfs::workload::mail::{Mail, MailOptions};
 use tenantfs::workload::settings::Settings;
+use tenantfs::workload::sites::{Libraries, LibrariesOptions, Lists, ListsOptions};
 use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
 use crate::config::{self, Config, Identity, Proof, read_secret};
 
 /// The workloads there are, by the names the configuration uses.
-pub const WORKLOADS: [&str; 7] = [
-    "mail", "archive", "calendar", "contacts", "todo", "settings", "drive",
+pub const WORKLOADS: [&str; 9] = [
+    "mail",
+    "archive",
+    "calendar",
+    "contacts",
+    "todo",
+    "settings",
+    "drive",
+    "libraries",
+    "lists",
 ];
 
 /// Where the repository is, with what it takes to get in.
@@ -87,7 +96,8 @@ pub fn open_repository(config: &Config) -> Result<Repository> {
 
 /// A Graph client with the identity that reads.
 pub fn backup_client(config: &Config) -> Result<Client> {
-    client(config, &config.tenant.backup, "tenant.backup")
+    let budget = config.protect.unit_budget;
+    client(config, &config.tenant.backup, "tenant.backup", budget)
 }
 
 /// A Graph client with the identity that writes; `None` when there is none.
@@ -96,14 +106,22 @@ pub fn restore_client(config: &Config) -> Result<Option<Client>> {
         .tenant
         .restore
         .as_ref()
-        .map(|identity| client(config, identity, "tenant.restore"))
+        .map(|identity| client(config, identity, "tenant.restore", None))
         .transpose()
 }
 
-fn client(config: &Config, identity: &Identity, section: &str) -> Result<Client> {
+fn client(
+    config: &Config,
+    identity: &Identity,
+    section: &str,
+    unit_budget: Option<u64>,
+) -> Result<Client> {
     let credential = credential(identity, section)?;
     let mut client = ClientConfig::new(endpoints(config)?, config.tenant.id.clone(), credential);
     client.ca = config.tenant.ca_file.clone();
+    if unit_budget.is_some() {
+        client.limits.drive_units_day = unit_budget;
+    }
     Ok(Client::new(client)?)
 }
 
@@ -197,9 +215,23 @@ pub fn workloads(
     if protected("drive") {
         workloads.push(Arc::new(Drive::new(
             client.clone(),
-            keyer,
+            keyer.clone(),
             DriveOptions::default(),
         )));
+    }
+    if protected("libraries") {
+        let options = LibrariesOptions {
+            system: config.protect.system_lists,
+            ..LibrariesOptions::default()
+        };
+        let libraries = Libraries::new(client.clone(), keyer.clone(), options);
+        workloads.push(Arc::new(libraries));
+    }
+    if protected("lists") {
+        let options = ListsOptions {
+            system: config.protect.system_lists,
+        };
+        workloads.push(Arc::new(Lists::new(client.clone(), keyer, options)));
     }
     workloads
 }

@@ -148,6 +148,11 @@ pub struct Repository {
 pub struct Protect {
     /// Which accounts, by UPN.
     pub accounts: Globs,
+    /// Which site collections, by the last part of their address; subsites go with them.
+    pub sites: Globs,
+    /// Capture lists and libraries that SharePoint hides (Style Library, Preservation Hold Library) as
+    /// well.
+    pub system_lists: bool,
     /// Which workloads, by name.
     pub workloads: Vec<String>,
     /// When the daemon captures: `"1h"`, or times of day in UTC, `["02:00", "14:00"]`.
@@ -160,6 +165,9 @@ pub struct Protect {
     pub recoverable_items: bool,
     /// Capture photos of contacts: one request for each contact that is new or changed.
     pub contact_photos: bool,
+    /// Most resource units that captures spend on drives and sites in 24 hours; then they wait. None
+    /// here: what Microsoft grants a tenant of up to 1,000 licences.
+    pub unit_budget: Option<u64>,
     /// How mail is captured.
     pub mail: ProtectMail,
     /// How many mailboxes and drives are captured at once.
@@ -173,11 +181,14 @@ impl Default for Protect {
     fn default() -> Self {
         Self {
             accounts: Globs::default(),
+            sites: Globs::default(),
+            system_lists: false,
             workloads: crate::app::WORKLOADS.map(str::to_owned).to_vec(),
             schedule: Schedule::default(),
             sweep: Some(Duration::from_secs(7 * 86_400)),
             recoverable_items: false,
             contact_photos: true,
+            unit_budget: None,
             mail: ProtectMail::default(),
             parallel_accounts: 8,
             checkpoint_seconds: Duration::from_secs(60),
@@ -304,6 +315,7 @@ impl Config {
             *path = base.join(&*path);
         }
         drop(config.protect.accounts.matcher()?);
+        drop(config.protect.sites.matcher()?);
         for name in &config.protect.workloads {
             if !crate::app::WORKLOADS.contains(&name.as_str()) {
                 bail!(
@@ -311,6 +323,9 @@ impl Config {
                     crate::app::WORKLOADS.join(", ")
                 );
             }
+        }
+        if config.protect.unit_budget == Some(0) {
+            bail!("[protect] unit_budget must be at least 1");
         }
         if config.protect.parallel_accounts == 0 {
             bail!("[protect] parallel_accounts must be at least 1");

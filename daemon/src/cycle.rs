@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use tenantfs::graph::sites::collection_of;
 use tenantfs::local::{LocalError, LocalState};
 use tenantfs::repo::Repository;
 use tenantfs::sync::{self, AccountFilter, CycleOutcome, Progress, Scope, SyncContext};
@@ -62,12 +63,28 @@ impl Capture {
             );
         }
         let chosen = self.config.protect.accounts.matcher()?;
+        let chosen_sites = self.config.protect.sites.matcher()?;
         let only: Vec<String> = accounts.iter().map(|name| name.to_lowercase()).collect();
+        let walked = {
+            let (chosen, only) = (chosen_sites.clone(), only.clone());
+            move |site: &str| {
+                let asked = |name: &String| {
+                    collection_of(&name.replacen("sites/", "Sites/", 1))
+                        == Some(&site.to_lowercase())
+                };
+                chosen(site) && (only.is_empty() || only.iter().any(asked))
+            }
+        };
         let filter: AccountFilter = Arc::new(move |account| {
-            chosen(&account.upn) && (only.is_empty() || only.contains(&account.upn.to_lowercase()))
+            let chosen = match collection_of(&account.upn) {
+                Some(site) => chosen_sites(site),
+                None => chosen(&account.upn),
+            };
+            chosen && (only.is_empty() || only.contains(&account.upn.to_lowercase()))
         });
         let scope = Scope {
             accounts: Some(filter),
+            sites: Some(Arc::new(walked)),
             workloads: (!workloads.is_empty()).then(|| workloads.to_vec()),
         };
         Ok(sync::run(&self.context, &scope, &progress).await?)

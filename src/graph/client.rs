@@ -188,6 +188,11 @@ impl Client {
         self.0.stats.all()
     }
 
+    /// Resource units that requests to drives and sites have cost so far.
+    pub fn drive_units(&self) -> u64 {
+        self.0.limiters.drive_units()
+    }
+
     /// Starts counting anew.
     pub fn reset_stats(&self) {
         self.0.stats.reset();

@@ -162,6 +162,8 @@ struct GateState {
     /// Requests or resource units.
     units: Vec<Window>,
     bytes: Vec<Window>,
+    /// Units since the start.
+    spent: u64,
     used: Instant,
 }
 
@@ -189,6 +191,7 @@ impl Gate {
                 changed: now,
                 units,
                 bytes,
+                spent: 0,
                 used: now,
             }),
             freed: Notify::new(),
@@ -265,6 +268,7 @@ impl Gate {
         state.units.iter_mut().for_each(|w| w.spend(units, now));
         state.bytes.iter_mut().for_each(|w| w.spend(bytes, now));
         state.in_flight += slots;
+        state.spent += units;
         state.used = now;
         Ok(slots)
     }
@@ -302,12 +306,16 @@ impl Gate {
     pub fn correct(&self, assumed: u64, told: u64) {
         if told > assumed {
             let now = Instant::now();
-            self.state
-                .lock()
-                .units
-                .iter_mut()
-                .for_each(|w| w.spend(told - assumed, now));
+            let mut state = self.state.lock();
+            state.spent += told - assumed;
+            let windows = state.units.iter_mut();
+            windows.for_each(|w| w.spend(told - assumed, now));
         }
+    }
+
+    /// Units spent since the start.
+    pub fn spent(&self) -> u64 {
+        self.state.lock().spent
     }
 
     fn idle_since(&self) -> Option<Instant> {
@@ -380,6 +388,11 @@ impl Limiters {
             directory: Arc::new(Gate::new(8, directory.into_iter().collect(), Vec::new())),
             limits,
         }
+    }
+
+    /// Resource units spent on drives and sites since the start.
+    pub fn drive_units(&self) -> u64 {
+        self.drives.spent()
     }
 
     /// The gate of a scope; `None` for [`Scope::Free`].

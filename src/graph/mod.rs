@@ -18,6 +18,7 @@ pub mod limiter;
 mod page;
 pub mod quickxor;
 mod retry;
+pub mod sites;
 mod stats;
 mod transport;
 mod upload;

@@ -10,12 +10,24 @@ use super::client::Client;
 use super::error::{ErrorClass, GraphError};
 use super::limiter::Scope;
 
-/// A user object that may have a mailbox or a drive (people, shared mailboxes, rooms).
+/// What owns collections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountKind {
+    /// A user object: people, shared mailboxes, rooms.
+    #[default]
+    User,
+    /// A SharePoint site or subsite.
+    Site,
+}
+
+/// A user object that may have a mailbox or a drive (people, shared mailboxes, rooms), or a site
+/// (see [`super::sites`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Object id (GUID): what never changes.
+    /// Object id (a GUID), or id of the site: what never changes.
     pub id: String,
-    /// User principal name: how the mount names the account's folder.
+    /// User principal name, or path of the site: how the mount names the account's folder.
     pub upn: String,
     pub display_name: String,
     /// Primary address, if any.
@@ -24,6 +36,14 @@ pub struct Account {
     pub enabled: bool,
     /// A guest owns neither mailbox nor drive.
     pub guest: bool,
+    #[serde(default)]
+    pub kind: AccountKind,
+    /// Of a site: id of the top site of its collection, which knows the people.
+    #[serde(default)]
+    pub collection: Option<String>,
+    /// Why nothing of it can be read now (an archived site); what was captured stays.
+    #[serde(default)]
+    pub closed: Option<String>,
 }
 
 impl Account {

@@ -7,7 +7,8 @@ use super::push::{Pusher, name_at};
 use super::service::Service;
 use super::spool::SpoolFile;
 use super::target::TargetPath;
-use crate::workload::Push;
+use crate::graph::sites::SITES;
+use crate::workload::{AccountKind, Push};
 
 /// A plan asks what a push asks first; the service waits this long for the answers.
 const CALL: std::time::Duration = std::time::Duration::from_secs(180);
@@ -24,8 +25,13 @@ impl Service {
 
     /// Whether it takes the bytes of a file to plan its push.
     pub(super) fn plans_by_content(&self, target: &TargetPath) -> Result<bool, RestoreError> {
+        let kind = match target.top() == Some(SITES) {
+            true => AccountKind::Site,
+            false => AccountKind::User,
+        };
         let folder = target.workload().unwrap_or_default();
-        Ok(self.pusher().places.workload(folder)?.plans_by_content())
+        let workload = self.pusher().places.workload(kind, folder)?;
+        Ok(workload.plans_by_content())
     }
 
     /// Whether the item with this id, of the account and service of `at`, is where its owner would look

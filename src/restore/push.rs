@@ -328,7 +328,8 @@ impl Pusher {
         first: bool,
     ) -> Result<(Pushed, Place), RestoreError> {
         let target = TargetPath::parse(&ticket.target)?;
-        let account = self.places.account_by_id(&ticket.account).await?;
+        let name = target.account().unwrap_or_default();
+        let account = self.places.account_by_id(&ticket.account, &name).await?;
         let Some(workload) = self.places.workload_named(&ticket.workload) else {
             return Err(RestoreError::new(
                 Code::NotFound,

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::catalogue::{Catalogue, CatalogueError, Hit};
 use super::errno::{Code, RestoreError};
 use super::spool::Origin;
+use super::target::TargetPath;
 use crate::repo::content::{self, ContentId, IdOnly};
 use crate::repo::{Kind, ObjectId, Repository, Snapshot};
 use crate::sync::put_mail;
@@ -26,7 +27,7 @@ use crate::tree::key::{Tag, first_with};
 use crate::tree::map::{Map, Shape};
 use crate::tree::state::{AccountState, Accounts, WorkloadState};
 use crate::tree::{Editor, Entry, ItemKey, Nodes, TreeError, names};
-use crate::workload::Marker;
+use crate::workload::{Marker, id_in};
 
 /// Larger files are never mails: Exchange holds 150 MB, base64 makes that 205.
 const MAX_MAIL: u64 = 256 << 20;
@@ -124,11 +125,11 @@ impl SnapshotRecogniser {
         path: &str,
         entry: &Entry,
     ) -> Result<Option<Origin>, RestoreError> {
-        let mut parts = path.split('/');
-        let (Some(account), Some(folder)) = (parts.next(), parts.next()) else {
+        let at = TargetPath::parse(path)?;
+        let (Some(account), Some(folder)) = (at.account(), at.workload()) else {
             return Ok(None);
         };
-        let Some(state) = self.account(snapshot, account)? else {
+        let Some(state) = self.account(snapshot, &account)? else {
             return Ok(None);
         };
         match state.workloads.iter().find(|(_, w)| w.folder == folder) {
@@ -149,7 +150,7 @@ impl SnapshotRecogniser {
             return Ok(None);
         };
         let json = self.read(&record)?;
-        let Some(id) = json["id"].as_str() else {
+        let Some(id) = id_in(&json) else {
             return Ok(None);
         };
         // What was restored before goes by the name of what it restored.

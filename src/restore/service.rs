@@ -24,8 +24,9 @@ use super::recognise::Recognise;
 use super::recover::adopt;
 use super::spool::{Spool, SpoolFile};
 use super::target::TargetPath;
+use crate::graph::sites::{SITES, SUBSITES};
 use crate::local::{LocalState, now};
-use crate::workload::{LiveEntry, Pushed, Workload};
+use crate::workload::{AccountKind, LiveEntry, Pushed, Workload};
 
 /// A listing or a new folder takes at most this long; a folder of a million messages is a thousand pages.
 const CALL: Duration = Duration::from_secs(180);
@@ -345,20 +346,33 @@ pub(super) async fn list(
     pusher: &Pusher,
     target: &TargetPath,
 ) -> Result<Arc<Vec<LiveEntry>>, RestoreError> {
+    if target.is_site_folder() {
+        let sites = pusher.places.sites_in(target).await?;
+        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let folders = sites.iter().map(|a| folder(&name(&a.upn), &a.id));
+        return Ok(Arc::new(folders.collect()));
+    }
     let Some(name) = target.account() else {
         let accounts = pusher.places.accounts().await?;
-        return Ok(Arc::new(
-            accounts.iter().map(|a| folder(&a.upn, &a.id)).collect(),
-        ));
+        let mut folders: Vec<_> = accounts.iter().map(|a| folder(&a.upn, &a.id)).collect();
+        if pusher
+            .places
+            .workloads_of(AccountKind::Site)
+            .next()
+            .is_some()
+        {
+            folders.push(folder(SITES, SITES));
+        }
+        return Ok(Arc::new(folders));
     };
     if target.workload().is_none() {
-        pusher.places.account(name).await?;
-        let folders = pusher
-            .places
-            .workloads()
-            .iter()
-            .map(|w| folder(w.folder(), w.name()));
-        return Ok(Arc::new(folders.collect()));
+        let account = pusher.places.account(&name).await?;
+        let workloads = pusher.places.workloads_of(account.kind);
+        let mut folders: Vec<_> = workloads.map(|w| folder(w.folder(), w.name())).collect();
+        if account.kind == AccountKind::Site {
+            folders.push(folder(SUBSITES, SUBSITES));
+        }
+        return Ok(Arc::new(folders));
     }
     let place = pusher.places.resolve(target).await?;
     list_place(pusher, &place)
@@ -385,19 +399,31 @@ pub(super) async fn lookup(
     target: &TargetPath,
 ) -> Result<Option<LiveEntry>, RestoreError> {
     let Some(account) = target.account() else {
-        return Ok(Some(folder("restore", "")));
+        return match target.top() {
+            None => Ok(Some(folder("restore", ""))),
+            Some(top) => {
+                let any = pusher.places.workloads_of(AccountKind::Site).next();
+                Ok(any.map(|_| folder(top, top)))
+            }
+        };
     };
     let Some(workload) = target.workload() else {
-        return match pusher.places.account(account).await {
+        return match pusher.places.account(&account).await {
             // As it was written: a shell that asks for Bob@contoso.com gets it.
-            Ok(a) => Ok(Some(folder(account, &a.id))),
+            Ok(a) => {
+                let name = account.rsplit('/').next().unwrap_or(&account);
+                Ok(Some(folder(name, &a.id)))
+            }
             Err(e) if e.code == Code::NotFound => Ok(None),
             Err(e) => Err(e),
         };
     };
     if target.path().is_empty() {
-        pusher.places.account(account).await?;
-        return match pusher.places.workload(workload) {
+        let account = pusher.places.account(&account).await?;
+        if target.is_site_folder() {
+            return Ok(Some(folder(SUBSITES, SUBSITES)));
+        }
+        return match pusher.places.workload(account.kind, workload) {
             Ok(w) => Ok(Some(folder(w.folder(), w.name()))),
             Err(_) => Ok(None),
         };
@@ -422,7 +448,8 @@ pub(super) async fn check_target(pusher: &Pusher, target: &TargetPath) -> Result
         return Err(RestoreError::new(
             Code::NotPermitted,
             format!(
-                "{target} is no place for a file: restore to ACCOUNT/Mail/... or ACCOUNT/OneDrive/..."
+                "{target} is no place for a file: restore to ACCOUNT/Mail/..., ACCOUNT/OneDrive/... or \
+                 Sites/SITE/Libraries/..."
             ),
         ));
     }

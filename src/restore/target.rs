@@ -1,4 +1,5 @@
-//! Where something is restored to: `[@policy/]*account/Workload folder/path...`, below `restore/`.
+//! Where something is restored to: `[@policy/]*account/Workload folder/path...`, below `restore/`. An
+//! account is a user principal name, or the path of a site: `Sites/Finance`.
 //!
 //! This is syntax only: whether the account and the workload exist is asked when the path is used
 //! ([`super::Service`]). What comes out of here never has an empty component, `.`, `..`, `/`, NUL or
@@ -9,6 +10,7 @@ use std::str::FromStr;
 
 use super::errno::{Code, RestoreError};
 use super::policy::Policy;
+use crate::graph::sites::{SITES, SUBSITES};
 
 /// Most components below the workload folder: what Exchange allows, deeper than OneDrive does.
 const MAX_DEPTH: usize = 300;
@@ -109,19 +111,46 @@ impl TargetPath {
         self
     }
 
-    /// The account's name, as it was written.
-    pub fn account(&self) -> Option<&str> {
-        self.components.first().map(String::as_str)
+    /// How many components name the account: one for a user, two for a site, two more for each subsite.
+    fn account_len(&self) -> usize {
+        let names = &self.components;
+        if names.first().is_none_or(|first| first != SITES) {
+            return 1;
+        }
+        let mut len = 2;
+        while names.len() > len + 1 && names[len] == SUBSITES {
+            len += 2;
+        }
+        len
     }
 
-    /// The workload's folder (`Mail`), as it was written.
+    /// The account's name, as it was written: `bob@contoso.com`, `Sites/Finance/Subsites/Payroll`. `None`
+    /// for the root and for `Sites`.
+    pub fn account(&self) -> Option<String> {
+        let names = self.components.get(..self.account_len())?;
+        (!names.is_empty()).then(|| names.join("/"))
+    }
+
+    /// The workload's folder (`Mail`), as it was written. For a site it may be [`SUBSITES`], which is none.
     pub fn workload(&self) -> Option<&str> {
-        self.components.get(1).map(String::as_str)
+        self.components.get(self.account_len()).map(String::as_str)
     }
 
     /// What is below the workload's folder: empty for the folder itself.
     pub fn path(&self) -> &[String] {
-        self.components.get(2..).unwrap_or_default()
+        let below = self.account_len() + 1;
+        self.components.get(below..).unwrap_or_default()
+    }
+
+    /// The first component below `restore/`: the account, or the folder that sites are in.
+    pub fn top(&self) -> Option<&str> {
+        self.components.first().map(String::as_str)
+    }
+
+    /// Whether it is a folder of sites or subsites, which has no other names in it.
+    pub fn is_site_folder(&self) -> bool {
+        let sites = self.top() == Some(SITES);
+        sites && (self.components.len() == 1 || self.workload() == Some(SUBSITES))
     }
 
     /// The last component below a workload: the item's own name.
@@ -214,7 +243,7 @@ mod tests {
             TargetPath::parse("@overwrite/@queued/bob@contoso.com/Mail/From Alice/x.eml/").unwrap();
         assert_eq!(t.policy().conflict, Some(Conflict::Overwrite));
         assert!(t.policy().queued);
-        assert_eq!(t.account(), Some("bob@contoso.com"));
+        assert_eq!(t.account().as_deref(), Some("bob@contoso.com"));
         assert_eq!(t.workload(), Some("Mail"));
         assert_eq!(t.path(), ["From Alice", "x.eml"]);
         assert_eq!(t.folder(), ["From Alice"]);
@@ -231,6 +260,56 @@ mod tests {
         );
         assert!(TargetPath::parse("@queued").unwrap().is_root());
         assert!(TargetPath::parse("").unwrap().parent().is_none());
+    }
+
+    #[test]
+    fn a_site_is_an_account_of_several_names() {
+        let parts = |path: &str| {
+            let t = TargetPath::parse(path).unwrap();
+            (
+                t.account(),
+                t.workload().map(str::to_owned),
+                t.path().join("/"),
+                t.is_site_folder(),
+            )
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(parts("Sites"), (None, None, String::new(), true));
+        assert_eq!(
+            parts("@queued/Sites/Finance"),
+            (some("Sites/Finance"), None, String::new(), false)
+        );
+        assert_eq!(
+            parts("Sites/Finance/Libraries/Documents/a/b"),
+            (
+                some("Sites/Finance"),
+                some("Libraries"),
+                "Documents/a/b".into(),
+                false
+            )
+        );
+        assert_eq!(
+            parts("Sites/Finance/Subsites"),
+            (some("Sites/Finance"), some("Subsites"), String::new(), true)
+        );
+        assert_eq!(
+            parts("Sites/Finance/Subsites/Payroll"),
+            (
+                some("Sites/Finance/Subsites/Payroll"),
+                None,
+                String::new(),
+                false
+            )
+        );
+        assert_eq!(
+            parts("Sites/A/Subsites/B/Subsites/C/Libraries/Subsites/x"),
+            (
+                some("Sites/A/Subsites/B/Subsites/C"),
+                some("Libraries"),
+                "Subsites/x".into(),
+                false
+            )
+        );
     }
 
     #[test]

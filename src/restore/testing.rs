@@ -349,11 +349,18 @@ impl Directory for FakeDirectory {
                 ),
                 upn: upn.to_owned(),
                 display_name: upn.to_owned(),
-                mail: None,
                 enabled: true,
-                guest: false,
+                ..Account::default()
             })
             .to_vec())
+    }
+
+    async fn sites(&self) -> Result<Vec<Account>, GraphError> {
+        Ok(Vec::new())
+    }
+
+    async fn subsites(&self, _: &Account) -> Result<Vec<Account>, GraphError> {
+        Ok(Vec::new())
     }
 }
 

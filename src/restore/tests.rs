@@ -387,4 +387,15 @@ impl Directory for NoAccounts {
     async fn accounts(&self) -> Result<Vec<crate::workload::Account>, crate::graph::GraphError> {
         Ok(Vec::new())
     }
+
+    async fn sites(&self) -> Result<Vec<crate::workload::Account>, crate::graph::GraphError> {
+        Ok(Vec::new())
+    }
+
+    async fn subsites(
+        &self,
+        _: &crate::workload::Account,
+    ) -> Result<Vec<crate::workload::Account>, crate::graph::GraphError> {
+        Ok(Vec::new())
+    }
 }

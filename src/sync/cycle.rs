@@ -78,6 +78,9 @@ impl Cycle {
 
     fn add(&mut self, done: AccountDone) {
         let mut line = done.line;
+        for note in done.notes {
+            self.report.add_note(note);
+        }
         for captured in done.captured {
             let (workload, captured) = captured;
             match captured.error {
@@ -199,6 +202,7 @@ fn remaining(shared: &Shared, ledger: &Ledger, report: &mut Report) -> Result<()
 
 struct AccountDone {
     line: AccountLine,
+    notes: Vec<ItemLine>,
     captured: Vec<(String, capture::Captured)>,
 }
 
@@ -209,7 +213,22 @@ async fn capture_account(
     workloads: &[Arc<dyn Workload>],
 ) -> Result<AccountDone, SyncError> {
     let mut captured = Vec::new();
-    for workload in workloads {
+    let mut notes = Vec::new();
+    if let Some(reason) = &account.closed {
+        let path = account.upn.clone();
+        let reason = format!("{reason}; what was captured before stays");
+        notes.push(ItemLine::note(
+            &account.upn,
+            "sites",
+            account.id.clone(),
+            path,
+            reason,
+        ));
+    }
+    let own = workloads
+        .iter()
+        .filter(|w| w.of() == account.kind && account.closed.is_none());
+    for workload in own {
         if shared.progress.is_cancelled() {
             break;
         }
@@ -223,6 +242,7 @@ async fn capture_account(
             status: Status::Captured,
             workloads: BTreeMap::new(),
         },
+        notes,
         captured,
     })
 }

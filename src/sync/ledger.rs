@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use parking_lot::Mutex;
 
 use super::report::Report;
+use super::sites::Met;
 use super::{Shared, SyncError, totals};
+use crate::graph::sites::collection_of;
 use crate::repo::{Kind, Snapshot, SnapshotManifest, Totals};
 use crate::tree::state::{AccountState, Accounts, WorkloadState, set_accounts};
 use crate::tree::{ItemKey, MapRoot, Nodes, names};
@@ -76,17 +78,19 @@ impl Ledger {
     }
 
     /// Takes in who is there now: renames, departures, returns. `now` is Unix seconds.
-    pub fn meet(&self, directory: &BTreeMap<String, Account>, now: i64) {
+    pub fn meet(&self, directory: &BTreeMap<String, Account>, sites: &Met, now: i64) {
         let mut inner = self.inner.lock();
         let mut changed = Vec::new();
         for (id, state) in &mut inner.accounts {
             let before = state.clone();
-            match directory.get(id) {
+            match directory.get(id).or_else(|| sites.accounts.get(id)) {
                 Some(account) => {
                     state.upn.clone_from(&account.upn);
                     state.display_name.clone_from(&account.display_name);
                     state.departed = None;
                 }
+                // Nobody asked, or the answer does not tell.
+                None if collection_of(&state.upn).is_some() && !sites.is_gone(&state.upn) => {}
                 None => {
                     state.departed.get_or_insert(now);
                 }
@@ -216,7 +220,7 @@ impl Work {
     }
 }
 
-/// Gives each account its folder: its user principal name. Where two have the same one, the one
+/// Gives each account its folder: its user principal name, or the path of a site. Where two have the same one, the one
 /// that is there has it and departed ones get a suffix, so neither can take the other's place.
 fn assign_folders(cx: &Shared, inner: &mut Inner) {
     let mut ids: Vec<String> = inner.accounts.keys().cloned().collect();
@@ -227,14 +231,23 @@ fn assign_folders(cx: &Shared, inner: &mut Inner) {
         let Some(account) = inner.accounts.get_mut(&id) else {
             continue;
         };
-        let mut folder = names::account_name(&account.upn, &key);
+        let mut folder = folder_of(&account.upn, |name| names::account_name(name, &key));
         if !taken.insert(folder.clone()) {
-            folder = names::with_suffix(&account.upn, &key);
+            folder = folder_of(&account.upn, |name| names::with_suffix(name, &key));
             taken.insert(folder.clone());
         }
         if account.folder != folder {
             account.folder = folder;
             inner.dirty.insert(id);
         }
+    }
+}
+
+/// The folder of an account whose last component is named by `name`; those above it, of a site, are as
+/// they are.
+fn folder_of(upn: &str, name: impl Fn(&str) -> String) -> String {
+    match (collection_of(upn), upn.rsplit_once('/')) {
+        (Some(_), Some((above, last))) => format!("{above}/{}", name(last)),
+        _ => name(upn),
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::collection::FeedState;
 use crate::local::{LocalState, Table};
@@ -23,6 +24,17 @@ pub(super) struct Directory {
     pub link: Option<String>,
     /// By id.
     pub accounts: BTreeMap<String, Account>,
+}
+
+/// The sites of the tenant as of the last round.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sites {
+    /// Where the next round of `/sites/delta` begins.
+    pub link: Option<String>,
+    /// Site collections as Graph tells them, by id.
+    pub collections: BTreeMap<String, Value>,
+    /// By id of the collection: when it was asked for its subsites (Unix seconds), and which it has.
+    pub below: BTreeMap<String, (i64, Vec<Account>)>,
 }
 
 /// A cursor reached without any change since the snapshot's.
@@ -50,6 +62,8 @@ pub(super) struct Local {
     state: Option<LocalState>,
     /// Lives as long as the process: asking for everybody costs one request per page of users.
     pub directory: Arc<Mutex<Directory>>,
+    /// The same for sites.
+    pub sites: Arc<Mutex<Sites>>,
 }
 
 impl Local {

@@ -29,6 +29,7 @@ mod ledger;
 mod local;
 mod progress;
 mod report;
+mod sites;
 mod totals;
 
 #[cfg(test)]
@@ -50,12 +51,13 @@ pub use report::{
     AccountCounts, AccountLine, Counts, ItemLine, Report, RequestLine, Status, WorkloadLine,
 };
 
+use crate::graph::sites::SitesRound;
 use crate::graph::users::UsersRound;
 use crate::graph::{Client, ErrorClass, GraphError};
 use crate::local::LocalState;
 use crate::repo::{RepoError, Repository, Stream, Writer};
 use crate::tree::{Nodes, TreeError};
-use crate::workload::{Account, Workload};
+use crate::workload::{Account, AccountKind, Workload};
 use cycle::Cycle;
 use ledger::Ledger;
 use local::Local;
@@ -66,14 +68,35 @@ pub trait Directory: Send + Sync {
     /// Everybody, or what changed since `link`.
     async fn users(&self, link: Option<&str>) -> Result<UsersRound, GraphError>;
 
+    /// All site collections, or what changed since `link`.
+    async fn sites(&self, link: Option<&str>) -> Result<SitesRound, GraphError>;
+
+    /// The subsites of a site, at any depth.
+    async fn subsites(&self, of: &Account) -> Result<Vec<Account>, GraphError>;
+
     /// Requests sent so far, of all kinds.
     fn requests(&self) -> Vec<RequestLine>;
+
+    /// Resource units of drives and sites spent so far.
+    fn drive_units(&self) -> u64;
 }
 
 #[async_trait]
 impl Directory for Client {
     async fn users(&self, link: Option<&str>) -> Result<UsersRound, GraphError> {
         Client::users(self, link).await
+    }
+
+    async fn sites(&self, link: Option<&str>) -> Result<SitesRound, GraphError> {
+        Client::sites(self, link).await
+    }
+
+    async fn subsites(&self, of: &Account) -> Result<Vec<Account>, GraphError> {
+        Client::subsites(self, of).await
+    }
+
+    fn drive_units(&self) -> u64 {
+        Client::drive_units(self)
     }
 
     fn requests(&self) -> Vec<RequestLine> {
@@ -163,6 +186,8 @@ pub type AccountFilter = Arc<dyn Fn(&Account) -> bool + Send + Sync>;
 pub struct Scope {
     /// `None`: all. Guests have nothing to capture and are never asked.
     pub accounts: Option<AccountFilter>,
+    /// Site collections whose subsites are looked for, by name; `None`: all.
+    pub sites: Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>,
     /// By [`Workload::name`]; `None`: all.
     pub workloads: Option<Vec<String>>,
 }
@@ -281,16 +306,7 @@ pub async fn run(
 ) -> Result<CycleOutcome, SyncError> {
     let started = (cx.options.clock)();
     let requests = cx.directory.requests();
-    let directory = meet(cx).await?;
-    let (shared, ledger) = {
-        let (repo, cx, progress) = (cx.repo.clone(), cx.clone(), progress.clone());
-        blocking(move || open(repo, &cx, progress)).await?
-    };
-    ledger.meet(&directory, shared.now());
-    let accounts: Vec<Account> = directory
-        .into_values()
-        .filter(|account| !account.guest && scope.accounts.as_ref().is_none_or(|f| f(account)))
-        .collect();
+    let units = cx.directory.drive_units();
     let workloads: Vec<_> = cx
         .workloads
         .iter()
@@ -302,12 +318,30 @@ pub async fn run(
         })
         .cloned()
         .collect();
+    let directory = meet(cx).await?;
+    let sites = match workloads.iter().any(|w| w.of() == AccountKind::Site) {
+        true => sites::meet(cx, scope).await?,
+        false => sites::Met::default(),
+    };
+    let (shared, ledger) = {
+        let (repo, cx, progress) = (cx.repo.clone(), cx.clone(), progress.clone());
+        blocking(move || open(repo, &cx, progress)).await?
+    };
+    ledger.meet(&directory, &sites, shared.now());
+    let accounts: Vec<Account> = directory
+        .into_values()
+        .chain(sites.accounts.into_values())
+        .filter(|account| !account.guest && scope.accounts.as_ref().is_none_or(|f| f(account)))
+        .collect();
     progress
         .accounts_total
         .store(accounts.len() as u64, Relaxed);
     progress.accounts_done.store(0, Relaxed);
 
     let mut cycle = Cycle::new(shared, ledger, started);
+    for note in sites.notes {
+        cycle.report.add_note(note);
+    }
     let captured = cycle.captures(accounts, &workloads).await;
     cx.local.flush();
     if let Err(e) = captured {
@@ -321,6 +355,7 @@ pub async fn run(
         return Err(SyncError::Unreachable(e));
     }
     cycle.report.requests = since(&requests, cx.directory.requests());
+    cycle.report.drive_units = cx.directory.drive_units().saturating_sub(units);
     cycle.end().await
 }
 

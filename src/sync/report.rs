@@ -30,6 +30,9 @@ pub struct Report {
     /// Things left out on purpose, and what else is worth knowing.
     pub notes: Vec<ItemLine>,
     pub requests: Vec<RequestLine>,
+    /// What the requests to drives and sites cost, in SharePoint's resource units.
+    #[serde(default)]
+    pub drive_units: u64,
     /// Lines that did not fit.
     #[serde(default)]
     pub omitted: u64,

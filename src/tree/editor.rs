@@ -57,6 +57,8 @@ pub enum Scope {
     Folders,
     /// The files directly in this folder.
     FilesIn(ItemKey),
+    /// Files and folders in this folder, at any depth.
+    Below(ItemKey),
 }
 
 /// An item that has no place although the round is finished.
@@ -264,7 +266,9 @@ impl Editor {
         seen: impl Fn(&ItemKey) -> bool,
     ) -> Result<(), TreeError> {
         let mut gone = Vec::new();
-        if let Scope::FilesIn(folder) = scope {
+        if let Scope::Below(folder) = scope {
+            self.unseen_below(folder, &seen, &mut gone)?;
+        } else if let Scope::FilesIn(folder) = scope {
             if folder != ItemKey::ROOT
                 && !self.items.place(&folder)?.is_some_and(|place| place.is_dir)
             {
@@ -308,6 +312,38 @@ impl Editor {
             })?;
         }
         gone.into_iter().try_for_each(|key| self.remove(key))
+    }
+
+    /// Collects what was not seen below a folder; true when something there was. Folders are not deeper
+    /// than [`MAX_DEPTH`], so neither is this.
+    fn unseen_below(
+        &mut self,
+        folder: ItemKey,
+        seen: &impl Fn(&ItemKey) -> bool,
+        gone: &mut Vec<ItemKey>,
+    ) -> Result<bool, TreeError> {
+        if folder != ItemKey::ROOT && !self.items.place(&folder)?.is_some_and(|place| place.is_dir)
+        {
+            return Ok(false);
+        }
+        let mut children = Vec::new();
+        self.items.visit_folder(folder, |name, entry| {
+            children.push((entry.tag, Box::<str>::from(name), entry.is_dir()));
+            Ok(())
+        })?;
+        let mut any = false;
+        for (tag, name, is_dir) in children {
+            let Some(key) = self.items.key_of(tag, folder, &name)? else {
+                continue;
+            };
+            let inside = is_dir && self.unseen_below(key, seen, gone)?;
+            if inside || seen(&key) {
+                any = true;
+            } else {
+                gone.push(key);
+            }
+        }
+        Ok(any)
     }
 
     /// All changes of the round are in: places what waits, and drops what was removed with everything

@@ -474,8 +474,12 @@ fn run_nonsense(seed: u64) {
             }
             _ => {
                 if dice.chance(4) {
-                    let scope =
-                        [Scope::All, Scope::Folders, Scope::FilesIn(key(parent))][dice.roll(3)];
+                    let scope = [
+                        Scope::All,
+                        Scope::Folders,
+                        Scope::FilesIn(key(parent)),
+                        Scope::Below(key(parent)),
+                    ][dice.roll(4)];
                     editor.retain(scope, |key| key.0[0] % 2 == 0).unwrap();
                 }
                 let round = editor.finish_round().unwrap();
@@ -595,6 +599,44 @@ fn a_feed_of_one_folder_can_start_over() {
     assert_eq!(editor.finish_round().unwrap().removed, 9);
     let root = editor.checkpoint(&mut store).unwrap();
     assert_eq!(visible(&nodes, root).len(), 15);
+}
+
+/// One folder is enumerated anew with all below it; its neighbour is not looked at.
+#[test]
+fn what_was_not_seen_below_a_folder_goes_at_any_depth() {
+    let mut store = MemoryStore::default();
+    let nodes = store.nodes();
+    let mut editor = Editor::new(&nodes, CollectionRoot::default());
+    for top in [1, 2] {
+        let mut dir = |id: u32, parent: ItemKey| {
+            let name = format!("d{id}");
+            editor.upsert_dir(key(id), parent, &name, 1, None).unwrap();
+        };
+        dir(top, ItemKey::ROOT);
+        dir(top * 10, key(top));
+        dir(top * 10 + 1, key(top * 10));
+        dir(top * 10 + 2, key(top));
+        for (id, parent) in [
+            (top * 100, top),
+            (top * 100 + 1, top * 10 + 1),
+            (top * 100 + 2, top * 10 + 2),
+        ] {
+            editor
+                .upsert_file(key(id), key(parent), &format!("f{id}"), file(id))
+                .unwrap();
+        }
+    }
+    // Of the first folder only one file two folders down is seen: the folders above it stay.
+    editor
+        .retain(Scope::Below(key(1)), |seen| *seen == key(101))
+        .unwrap();
+    assert_eq!(editor.finish_round().unwrap().removed, 3);
+    let root = editor.checkpoint(&mut store).unwrap();
+    check_invariants(&nodes, root);
+    let left = visible(&nodes, root);
+    let first: Vec<_> = left.keys().filter(|path| path.starts_with("d1")).collect();
+    assert_eq!(first, ["d1", "d1/d10", "d1/d10/d11", "d1/d10/d11/f101"]);
+    assert_eq!(left.len(), 4 + 7);
 }
 
 /// A real repository; a folder of 20,000 items moves, and what is written does not know of them.

@@ -154,7 +154,6 @@ fn is_forbidden(c: char) -> bool {
 }
 
 /// The extension with its dot, empty if there is none worth keeping. One that could hold a suffix is
-/// none: the suffix must be the last there is. One that could hold a suffix is
 /// none: the suffix must be the last there is.
 fn split_extension(name: &str) -> (&str, &str) {
     match name.rfind('.') {

@@ -10,20 +10,23 @@ use super::entry::Entry;
 use super::map::{Map, MapRoot, Shape};
 use super::names;
 use super::nodes::{NodeSink, Nodes};
-use super::view::Dir;
+use super::view::{Dir, resolve};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The folder in an account's own that holds the folders of the accounts below it.
+const SUBSITES: &str = "Subsites";
+
 /// One protected account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountState {
-    /// User principal name when last seen.
+    /// User principal name, or path of the site, when last seen.
     pub upn: String,
     /// Display name when last seen.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub display_name: String,
-    /// The name of its folder in the snapshot, kept while the account keeps its name.
+    /// Its folder in the snapshot: a name, or names with slashes between them. It is kept while the account keeps its name.
     pub folder: String,
     /// When it was first found missing in the tenant, Unix seconds. Its data stays in snapshots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,61 +161,99 @@ pub type Accounts = JsonMap<AccountState>;
 
 /// The directory of a snapshot, made from the one before by setting the folders of the accounts that
 /// changed: `old_folder` is what the account's folder was called before (`None`: it had none), and
-/// `account` what it is now (`None`: it goes).
+/// `account` what it is now (`None`: it goes). A folder may lie below others, and below that of another
+/// account, next to what this one has (`Sites/Finance`, `Sites/Finance/Subsites/Payroll`).
 pub fn set_accounts(
     nodes: &Nodes,
     out: &mut dyn NodeSink,
     tree: MapRoot,
     changes: &[(Option<&str>, Option<&AccountState>)],
 ) -> Result<MapRoot, TreeError> {
-    let mut edits: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
-    for (old_folder, _) in changes {
-        edits.extend(old_folder.map(|folder| (folder.as_bytes().to_vec(), None)));
+    let mut edit = Edit::default();
+    for old in changes.iter().filter_map(|(old, _)| *old) {
+        edit.at(old).goes = true;
     }
     for account in changes.iter().filter_map(|(_, account)| *account) {
-        let root = account_dir(nodes, out, account)?;
-        let changed = account
-            .workloads
-            .values()
-            .map(|workload| workload.changed)
-            .max();
-        let entry = Entry::dir(root, changed.unwrap_or(0));
-        edits.insert(
-            account.folder.as_bytes().to_vec(),
-            Some(entry.encode(&account.folder)),
-        );
+        if !account.folder.split('/').all(names::is_good) {
+            return Err(bad_name());
+        }
+        edit.at(&account.folder).account = Some(account);
     }
-    Ok(Map::new(nodes, tree, Shape::Directory)
-        .apply(out, edits)?
-        .root())
+    Ok(edit.apply(nodes, out, Entry::dir(tree, 0))?.dir_root())
 }
 
-fn account_dir(
-    nodes: &Nodes,
-    out: &mut dyn NodeSink,
-    account: &AccountState,
-) -> Result<MapRoot, TreeError> {
-    let mut edits = BTreeMap::new();
-    for workload in account.workloads.values() {
-        let entry = Entry::dir(workload.collection.dir, workload.changed);
-        edits.insert(
-            workload.folder.as_bytes().to_vec(),
-            Some(entry.encode(&workload.folder)),
-        );
+/// What changes in one folder of a snapshot above the collections.
+#[derive(Default)]
+struct Edit<'a> {
+    /// What an account had here goes.
+    goes: bool,
+    /// The account whose folder it is.
+    account: Option<&'a AccountState>,
+    below: BTreeMap<&'a str, Edit<'a>>,
+}
+
+impl<'a> Edit<'a> {
+    fn at(&mut self, folder: &'a str) -> &mut Edit<'a> {
+        let names = folder.split('/');
+        names.fold(self, |edit, name| edit.below.entry(name).or_default())
     }
-    for name in
-        std::iter::once(&account.folder).chain(account.workloads.values().map(|w| &w.folder))
-    {
-        if !names::is_good(name) {
-            return Err(TreeError::Corrupt {
-                what: "state",
-                why: "a folder's name is not one a file can have",
-            });
+
+    fn apply(
+        &self,
+        nodes: &Nodes,
+        out: &mut dyn NodeSink,
+        before: Entry,
+    ) -> Result<Entry, TreeError> {
+        let map = Map::new(nodes, before.dir_root(), Shape::Directory);
+        let mut edits: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        let mut changed = before.mtime;
+        if self.goes || self.account.is_some() {
+            // The folders of other accounts lie in one that no workload has.
+            for entry in map.iter()? {
+                let (name, _) = entry?;
+                if name != SUBSITES.as_bytes() {
+                    edits.insert(name, None);
+                }
+            }
         }
+        if let Some(account) = self.account {
+            let workloads = account.workloads.values();
+            changed = workloads
+                .map(|workload| workload.changed)
+                .max()
+                .unwrap_or(0);
+            for workload in account.workloads.values() {
+                if !names::is_good(&workload.folder) {
+                    return Err(bad_name());
+                }
+                let entry = Entry::dir(workload.collection.dir, workload.changed);
+                edits.insert(
+                    workload.folder.as_bytes().to_vec(),
+                    Some(entry.encode(&workload.folder)),
+                );
+            }
+        }
+        for (name, edit) in &self.below {
+            let there = Dir::new(nodes, before.dir_root()).lookup(name)?;
+            let there = there.filter(Entry::is_dir).unwrap_or(Entry::dir(None, 0));
+            let entry = edit.apply(nodes, out, there)?;
+            // An account without anything has a folder; a folder of accounts has accounts.
+            let stays = edit.account.is_some() || entry.dir_root().is_some();
+            if self.account.is_none() {
+                changed = changed.max(entry.mtime);
+            }
+            let encoded = stays.then(|| entry.encode(name));
+            edits.insert(name.as_bytes().to_vec(), encoded);
+        }
+        Ok(Entry::dir(map.apply(out, edits)?.root(), changed))
     }
-    Ok(Map::new(nodes, None, Shape::Directory)
-        .apply(out, edits)?
-        .root())
+}
+
+fn bad_name() -> TreeError {
+    TreeError::Corrupt {
+        what: "state",
+        why: "a folder's name is not one a file can have",
+    }
 }
 
 /// The folder of an account in a snapshot's tree.
@@ -221,16 +262,14 @@ pub fn account_folder(
     tree: MapRoot,
     folder: &str,
 ) -> Result<Option<Dir>, TreeError> {
-    Ok(Dir::new(nodes, tree)
-        .lookup(folder)?
-        .and_then(|entry| Dir::enter(nodes, &entry)))
+    Ok(resolve(nodes, tree, folder)?.and_then(|entry| Dir::enter(nodes, &entry)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tree::testing::TestRepository;
-    use crate::tree::view::{resolve, walk};
+    use crate::tree::view::walk;
 
     fn account(upn: &str, dir: MapRoot, changed: i64) -> AccountState {
         let workload = WorkloadState {
@@ -337,5 +376,85 @@ mod tests {
                 .unwrap()
                 .is_some()
         );
+    }
+    #[test]
+    fn sites_lie_in_folders_of_their_own_and_in_each_other() {
+        let test = TestRepository::new();
+        let mut stream = test.writer.stream();
+        let nodes = Nodes::new(&test.repo);
+        let site = |folder: &str, changed| AccountState {
+            folder: folder.to_owned(),
+            ..account(folder, None, changed)
+        };
+        let bob = account("bob@contoso.com", None, 50);
+        let finance = site("Sites/Finance", 100);
+        let payroll = site("Sites/Finance/Subsites/Payroll", 200);
+        let first = set_accounts(
+            &nodes,
+            &mut stream,
+            None,
+            &[
+                (None, Some(&bob)),
+                (None, Some(&payroll)),
+                (None, Some(&finance)),
+            ],
+        )
+        .unwrap();
+        let paths = |root| {
+            walk(&nodes, root)
+                .map(|entry| entry.unwrap().0)
+                .collect::<Vec<_>>()
+        };
+        let all = [
+            "Sites",
+            "Sites/Finance",
+            "Sites/Finance/Mail",
+            "Sites/Finance/Subsites",
+            "Sites/Finance/Subsites/Payroll",
+            "Sites/Finance/Subsites/Payroll/Mail",
+            "bob@contoso.com",
+            "bob@contoso.com/Mail",
+        ];
+        assert_eq!(paths(first), all);
+        // The parent alone changes: what lies in it stays.
+        let later = site("Sites/Finance", 300);
+        let second = set_accounts(
+            &nodes,
+            &mut stream,
+            first,
+            &[(Some("Sites/Finance"), Some(&later))],
+        )
+        .unwrap();
+        assert_eq!(paths(second), all);
+        let sites = resolve(&nodes, second, "Sites").unwrap().unwrap();
+        assert_eq!(sites.mtime, 300);
+        // It is renamed, and its subsite with it.
+        let money = site("Sites/Money", 300);
+        let moved = site("Sites/Money/Subsites/Payroll", 200);
+        let third = set_accounts(
+            &nodes,
+            &mut stream,
+            second,
+            &[
+                (Some("Sites/Finance"), Some(&money)),
+                (Some("Sites/Finance/Subsites/Payroll"), Some(&moved)),
+            ],
+        )
+        .unwrap();
+        let renamed: Vec<_> = all.iter().map(|p| p.replace("Finance", "Money")).collect();
+        assert_eq!(paths(third), renamed);
+        let inside = account_folder(&nodes, third, "Sites/Money/Subsites/Payroll");
+        assert!(inside.unwrap().is_some());
+        let none = set_accounts(
+            &nodes,
+            &mut stream,
+            third,
+            &[
+                (Some("Sites/Money"), None),
+                (Some("Sites/Money/Subsites/Payroll"), None),
+            ],
+        )
+        .unwrap();
+        assert_eq!(paths(none), all[6..]);
     }
 }

@@ -24,7 +24,8 @@ pub struct Marker {
     /// Key of the item that it restores; `None` for files from elsewhere and for copies that shall
     /// stand beside the original.
     pub origin: Option<ItemKey>,
-    /// When the original was created, for drafts: part of their name. Unix seconds.
+    /// What else the name of the original has: when a draft was created (Unix seconds), the number of an
+    /// item of a list.
     pub created: Option<i64>,
 }
 
@@ -57,7 +58,8 @@ impl Marker {
         Self::parse(marker["value"].as_str()?)
     }
 
-    fn parse(value: &str) -> Option<Self> {
+    /// Reads the value that [`Marker::value`] makes.
+    pub fn parse(value: &str) -> Option<Self> {
         let mut words = value.split(' ');
         let push = words.next()?.parse().ok()?;
         let origin = words.next().and_then(ItemKey::from_hex);

@@ -24,6 +24,7 @@ mod marker;
 mod once;
 mod ongoing;
 pub mod settings;
+pub mod sites;
 pub mod todo;
 
 use std::fmt;
@@ -41,7 +42,7 @@ use uuid::Uuid;
 pub(crate) use known::believed;
 pub use marker::{MARKER_ID, Marker, expand_marker};
 
-pub use crate::graph::users::Account;
+pub use crate::graph::users::{Account, AccountKind};
 use crate::graph::{ErrorClass, GraphError};
 pub use crate::tree::ItemKey;
 
@@ -241,6 +242,15 @@ pub enum Alive {
     },
     /// It could not be asked; keep what is stored and ask again in the next cycle.
     Unknown(ItemError),
+}
+
+/// The record's property with the id that the collection knows it by, where Graph's own `id` is not
+/// unique in it (items of several drives or lists).
+const ID: &str = "tenantfsId";
+
+/// The id of an item or folder, from its record.
+pub fn id_in(record: &Value) -> Option<&str> {
+    record[ID].as_str().or_else(|| record["id"].as_str())
 }
 
 /// Lays a partial record over the stored one: properties told now replace, others stay. How it was asked
@@ -460,7 +470,18 @@ pub trait Workload: Send + Sync {
     /// As the mount names its folder (`Mail`).
     fn folder(&self) -> &'static str;
 
+    /// Which accounts have it.
+    fn of(&self) -> AccountKind {
+        AccountKind::User
+    }
+
     // Capture.
+
+    /// Whether the feed of a folder tells all that is in it at any depth, folders too (a drive). Else it
+    /// tells the items directly in it (a mail folder).
+    fn feeds_tell_trees(&self) -> bool {
+        false
+    }
 
     /// Does this account have it? Costs one request; remember an `Absent` for a day.
     ///

@@ -58,6 +58,7 @@ pub fn summary(outcome: &CycleOutcome) -> Value {
         "failed": outcome.report.failed,
         "failed_accounts": failed_accounts(&outcome.report),
         "requests": outcome.report.requests.iter().map(|line| line.count).sum::<u64>(),
+        "drive_units": outcome.report.drive_units,
         "bytes_written": outcome.written,
     })
 }

@@ -97,7 +97,22 @@ const BACKUP: &[Permission] = &[
             "Sites.ReadWrite.All",
             "Sites.FullControl.All",
         ],
-        without: "no OneDrive is captured",
+        without: "no OneDrive and no file of a site is captured",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &[
+            "Sites.Read.All",
+            "Sites.ReadWrite.All",
+            "Sites.Manage.All",
+            "Sites.FullControl.All",
+        ],
+        without: "no site is captured",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["Sites.FullControl.All"],
+        without: "files under a retention label may be missing, and permissions may be incomplete",
         health: Health::Limited,
     },
 ];
@@ -161,6 +176,21 @@ const RESTORE: &[Permission] = &[
             "Sites.FullControl.All",
         ],
         without: "files cannot be put back",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &[
+            "Sites.Read.All",
+            "Sites.ReadWrite.All",
+            "Sites.Manage.All",
+            "Sites.FullControl.All",
+        ],
+        without: "restore/ cannot list sites, and nothing can be put back into one",
+        health: Health::Limited,
+    },
+    Permission {
+        any_of: &["Sites.Manage.All", "Sites.FullControl.All"],
+        without: "no item of a list can be put back, and no list or library that is gone made again",
         health: Health::Limited,
     },
 ];

@@ -499,7 +499,7 @@ impl RestoreFs {
             }
             Key::Place(place) => place,
         };
-        let Some(account) = place.account() else {
+        let Some(account) = place.top() else {
             return self.folder_attr(ino, self.owner, 0o755, self.started);
         };
         let owner = self.owners.get(self.owners.of_account(account));

@@ -6,6 +6,7 @@ use crate::restore::recognise::{Recognise, SnapshotRecogniser};
 use crate::restore::service::Service;
 use crate::restore::target::TargetPath;
 use crate::tree::Entry;
+use crate::workload::id_in;
 
 /// Who can tell.
 #[derive(Clone, Copy)]
@@ -36,7 +37,7 @@ impl Alive<'_> {
             return Ok(false);
         };
         let record = self.recogniser.record(&origin)?;
-        let Some(id) = record["id"].as_str() else {
+        let Some(id) = id_in(&record) else {
             return Ok(false);
         };
         match self.service.lives(&at, id) {

@@ -343,7 +343,7 @@ fn account_or_workload(target: &TargetPath) -> Result<TargetPath, RestoreError> 
             "the target names no account: restore to ACCOUNT or ACCOUNT/Mail/...",
         ));
     };
-    let place = TargetPath::root().child(account)?;
+    let place = TargetPath::parse(&account)?;
     match target.workload() {
         Some(workload) => place.child(workload),
         None => Ok(place),

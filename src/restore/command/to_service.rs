@@ -188,9 +188,10 @@ impl<'a> ToService<'a> {
         live: bool,
         folder_there: bool,
     ) -> Result<Outcome, RestoreError> {
-        let service_of = |path: &str| path.split('/').nth(1).map(str::to_owned);
-        let source = job.place.as_ref().and_then(|(_, path)| service_of(path));
-        let at_home = source.as_deref() == job.target.workload();
+        let source = job.place.as_ref();
+        let source = source.and_then(|(_, path)| TargetPath::parse(path).ok());
+        let service = source.as_ref().and_then(TargetPath::workload);
+        let at_home = service == job.target.workload();
         let beside = live && self.conflict == Conflict::KeepBoth;
         let there = match at_home && (beside || !folder_there) {
             true => live,
@@ -233,7 +234,13 @@ impl Destination for ToService<'_> {
         let mut base = target.clone();
         match (root, target.workload()) {
             (Root::Snapshot { path, .. }, None) => {
-                for name in &path[1..] {
+                let source = TargetPath::parse(&path.join("/"))?;
+                if source.account().is_none() || source.is_site_folder() {
+                    let what = format!("{source} holds several sites: name one of them");
+                    return Err(RestoreError::new(Code::Invalid, what));
+                }
+                let below = source.path().iter().map(String::as_str);
+                for name in source.workload().into_iter().chain(below) {
                     base = base.child(name)?;
                 }
             }

@@ -21,7 +21,7 @@ use crate::sync::apply::{News, Removal, Told};
 use crate::sync::collection::FeedState;
 use crate::sync::{Shared, SyncError};
 use crate::tree::{ItemKey, Scope};
-use crate::workload::{Cursor, FeedId, Workload};
+use crate::workload::{Cursor, FeedId, Workload, id_in};
 
 /// What the report says of an item.
 const FOUND: &str = "found by the sweep: no change had told of it";
@@ -153,7 +153,8 @@ impl Capture<'_> {
         self.save_if_due().await
     }
 
-    /// What an enumeration did not tell has left the folder, or is gone.
+    /// What an enumeration did not tell has left the folder, or is gone. Where a folder's feed tells all
+    /// that is below it, that is all there is to know; else it may have moved.
     async fn unseen(&mut self, number: usize) -> Result<(), SyncError> {
         let round = &mut self.rounds[number];
         let (folder, sweep) = (round.stored.folder.clone(), round.sweep.is_some());
@@ -163,8 +164,10 @@ impl Capture<'_> {
         let Some(seen) = round.seen.take() else {
             return Ok(());
         };
+        let whole = folder.is_some() && self.workload.feeds_tell_trees();
         let left = self.session.with(move |c| {
             let scope = match &folder {
+                Some(folder) if whole => Scope::Below(c.key(folder)),
                 Some(folder) => Scope::FilesIn(c.key(folder)),
                 None if c.feeds().iter().any(|(_, feed)| feed.folder.is_some()) => {
                     return Ok(Vec::new());
@@ -182,12 +185,12 @@ impl Capture<'_> {
             for key in unseen.into_inner() {
                 let Some(held) = c.held(&key)? else { continue };
                 let record = c.record(&held.entry)?.unwrap_or_default();
-                match record["id"].as_str() {
+                match id_in(&record) {
                     Some(id) => left.push(Removal {
                         id: id.to_owned(),
                         key,
                         parent: folder.clone(),
-                        verify: true,
+                        verify: sweep || !whole,
                         feed: number as u32,
                         sweep,
                     }),

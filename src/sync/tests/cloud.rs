@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::graph::sites::SitesRound;
 use crate::graph::users::UsersRound;
 use crate::graph::{ErrorClass, GraphError};
 use crate::sync::{Directory, RequestLine};
@@ -355,6 +356,18 @@ impl Directory for Cloud {
             link: "users".into(),
             full: true,
         })
+    }
+
+    async fn sites(&self, _: Option<&str>) -> Result<SitesRound, GraphError> {
+        Ok(SitesRound::default())
+    }
+
+    async fn subsites(&self, _: &Account) -> Result<Vec<Account>, GraphError> {
+        Ok(Vec::new())
+    }
+
+    fn drive_units(&self) -> u64 {
+        0
     }
 
     fn requests(&self) -> Vec<RequestLine> {

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::target::Root;
 use super::{Drive, MANY, ONE, is_rewritten};
 use crate::graph::{BATCH, Call, Download, ErrorClass, GraphError, Scope, hash_of};
 use crate::workload::{
-    Account, Alive, Change, Content, Cursor, FeedError, ItemError, Page, Presence, Workload,
+    Account, Alive, Change, Content, Cursor, FeedError, ID, ItemError, Page, Presence, Workload,
 };
 
 const DELTA: &str = "/drives/{drive}/root/delta";
@@ -22,11 +23,38 @@ const PREFER: &str = "deltashowremovedasdeleted,deltatraversepermissiongaps,\
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct DriveCursor {
     drive: String,
-    /// Id of the drive's root: what lies in it lies in the collection's root.
+    /// Id of the drive's root: what lies in it lies in the collection's root, or the library's folder.
     root: String,
     link: Option<String>,
     #[serde(default)]
     full: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    library: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl DriveCursor {
+    /// Where the history of a drive begins: with all of it.
+    fn start(root: Root) -> Self {
+        Self {
+            drive: root.drive,
+            root: root.root,
+            library: root.library,
+            link: None,
+            full: true,
+        }
+    }
+
+    fn root(&self) -> Root {
+        Root {
+            drive: self.drive.clone(),
+            root: self.root.clone(),
+            library: self.library,
+        }
+    }
 }
 
 /// Begins anew where a round is done.
@@ -41,25 +69,53 @@ pub(super) fn anew(cursor: &str) -> Option<String> {
 }
 
 impl Drive {
-    pub(super) async fn delta_page(
+    /// The next page of a user's drive.
+    pub(super) async fn own_page(
         &self,
         account: &Account,
         cursor: Option<&str>,
     ) -> Result<Page, FeedError> {
-        let mut at: DriveCursor = match cursor {
-            Some(cursor) => {
-                serde_json::from_str(cursor).map_err(|_| FeedError::Reset { start: None })?
-            }
-            None => {
-                let root = self.root(account).await?;
-                DriveCursor {
-                    drive: root.drive,
-                    root: root.root,
-                    link: None,
-                    full: true,
-                }
-            }
+        let at = match read(cursor)? {
+            Some(at) => at,
+            None => DriveCursor::start(self.root(account).await?),
         };
+        let e = match self.delta_page(at.clone()).await {
+            Err(FeedError::Gone) => match self.probe(account).await {
+                // The drive is not there: is there none any more, or another one?
+                Ok(Presence::Absent { .. }) => FeedError::Gone,
+                Ok(Presence::Present) => match self.root(account).await {
+                    Ok(root) if root.drive != at.drive => FeedError::Reset { start: None },
+                    Ok(_) => {
+                        let what = "the drive is there, and its history is not";
+                        GraphError::local(ErrorClass::Transient, DELTA, what).into()
+                    }
+                    Err(e) => FeedError::Failed(e),
+                },
+                Err(e) => FeedError::Failed(e),
+            },
+            outcome => return outcome,
+        };
+        Err(e)
+    }
+
+    /// The next page of a library's drive.
+    pub(in crate::workload) async fn library_page(
+        &self,
+        drive: &str,
+        cursor: Option<&str>,
+    ) -> Result<Page, FeedError> {
+        let at = match read(cursor)? {
+            Some(at) => at,
+            None => match self.library_root(drive).await {
+                Ok(root) => DriveCursor::start(root),
+                Err(e) if is_gone(&e) => return Err(FeedError::Gone),
+                Err(e) => return Err(e.into()),
+            },
+        };
+        self.delta_page(at).await
+    }
+
+    async fn delta_page(&self, mut at: DriveCursor) -> Result<Page, FeedError> {
         let call = match &at.link {
             Some(link) => Call::link(DELTA, link).scope(Scope::Drives, ONE),
             None => Call::get(DELTA, &[&at.drive])
@@ -70,7 +126,7 @@ impl Drive {
         let call = call.prefer(PREFER).header("deltaexcludeparent", "true");
         let page = match self.client.page(&call).await {
             Ok(page) => page,
-            Err(e) => return Err(self.feed_error(account, &at, e).await),
+            Err(e) => return Err(self.feed_error(&at, e)),
         };
         let mut changes: Vec<Change> = page
             .value
@@ -103,38 +159,30 @@ impl Drive {
         })
     }
 
-    async fn feed_error(&self, account: &Account, at: &DriveCursor, e: GraphError) -> FeedError {
-        match e.class {
-            ErrorClass::Reset => {
-                // The service says where a full enumeration begins.
-                let fresh = e
-                    .location
-                    .as_ref()
-                    .filter(|link| self.client.is_own_link(link));
-                let start = fresh.map(|link| {
-                    write(&DriveCursor {
-                        link: Some(link.clone()),
-                        full: true,
-                        ..at.clone()
-                    })
-                });
-                FeedError::Reset { start }
-            }
-            // The drive is not there: is there none any more, or another one?
-            ErrorClass::NotFound | ErrorClass::Gone => match self.probe(account).await {
-                Ok(Presence::Absent { .. }) => FeedError::Gone,
-                Ok(Presence::Present) => match self.root(account).await {
-                    Ok(root) if root.drive != at.drive => FeedError::Reset { start: None },
-                    _ => FeedError::Failed(e),
-                },
-                Err(e) => FeedError::Failed(e),
-            },
-            _ => FeedError::Failed(e),
+    fn feed_error(&self, at: &DriveCursor, e: GraphError) -> FeedError {
+        if is_gone(&e) {
+            return FeedError::Gone;
         }
+        if e.class != ErrorClass::Reset {
+            return FeedError::Failed(e);
+        }
+        // The service says where a full enumeration begins.
+        let fresh = e
+            .location
+            .as_ref()
+            .filter(|link| self.client.is_own_link(link));
+        let start = fresh.map(|link| {
+            write(&DriveCursor {
+                link: Some(link.clone()),
+                full: true,
+                ..at.clone()
+            })
+        });
+        FeedError::Reset { start }
     }
 
     /// The bytes of a file. Nothing is requested before the stream is read.
-    pub(super) fn fetch_file(&self, record: &mut Value) -> Result<Content, ItemError> {
+    pub(in crate::workload) fn fetch_file(&self, record: &mut Value) -> Result<Content, ItemError> {
         let item = record["id"].as_str().unwrap_or_default();
         let drive = record["parentReference"]["driveId"]
             .as_str()
@@ -171,22 +219,13 @@ impl Drive {
         })))
     }
 
-    /// Asks for items by id, in batches.
-    pub(super) async fn look_up(
+    /// Asks for items by Graph's id, in batches.
+    pub(in crate::workload) async fn look_up(
         &self,
-        account: &Account,
+        root: Root,
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let root = self.root(account).await?;
-        let at = DriveCursor {
-            drive: root.drive,
-            root: root.root,
-            link: None,
-            full: false,
-        };
+        let at = DriveCursor::start(root);
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(BATCH) {
             let calls: Vec<Call> = ids
@@ -202,9 +241,7 @@ impl Drive {
                         ) => Alive::Here { parent, record },
                         _ => Alive::Gone,
                     },
-                    Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {
-                        Alive::Gone
-                    }
+                    Err(e) if is_gone(&e) => Alive::Gone,
                     Err(e) => Alive::Unknown(e.into()),
                 });
             }
@@ -215,11 +252,15 @@ impl Drive {
 
 /// What an entry of a delta page tells. Order does not matter: nothing here looks at other entries.
 fn change(at: &DriveCursor, mut record: Value) -> Option<Change> {
-    let id = record["id"].as_str()?.to_owned();
-    let parent = record["parentReference"]["id"]
-        .as_str()
-        .filter(|p| *p != at.root);
-    let parent = parent.map(str::to_owned);
+    let root = at.root();
+    let item = record["id"].as_str()?.to_owned();
+    let id = root.id_of(&item);
+    let parent = record["parentReference"]["id"].as_str();
+    let parent = match parent.filter(|p| *p != at.root) {
+        Some(parent) => Some(root.id_of(parent)),
+        // What lies in the root of a library lies in the library's own folder.
+        None => at.library.then(|| at.drive.clone()),
+    };
     if record["deleted"].is_object() {
         return Some(Change::Removed {
             id,
@@ -227,7 +268,7 @@ fn change(at: &DriveCursor, mut record: Value) -> Option<Change> {
             verify: false,
         });
     }
-    if record["root"].is_object() || id == at.root {
+    if record["root"].is_object() || item == at.root {
         return None;
     }
     if record["parentReference"]["driveId"]
@@ -235,6 +276,9 @@ fn change(at: &DriveCursor, mut record: Value) -> Option<Change> {
         .is_none_or(str::is_empty)
     {
         record["parentReference"]["driveId"] = json!(at.drive);
+    }
+    if at.library {
+        record[ID] = json!(id);
     }
     if let Some(record) = record.as_object_mut() {
         // Pre-authenticated: secret, short-lived, and never the same twice.
@@ -256,6 +300,15 @@ fn change(at: &DriveCursor, mut record: Value) -> Option<Change> {
     Some(Change::Item { id, parent, record })
 }
 
+fn read(cursor: Option<&str>) -> Result<Option<DriveCursor>, FeedError> {
+    let at = cursor.map(serde_json::from_str).transpose();
+    at.map_err(|_| FeedError::Reset { start: None })
+}
+
+fn is_gone(e: &GraphError) -> bool {
+    matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone)
+}
+
 fn write(cursor: &DriveCursor) -> String {
     // Strings and booleans always serialize.
     serde_json::to_string(cursor).unwrap_or_default()
@@ -271,6 +324,7 @@ mod tests {
             root: "R".into(),
             link: None,
             full: false,
+            library: false,
         }
     }
 
@@ -297,6 +351,27 @@ mod tests {
             told(gone),
             Some(Change::Removed { verify: false, .. })
         ));
+    }
+
+    #[test]
+    fn items_of_a_library_are_known_by_their_drive() {
+        let library = DriveCursor {
+            library: true,
+            ..at()
+        };
+        let file = json!({ "id": "I", "file": {}, "parentReference": { "id": "R" } });
+        let Some(Change::Item { id, parent, record }) = change(&library, file) else {
+            panic!()
+        };
+        assert_eq!((id.as_str(), parent.as_deref()), ("b!d/I", Some("b!d")));
+        assert_eq!(record["id"], "I");
+        assert_eq!(crate::workload::id_in(&record), Some("b!d/I"));
+        let deeper = json!({ "id": "I", "deleted": {}, "parentReference": { "id": "F" } });
+        let told = change(&library, deeper);
+        assert!(
+            matches!(told, Some(Change::Removed { id, parent: Some(p), .. }) if id == "b!d/I" && p == "b!d/F")
+        );
+        assert!(change(&library, json!({ "id": "R", "root": {}, "folder": {} })).is_none());
     }
 
     #[test]

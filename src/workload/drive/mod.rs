@@ -3,12 +3,15 @@
 //! One delta feed per drive. Items are known by id: a renamed or moved folder is one change, however
 //! much is below it. Content is asked for only when hash or size differ. Permissions cost five
 //! units a piece, so they are asked only of items that delta says are shared themselves.
+//!
+//! The libraries of a site ([`super::sites`]) are drives, too, and go through what is here: a
+//! [`target::Root`] says which drive is meant.
 
 mod capture;
-mod names;
+pub(super) mod names;
 mod permissions;
 mod restore;
-mod target;
+pub(super) mod target;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -109,7 +112,7 @@ impl Workload for Drive {
         _feed: &FeedId,
         cursor: Option<&str>,
     ) -> Result<Page, FeedError> {
-        self.delta_page(account, cursor).await
+        self.own_page(account, cursor).await
     }
 
     fn sweep(&self, _feed: &FeedId, cursor: &str) -> Option<String> {
@@ -136,11 +139,20 @@ impl Workload for Drive {
         account: &Account,
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError> {
-        self.look_up(account, ids).await
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.look_up(self.root(account).await?, ids).await
+    }
+
+    /// A file of a library is as good as one of its own.
+    fn adopt(&self, from: &str, record: &Value) -> Option<Value> {
+        (from == super::sites::LIBRARIES).then(|| record.clone())
     }
 
     async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
-        self.plan_file(account, push).await
+        let root = self.root(account).await?;
+        self.plan_file(&root, &push.folder, push).await
     }
 
     fn name_for(&self, name: &str) -> String {
@@ -152,7 +164,7 @@ impl Workload for Drive {
     }
 
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
-        self.list_live(account, path).await
+        self.list_live(&self.root(account).await?, path).await
     }
 
     async fn make_folder(
@@ -160,7 +172,8 @@ impl Workload for Drive {
         account: &Account,
         path: &[String],
     ) -> Result<LiveEntry, PushError> {
-        self.make_drive_folder(account, path).await
+        self.make_drive_folder(&self.root(account).await?, path)
+            .await
     }
 
     async fn finish_folder(
@@ -169,7 +182,8 @@ impl Workload for Drive {
         folder: &LiveEntry,
         record: &Value,
     ) -> Result<(), GraphError> {
-        self.set_folder_times(account, folder, record).await
+        let root = self.root(account).await?;
+        self.set_folder_times(&root.drive, folder, record).await
     }
 
     async fn push(
@@ -178,7 +192,8 @@ impl Workload for Drive {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        self.push_file(account, push, journal).await
+        let root = self.root(account).await?;
+        self.push_file(root, &push.folder, push, journal).await
     }
 
     async fn find_pushed(
@@ -186,7 +201,8 @@ impl Workload for Drive {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        self.find_pushed_file(account, push).await
+        let root = self.root(account).await?;
+        self.find_pushed_file(root, &push.folder, push).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The names that OneDrive takes, checked before a byte is sent, with the rule in the error.
+//! The names that OneDrive and SharePoint take, checked before a byte is sent, with the rule in the error.
 //!
 //! Source: restrictions of file and folder names in OneDrive and SharePoint.
 
@@ -9,26 +9,28 @@ const FORBIDDEN: &str = "\"*:<>?/\\|";
 /// Characters of a name.
 const MAX_NAME: usize = 255;
 
-/// What is wrong with a path, in words; `Ok` if nothing is.
-pub(super) fn check(path: &[String]) -> Result<(), String> {
+/// What is wrong with a path for `service` (its name), in words; `Ok` if nothing is.
+pub(in crate::workload) fn check(service: &str, path: &[String]) -> Result<(), String> {
     for (depth, name) in path.iter().enumerate() {
-        check_name(name)?;
+        check_name(service, name)?;
         if depth == 0 && path.len() > 1 && name.eq_ignore_ascii_case("forms") {
-            return Err("OneDrive keeps the folder name \"forms\" at its root for itself".into());
+            return Err(format!(
+                "{service} keeps the folder name \"forms\" at its root for itself"
+            ));
         }
     }
     let length = path.join("/").chars().count();
     if length > MAX_PATH {
         return Err(format!(
-            "the path has {length} characters, and OneDrive takes at most {MAX_PATH}: choose a \
+            "the path has {length} characters, and {service} takes at most {MAX_PATH}: choose a \
              shorter folder"
         ));
     }
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), String> {
-    let no = |why: &str| Err(format!("OneDrive does not take the name {name:?}: {why}"));
+fn check_name(service: &str, name: &str) -> Result<(), String> {
+    let no = |why: &str| Err(format!("{service} does not take the name {name:?}: {why}"));
     if name.is_empty() || name == "." || name == ".." {
         return no("it is no name");
     }
@@ -66,8 +68,8 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A name as near to this one as OneDrive takes it.
-pub(super) fn fit(name: &str) -> String {
+/// A name as near to this one as OneDrive and SharePoint take it.
+pub(in crate::workload) fn fit(name: &str) -> String {
     let allowed = |c: char| !FORBIDDEN.contains(c) && !c.is_control();
     let name: String = name
         .chars()
@@ -82,7 +84,7 @@ pub(super) fn fit(name: &str) -> String {
             false => name = name.to_lowercase(),
         }
     }
-    match check_name(&name) {
+    match check_name("OneDrive", &name) {
         Ok(()) => name,
         Err(_) => format!("_{}", name.trim_start_matches("~$")),
     }
@@ -94,7 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn one(name: &str) -> Result<(), String> {
-        check(&[name.to_owned()])
+        check("OneDrive", &[name.to_owned()])
     }
 
     #[test]
@@ -140,8 +142,8 @@ mod tests {
         }
         assert!(one(&"x".repeat(256)).is_err());
         let deep: Vec<String> = (0..5).map(|_| "x".repeat(90)).collect();
-        assert!(check(&deep).unwrap_err().contains("400"));
-        assert!(check(&["Forms".into(), "a".into()]).is_err());
+        assert!(check("OneDrive", &deep).unwrap_err().contains("400"));
+        assert!(check("SharePoint", &["Forms".into(), "a".into()]).is_err());
     }
 
     #[test]
@@ -154,6 +156,7 @@ mod tests {
             ("plain.eml", "plain.eml"),
         ] {
             assert_eq!(fit(name), fitting);
+            assert_eq!(one(&fit(name)), Ok(()));
         }
     }
 

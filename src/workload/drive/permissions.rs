@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Drive, PERMISSIONS};
 use crate::graph::{Call, ErrorClass, GraphError, Part, Scope};
-use crate::workload::Change;
+use crate::workload::{Change, id_in};
 
 const ROUTE: &str = "/drives/{drive}/items/{item}/permissions";
 /// Permissions of one item; SharePoint allows 5,000 unique ones in a list to be sane.
@@ -22,10 +22,10 @@ impl Drive {
             .iter()
             .enumerate()
             .filter_map(|(at, change)| match change {
-                Change::Item { id, record, .. } | Change::Folder { id, record, .. }
+                Change::Item { record, .. } | Change::Folder { record, .. }
                     if record["shared"].is_object() =>
                 {
-                    Some((at, id.clone()))
+                    Some((at, record["id"].as_str()?.to_owned()))
                 }
                 _ => None,
             })
@@ -58,7 +58,7 @@ impl Drive {
                     record["permissions"] = json!(null);
                     let name = record["name"].as_str().unwrap_or_default().to_owned();
                     notes.push(Change::Noted {
-                        id,
+                        id: id_in(record).unwrap_or_default().to_owned(),
                         name,
                         note: format!("permissions: {e}"),
                     });

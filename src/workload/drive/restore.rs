@@ -20,14 +20,14 @@ use crate::graph::{
     hash_of,
 };
 use crate::tree::names::exact_name;
-use crate::workload::{Account, Journal, Policy, Push, PushError, Pushed, Source};
+use crate::workload::{Journal, Policy, Push, PushError, Pushed, Source};
 
 const SESSION: &str = "/drives/{drive}/items/{parent}:/{name}:/createUploadSession";
 const PUT: &str = "/drives/{drive}/items/{parent}:/{name}:/content";
 const ITEM: &str = "/drives/{drive}/items/{item}";
 const ATTEMPTS: u32 = 4;
 
-/// The largest file that OneDrive takes.
+/// The largest file that OneDrive and SharePoint take.
 const MAX_FILE: u64 = 250 * (1 << 30);
 
 /// How far an upload is.
@@ -54,13 +54,15 @@ struct Job<'a> {
 }
 
 impl Drive {
-    pub(super) async fn push_file(
+    /// Puts a file into the folder `folder` of a drive.
+    pub(in crate::workload) async fn push_file(
         &self,
-        account: &Account,
+        root: Root,
+        folder: &[String],
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        let mut job = self.job(account, push).await?;
+        let mut job = self.job(root, folder, push).await?;
         let progress: Option<Progress> = journal
             .load()
             .and_then(|state| serde_json::from_str(&state).ok());
@@ -128,12 +130,14 @@ impl Drive {
         }
     }
 
-    pub(super) async fn find_pushed_file(
+    /// Whether it arrived there.
+    pub(in crate::workload) async fn find_pushed_file(
         &self,
-        account: &Account,
+        root: Root,
+        folder: &[String],
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
-        let mut job = match self.job(account, push).await {
+        let mut job = match self.job(root, folder, push).await {
             Ok(job) => job,
             Err(PushError::NoFolder { .. }) => return Ok(None),
             Err(e) => return Err(e),
@@ -154,20 +158,25 @@ impl Drive {
     }
 
     /// The file that a push would meet.
-    pub(super) async fn plan_file(
+    pub(in crate::workload) async fn plan_file(
         &self,
-        account: &Account,
+        root: &Root,
+        folder: &[String],
         push: &Push,
     ) -> Result<Option<String>, PushError> {
-        let path = push.folder.iter().cloned().chain([name_of(push)]);
+        let path = folder.iter().cloned().chain([name_of(push)]);
         let path: Vec<String> = path.collect();
-        names::check(&path).map_err(PushError::Invalid)?;
-        let root = self.root(account).await?;
-        let there = self.item_at(&root, &path).await?;
+        names::check(root.service(), &path).map_err(PushError::Invalid)?;
+        let there = self.item_at(root, &path).await?;
         Ok(there.and_then(|item| item["id"].as_str().map(str::to_owned)))
     }
 
-    async fn job<'a>(&self, account: &Account, push: &'a Push) -> Result<Job<'a>, PushError> {
+    async fn job<'a>(
+        &self,
+        root: Root,
+        folder: &'a [String],
+        push: &'a Push,
+    ) -> Result<Job<'a>, PushError> {
         let name = name_of(push);
         let mut times = json!({});
         let mut mtime = push.mtime;
@@ -186,17 +195,17 @@ impl Drive {
         if let Ok(time) = Timestamp::from_second(mtime) {
             times["lastModifiedDateTime"] = json!(time.to_string());
         }
-        let path: Vec<String> = push.folder.iter().cloned().chain([name.clone()]).collect();
-        names::check(&path).map_err(PushError::Invalid)?;
+        let path: Vec<String> = folder.iter().cloned().chain([name.clone()]).collect();
+        names::check(root.service(), &path).map_err(PushError::Invalid)?;
         let (size, hash) = hash_file(push.file.clone()).await?;
         if size > MAX_FILE {
             return Err(PushError::Invalid(format!(
-                "{name}: OneDrive takes at most 250 GB a file"
+                "{name}: {} takes at most 250 GB a file",
+                root.service()
             )));
         }
-        let root = self.root(account).await?;
-        let parent = self.folder_at(&root, &push.folder).await?;
-        let (folder, file) = (push.folder.as_slice(), push.file.as_path());
+        let parent = self.folder_at(&root, folder).await?;
+        let file = push.file.as_path();
         Ok(Job {
             root,
             parent,
@@ -347,7 +356,7 @@ impl Drive {
             notes.push("SharePoint wrote its own properties into the document".to_owned());
         }
         let entry = self
-            .live(item)
+            .live(&job.root, item)
             .ok_or_else(|| lost(SESSION, "the uploaded file has no id"))?;
         Ok(Pushed {
             entry,

@@ -13,6 +13,7 @@ use crate::tree::names::exact_name;
 use crate::workload::{Account, LiveEntry, PushError};
 
 const ROOT: &str = "/users/{user}/drive/root";
+const LIBRARY_ROOT: &str = "/drives/{drive}/root";
 const BY_PATH: &str = "/drives/{drive}/root:/{path}";
 const ITEM: &str = "/drives/{drive}/items/{item}";
 const CHILDREN: &str = "/drives/{drive}/items/{item}/children";
@@ -27,9 +28,29 @@ const SELECT: &str = "id,name,size,file,folder,package,remoteItem,fileSystemInfo
 
 /// A drive and its root.
 #[derive(Clone, Debug)]
-pub(super) struct Root {
+pub(in crate::workload) struct Root {
     pub drive: String,
     pub root: String,
+    /// It is a library of a site, whose collection holds several drives.
+    pub library: bool,
+}
+
+impl Root {
+    /// The id that the collection knows an item by. Items of different drives may have the same.
+    pub(super) fn id_of(&self, item: &str) -> String {
+        match self.library {
+            true => format!("{}/{item}", self.drive),
+            false => item.to_owned(),
+        }
+    }
+
+    /// Whose names are checked, in words.
+    pub(super) fn service(&self) -> &'static str {
+        match self.library {
+            true => "SharePoint",
+            false => "OneDrive",
+        }
+    }
 }
 
 /// Roots and folders that were asked for already.
@@ -47,27 +68,37 @@ impl Drive {
         {
             return Ok(root.clone());
         }
-        let call = Call::get(ROOT, &[&account.id])
-            .query("$select", "id,parentReference")
-            .scope(Scope::Drives, ONE);
-        let item = self.client.json(&call).await?;
-        let drive = item["parentReference"]["driveId"].as_str();
-        let root = match (drive, item["id"].as_str()) {
-            (Some(drive), Some(root)) => Root {
-                drive: drive.to_owned(),
-                root: root.to_owned(),
-            },
-            _ => {
-                let what = "the root of the drive has no id";
-                return Err(GraphError::local(ErrorClass::Transient, call.label(), what));
-            }
-        };
+        let root = self.root_of(Call::get(ROOT, &[&account.id]), false).await?;
         let mut roots = self.targets.roots.lock();
         if roots.len() > 10_000 {
             roots.retain(|_, (at, _)| at.elapsed() < FRESH);
         }
         roots.insert(account.id.clone(), (Instant::now(), root.clone()));
         Ok(root)
+    }
+
+    /// The root of a library's drive.
+    pub(in crate::workload) async fn library_root(&self, drive: &str) -> Result<Root, GraphError> {
+        self.root_of(Call::get(LIBRARY_ROOT, &[drive]), true).await
+    }
+
+    async fn root_of(&self, call: Call, library: bool) -> Result<Root, GraphError> {
+        let call = call
+            .query("$select", "id,parentReference")
+            .scope(Scope::Drives, ONE);
+        let item = self.client.json(&call).await?;
+        let drive = item["parentReference"]["driveId"].as_str();
+        match (drive, item["id"].as_str()) {
+            (Some(drive), Some(root)) => Ok(Root {
+                drive: drive.to_owned(),
+                root: root.to_owned(),
+                library,
+            }),
+            _ => {
+                let what = "the root of the drive has no id";
+                Err(GraphError::local(ErrorClass::Transient, call.label(), what))
+            }
+        }
     }
 
     /// An item by path; `None` if it is not there. An empty path is the root.
@@ -128,13 +159,12 @@ impl Drive {
         self.targets.folders.lock().retain(|(d, _), _| d != drive);
     }
 
-    pub(super) async fn list_live(
+    pub(in crate::workload) async fn list_live(
         &self,
-        account: &Account,
+        root: &Root,
         path: &[String],
     ) -> Result<Vec<LiveEntry>, GraphError> {
-        let root = self.root(account).await?;
-        let folder = match self.folder_at(&root, path).await {
+        let folder = match self.folder_at(root, path).await {
             Ok(folder) => folder,
             Err(PushError::Graph(e)) => return Err(e),
             Err(e) => {
@@ -151,7 +181,10 @@ impl Drive {
             .query("$select", SELECT)
             .scope(Scope::Drives, MANY);
         match self.client.pages(call, MAX_CHILDREN).await {
-            Ok(items) => Ok(items.into_iter().filter_map(|i| self.live(i)).collect()),
+            Ok(items) => Ok(items
+                .into_iter()
+                .filter_map(|i| self.live(root, i))
+                .collect()),
             Err(e) => {
                 self.forget(&root.drive);
                 Err(e)
@@ -160,14 +193,14 @@ impl Drive {
     }
 
     /// An item as the mount would name it.
-    pub(super) fn live(&self, record: Value) -> Option<LiveEntry> {
+    pub(super) fn live(&self, root: &Root, record: Value) -> Option<LiveEntry> {
         let id = record["id"].as_str()?.to_owned();
         let is_dir = (record["folder"].is_object() || record["package"].is_object())
             && !record["remoteItem"].is_object();
         Some(LiveEntry {
             name: exact_name(
                 record["name"].as_str().unwrap_or_default(),
-                &(self.keyer)(&id),
+                &(self.keyer)(&root.id_of(&id)),
             ),
             id,
             is_dir,
@@ -182,9 +215,9 @@ impl Drive {
     }
 
     /// Gives a folder the times of its original.
-    pub(super) async fn set_folder_times(
+    pub(in crate::workload) async fn set_folder_times(
         &self,
-        account: &Account,
+        drive: &str,
         folder: &LiveEntry,
         record: &Value,
     ) -> Result<(), GraphError> {
@@ -192,8 +225,7 @@ impl Drive {
         if !times.is_object() {
             return Ok(());
         }
-        let root = self.root(account).await?;
-        let call = Call::new(Method::PATCH, ITEM, &[&root.drive, &folder.id])
+        let call = Call::new(Method::PATCH, ITEM, &[drive, &folder.id])
             .json(json!({ "fileSystemInfo": {
                 "createdDateTime": times["createdDateTime"],
                 "lastModifiedDateTime": times["lastModifiedDateTime"],
@@ -203,9 +235,9 @@ impl Drive {
         self.client.json(&call).await.map(drop)
     }
 
-    pub(super) async fn make_drive_folder(
+    pub(in crate::workload) async fn make_drive_folder(
         &self,
-        account: &Account,
+        root: &Root,
         path: &[String],
     ) -> Result<LiveEntry, PushError> {
         let Some((name, parents)) = path.split_last() else {
@@ -213,9 +245,8 @@ impl Drive {
                 "the root of a drive is there already".into(),
             ));
         };
-        names::check(path).map_err(PushError::Invalid)?;
-        let root = self.root(account).await?;
-        let parent = self.folder_at(&root, parents).await?;
+        names::check(root.service(), path).map_err(PushError::Invalid)?;
+        let parent = self.folder_at(root, parents).await?;
         let body = json!({
             "name": name,
             "folder": {},
@@ -227,16 +258,16 @@ impl Drive {
             .repeatable();
         let made = match self.client.json(&call).await {
             Ok(folder) => Some(folder),
-            Err(e) if e.class == ErrorClass::Conflict => self.item_at(&root, path).await?,
+            Err(e) if e.class == ErrorClass::Conflict => self.item_at(root, path).await?,
             Err(e) => {
                 self.forget(&root.drive);
                 return Err(e.into());
             }
         };
-        let entry = made.and_then(|item| self.live(item));
+        let entry = made.and_then(|item| self.live(root, item));
         match entry {
             Some(entry) if entry.is_dir => {
-                self.remember((root.drive, path.join("/")), &entry.id);
+                self.remember((root.drive.clone(), path.join("/")), &entry.id);
                 Ok(entry)
             }
             _ => Err(PushError::Exists { name: name.clone() }),

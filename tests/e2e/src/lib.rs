@@ -2,6 +2,7 @@
 
 pub mod calendars;
 pub mod clients;
+pub mod drives;
 pub mod exported;
 pub mod fidelity;
 pub mod graph;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Mounted, Tenant, corpus, text};
+use e2e::{Mounted, Tenant, corpus, drives, text};
 use graph_emulator::Options;
 use serde_json::{Value, json};
 
@@ -125,60 +125,9 @@ fn compare_files(tenant: &Tenant, snapshot: &Path) -> Result<()> {
         let Ok(drive) = tenant.graph.get(&format!("/users/{upn}/drive")) else {
             continue;
         };
-        let drive = drive["id"]
-            .as_str()
-            .context("a drive without an id")?
-            .to_owned();
-        let root = snapshot.join(&upn).join("OneDrive");
-        let mut folders = vec![("root".to_owned(), root.clone())];
-        let mut listed = 0;
-        while let Some((id, path)) = folders.pop() {
-            for item in tenant
-                .graph
-                .list(&format!("/drives/{drive}/items/{id}/children"))?
-            {
-                let here = path.join(item["name"].as_str().context("no name")?);
-                let id = item["id"].as_str().context("no id")?;
-                if item.get("folder").is_some() {
-                    folders.push((id.to_owned(), here));
-                    continue;
-                }
-                if item.get("file").is_none() {
-                    continue;
-                }
-                listed += 1;
-                let bytes = tenant
-                    .graph
-                    .bytes(&format!("/drives/{drive}/items/{id}/content"))?;
-                ensure!(read(&here) == bytes, "{} differs", here.display());
-                let meta = std::fs::metadata(&here)?;
-                ensure!(
-                    meta.len() == bytes.len() as u64,
-                    "size of {}",
-                    here.display()
-                );
-                let time = item["fileSystemInfo"]["lastModifiedDateTime"]
-                    .as_str()
-                    .context("no time")?;
-                let shown: std::time::SystemTime = meta.modified()?;
-                let shown = shown.duration_since(std::time::UNIX_EPOCH)?.as_secs() as i64;
-                ensure!(
-                    unix_seconds(time)? == shown,
-                    "time of {}: {time}, {shown}",
-                    here.display()
-                );
-            }
-        }
-        let shown = if root.is_dir() {
-            corpus::files(&root).len()
-        } else {
-            0
-        };
-        ensure!(
-            shown == listed,
-            "{upn}: {listed} files in the drive, {shown} in the mount"
-        );
-        total += listed;
+        let drive = drive["id"].as_str().context("a drive without an id")?;
+        let folder = snapshot.join(&upn).join("OneDrive");
+        total += drives::compare(&tenant.graph, drive, &folder)?;
     }
     let corpus = corpus::files(&corpus::folder("files").context("checked before")?).len();
     ensure!(
@@ -186,14 +135,6 @@ fn compare_files(tenant: &Tenant, snapshot: &Path) -> Result<()> {
         "{total} files are in the drives, the corpus has {corpus}"
     );
     Ok(())
-}
-
-/// `date` understands what Graph writes; no parser of ours is asked.
-fn unix_seconds(time: &str) -> Result<i64> {
-    let output = Command::new("date")
-        .args(["-u", "-d", time, "+%s"])
-        .output()?;
-    Ok(text(&output.stdout).trim().parse()?)
 }
 
 fn everybodys_tools(tenant: &Tenant, snapshot: &Path) -> Result<()> {

@@ -45,6 +45,7 @@ mod rounds;
 mod route;
 mod seed;
 mod server;
+mod sites;
 mod throttle;
 mod todo;
 mod users;

@@ -9,9 +9,6 @@ fn main() -> anyhow::Result<()> {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     let options = Options::parse();
-    for what in options.not_emulated() {
-        eprintln!("graph-emulator: {what} are not emulated; the tenant has none");
-    }
     let running = Emulator::start(options)?;
     println!(
         "{}",

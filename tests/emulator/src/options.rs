@@ -41,9 +41,18 @@ pub struct Options {
     /// Generated contacts in the whole tenant
     #[arg(long, default_value_t = 0)]
     pub contacts: u64,
-    /// Generated sites (not emulated: accepted with a warning)
+    /// Generated team sites; without any there are only the sites of people's OneDrives
     #[arg(long, default_value_t = 0)]
     pub sites: u64,
+    /// Generated files in the libraries of all sites together
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    pub site_files: u64,
+    /// Generated items in the lists of all sites together
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    pub site_items: u64,
+    /// Folder of files; the libraries of the sites take turns
+    #[arg(long, value_name = "DIR")]
+    pub import_site_files: Vec<PathBuf>,
     /// Folder of .eml files; each of its folders becomes a mail folder, the mailboxes take turns
     #[arg(long, value_name = "DIR")]
     pub import_mail: Vec<PathBuf>,
@@ -167,6 +176,10 @@ pub enum Quirk {
     AutoExpandingArchive,
     /// Exported streams name another server build at every call
     VaryServerBuild,
+    /// `/sites/{id}/drives` lists the library of pages too
+    SitePagesDrive,
+    /// Web parts say `#oneDrive.textWebPart` where the model has `#microsoft.graph.textWebPart`
+    OneDriveTypes,
 }
 
 impl Default for Options {
@@ -176,15 +189,6 @@ impl Default for Options {
 }
 
 impl Options {
-    /// What was asked for and is accepted, but is not there.
-    pub fn not_emulated(&self) -> Vec<&'static str> {
-        let asked = [(self.sites > 0, "sites")];
-        asked
-            .into_iter()
-            .filter_map(|(asked, what)| asked.then_some(what))
-            .collect()
-    }
-
     pub fn has(&self, quirk: Quirk) -> bool {
         self.quirk.contains(&quirk)
     }

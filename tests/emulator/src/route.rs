@@ -5,7 +5,7 @@
 
 use crate::api::{ApiRequest, ApiResponse};
 use crate::world::World;
-use crate::{calendar, contacts, drive, exchange_admin, mail, reports, todo, users};
+use crate::{calendar, contacts, drive, exchange_admin, mail, reports, sites, todo, users};
 
 /// Answers one API request. What is around it (quotas, faults, counting) is the server's.
 pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
@@ -26,6 +26,7 @@ pub fn handle(world: &World, request: &ApiRequest) -> ApiResponse {
         .or_else(|| contacts::handle(world, request))
         .or_else(|| todo::handle(world, request))
         .or_else(|| exchange_admin::handle(world, request))
+        .or_else(|| sites::handle(world, request))
         .or_else(|| drive::handle(world, request))
         .or_else(|| reports::handle(world, request))
         .or_else(|| users::handle(world, request))
@@ -42,6 +43,7 @@ const NAMES: &[&str] = &[
     "$ref",
     "$value",
     "accept",
+    "addCopy",
     "admin",
     "attachmentSessions",
     "attachments",
@@ -52,6 +54,7 @@ const NAMES: &[&str] = &[
     "calendarPermissions",
     "calendars",
     "calendarView",
+    "canvasLayout",
     "cancel",
     "checklistItems",
     "childFolders",
@@ -80,6 +83,9 @@ const NAMES: &[&str] = &[
     "extensions",
     "fields",
     "folders",
+    "getAllSites",
+    "getAllSites()",
+    "horizontalSections",
     "followed",
     "following",
     "forward",
@@ -100,14 +106,19 @@ const NAMES: &[&str] = &[
     "messageRules",
     "messages",
     "move",
+    "oneDrive.getAllSites",
+    "operations",
     "organization",
     "outlook",
     "overrides",
+    "pages",
     "permanentDelete",
     "permissions",
     "photo",
     "photos",
+    "publish",
     "recent",
+    "recycleBin",
     "reports",
     "restoreVersion",
     "retentionLabel",
@@ -118,6 +129,7 @@ const NAMES: &[&str] = &[
     "settings",
     "sharedWithMe",
     "shares",
+    "sitePage",
     "sites",
     "snoozeReminder",
     "special",
@@ -134,6 +146,7 @@ const NAMES: &[&str] = &[
     "userPurpose",
     "users",
     "versions",
+    "webparts",
     "workingHours",
 ];
 
@@ -184,6 +197,9 @@ pub fn template(version: &str, path: &[String]) -> String {
 
 /// Template of a path outside the API: `/{tenant}/oauth2/v2.0/token`, `/_download/{id}`.
 pub fn raw_template(path: &[String]) -> String {
+    if sites::rest::is_rest(path) {
+        return sites::rest::template(path);
+    }
     let lower: Vec<String> = path.iter().map(|s| s.to_ascii_lowercase()).collect();
     match lower.first().map(String::as_str) {
         Some(known @ ("_download" | "_monitor" | "_report")) => format!("/{known}/{{id}}"),

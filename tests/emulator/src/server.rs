@@ -27,7 +27,9 @@ use crate::exchange::{self, Reply};
 use crate::faults::{Fault, Named};
 use crate::options::{Quirk, Throttle};
 use crate::world::World;
-use crate::{auth, calendar, control, drive, exchange_admin, log, mail, reports, route, throttle};
+use crate::{
+    auth, calendar, control, drive, exchange_admin, log, mail, reports, route, sites, throttle,
+};
 
 /// Largest request body taken at all; the handlers have smaller limits of their own.
 const MAX_BODY: usize = 260 << 20;
@@ -299,6 +301,9 @@ fn raw_handle(world: &World, path: Vec<String>, wire: &Wire) -> ApiResponse {
     let names: Vec<&str> = lower.iter().map(String::as_str).collect();
     let tenant = path.first().map(String::as_str).unwrap_or_default();
     let post = wire.method == Method::POST;
+    if sites::rest::is_rest(&path) {
+        return sites::rest::handle(world, &raw_request(path, query, wire));
+    }
     match names.as_slice() {
         [] => ApiResponse::bytes(200, "graph-emulator\n", "text/plain"),
         ["_upload", "mail", ..] => {

@@ -1,8 +1,8 @@
 //! The service's limits, counted as the service counts them.
 //!
 //! Exchange, per application and mailbox: 4 requests at once, 10,000 in 10 minutes, 150 MB uploaded in
-//! 5 minutes. SharePoint and OneDrive, per application: resource units a minute and a day. Refused
-//! requests count too. Windows follow the emulator's clock.
+//! 5 minutes. SharePoint and OneDrive, per application: resource units a minute and a day, and how often
+//! something is shared. Refused requests count too. Windows follow the emulator's clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::api::{ApiRequest, ApiResponse};
 use crate::options::Throttle;
 use crate::world::World;
-use crate::{drive, exchange_admin};
+use crate::{drive, exchange_admin, sites};
 
 /// Requests of an application to one mailbox at once.
 pub const MAILBOX_CONCURRENT: usize = 4;
@@ -25,6 +25,9 @@ const MAILBOX_BYTES_WINDOW: i64 = 300;
 /// Resource units of the smallest tenants.
 const UNITS_MINUTE: u64 = 1_250;
 const UNITS_DAY: u64 = 1_200_000;
+/// Calls that share something, per application.
+const SHARING_REQUESTS: u64 = 300;
+const SHARING_WINDOW: i64 = 300;
 
 /// Which budget a request draws on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,6 +78,8 @@ impl Window {
 struct Budget {
     short: Window,
     long: Window,
+    /// Requests that share something.
+    sharing: Window,
 }
 
 #[derive(Default)]
@@ -162,33 +167,52 @@ impl Limits {
                 self.admit_mailbox(world, key, size)
             }
             Key::SharePoint { .. } => {
-                let now = world.clock.now();
-                let mut budgets = self.budgets.lock();
-                let budget = budgets.entry(key.clone()).or_default();
-                let cost = drive::resource_units(request).max(1);
-                let minute = budget.short.at(now, 60);
-                let day = budget.long.at(now, 86_400);
-                budget.short.add(now, cost);
-                budget.long.add(now, cost);
-                let reset = budget.short.wait(now, 60);
-                let refusal = || {
-                    ApiResponse::error_inner(
-                        429,
-                        "activityLimitReached",
-                        "The request has been throttled",
-                        "throttledRequest",
-                    )
-                };
-                if day + cost > UNITS_DAY {
-                    return Err(refusal().retry_after(budget.long.wait(now, 86_400)));
+                let units = sites::resource_units(request);
+                let units = units.unwrap_or_else(|| drive::resource_units(request));
+                if is_sharing(request) {
+                    self.admit_sharing(world, key)?;
                 }
-                let used = minute + cost;
-                let headers = rate_headers(used, reset);
-                if used > UNITS_MINUTE {
-                    return Err(headers.apply(refusal().retry_after(reset)));
-                }
-                Ok(headers)
+                self.admit_units(world, key, units.max(1))
             }
+        }
+    }
+
+    /// Counts so many of SharePoint's resource units.
+    pub fn admit_units(
+        &self,
+        world: &World,
+        key: &Key,
+        cost: u64,
+    ) -> Result<Admitted, ApiResponse> {
+        let now = world.clock.now();
+        let mut budgets = self.budgets.lock();
+        let budget = budgets.entry(key.clone()).or_default();
+        let minute = budget.short.at(now, 60);
+        let day = budget.long.at(now, 86_400);
+        budget.short.add(now, cost);
+        budget.long.add(now, cost);
+        let reset = budget.short.wait(now, 60);
+        if day + cost > UNITS_DAY {
+            return Err(too_active().retry_after(budget.long.wait(now, 86_400)));
+        }
+        let used = minute + cost;
+        let headers = rate_headers(used, reset);
+        if used > UNITS_MINUTE {
+            return Err(headers.apply(too_active().retry_after(reset)));
+        }
+        Ok(headers)
+    }
+
+    /// Counts a request that shares something.
+    fn admit_sharing(&self, world: &World, key: &Key) -> Result<(), ApiResponse> {
+        let now = world.clock.now();
+        let mut budgets = self.budgets.lock();
+        let budget = budgets.entry(key.clone()).or_default();
+        let before = budget.sharing.at(now, SHARING_WINDOW);
+        budget.sharing.add(now, 1);
+        match before < SHARING_REQUESTS {
+            true => Ok(()),
+            false => Err(too_active().retry_after(budget.sharing.wait(now, SHARING_WINDOW))),
         }
     }
 
@@ -224,6 +248,25 @@ impl Limits {
         budget.long.add(now, size);
         Ok(Admitted::default())
     }
+}
+
+/// Grants, links, and people added to links.
+fn is_sharing(request: &ApiRequest) -> bool {
+    let last = request.path.last().map_or("", String::as_str);
+    request.method == Method::POST
+        && ["invite", "createLink", "grant"]
+            .iter()
+            .any(|s| last.eq_ignore_ascii_case(s))
+}
+
+/// SharePoint's refusal.
+fn too_active() -> ApiResponse {
+    ApiResponse::error_inner(
+        429,
+        "activityLimitReached",
+        "The request has been throttled",
+        "throttledRequest",
+    )
 }
 
 fn throttled(code: &str, message: &str, wait: u64) -> ApiResponse {

@@ -2,7 +2,8 @@
 //!
 //! There is no lock around the whole. The directory, each mailbox, address book, To Do and drive has a lock of
 //! its own; a handler takes at most one of them at a time (never while holding the
-//! directory), so no order of locks can go wrong.
+//! directory), so no order of locks can go wrong. The one exception: the lock of all sites, and then that of a
+//! library's drive.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::options::Options;
 use crate::rng::Rng;
 use crate::seed::people::shares;
 use crate::users::{Directory, Settings, User};
-use crate::{auth, calendar, contacts, drive, exchange_admin, faults, mail, throttle, todo};
+use crate::{auth, calendar, contacts, drive, exchange_admin, faults, mail, sites, throttle, todo};
 
 pub struct World {
     pub options: Options,
@@ -37,6 +38,8 @@ pub struct World {
     pub archives: exchange_admin::Archives,
     /// Drives: all state of [`crate::drive`].
     pub drive: drive::Drives,
+    /// Sites: all state of [`crate::sites`].
+    pub sites: sites::Sites,
     /// What Exchange would have sent to people.
     pub outbox: Mutex<Vec<Value>>,
     /// What the imports could read.
@@ -64,6 +67,7 @@ impl World {
             calendars: calendar::Books::default(),
             archives: exchange_admin::Archives::default(),
             drive,
+            sites: sites::Sites::default(),
             outbox: Mutex::default(),
             imports: crate::imports::Imports::default(),
             auth: auth::Issuer::new(&options)?,
@@ -81,6 +85,7 @@ impl World {
         crate::import::tasks(&world)?;
         calendar::import(&world)?;
         exchange_admin::fill(&world)?;
+        sites::fill(&world, &users)?;
         if let Some(path) = &world.options.faults {
             let text = std::fs::read(path)
                 .map_err(|e| anyhow::anyhow!("cannot read the faults {}: {e}", path.display()))?;

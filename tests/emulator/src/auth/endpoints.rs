@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::assertion;
+use super::{Grant, assertion};
 use crate::api::{ApiResponse, parse_query};
 use crate::world::World;
 
@@ -148,6 +148,15 @@ fn issue(
         }
         (None, None) => {}
     }
+    let what = |scope: &str| Grant {
+        app_id,
+        resource: super::resource(scope),
+        proof: match (form.get("client_secret"), form.get("client_assertion")) {
+            (Some(_), _) => "1",
+            (None, Some(_)) => "2",
+            (None, None) => "0",
+        },
+    };
     let asked: Value = match form.get("claims").map(serde_json::from_str) {
         None => Value::Null,
         Some(Ok(asked)) => asked,
@@ -184,7 +193,8 @@ fn issue(
                     ),
                 ));
             }
-            let (token, lifetime) = issuer.access_token(world, base_url, app_id, None, &asked);
+            let (token, lifetime) =
+                issuer.access_token(world, base_url, &what(scope), None, &asked);
             return Ok(ApiResponse::ok(
                 json!({"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}),
             ));
@@ -266,7 +276,11 @@ fn issue(
             "The user account does not exist in the directory.",
         ));
     };
-    let (token, lifetime) = issuer.access_token(world, base_url, app_id, Some(&user), &asked);
+    let scope = form
+        .get("scope")
+        .or(form.get("resource"))
+        .unwrap_or_default();
+    let (token, lifetime) = issuer.access_token(world, base_url, &what(scope), Some(&user), &asked);
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let now = world.clock.now();
     let id_token = format!(
@@ -374,10 +388,14 @@ pub fn managed_identity(
             json!({"error": "invalid_resource", "error_description": "AADSTS50001: The resource is missing."}),
         );
     };
-    let app_id = &world.options.client_id;
+    let grant = Grant {
+        app_id: &world.options.client_id,
+        resource: super::resource(resource),
+        proof: "2",
+    };
     let (token, lifetime) = world
         .auth
-        .access_token(world, base_url, app_id, None, &Value::Null);
+        .access_token(world, base_url, &grant, None, &Value::Null);
     let now = world.clock.now();
     ApiResponse::ok(json!({
         "access_token": token, "refresh_token": "", "expires_in": lifetime.to_string(), "expires_on": (now + lifetime).to_string(),

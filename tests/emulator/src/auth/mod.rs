@@ -51,6 +51,7 @@ pub const ALL_ROLES: &[&str] = &[
     "Files.ReadWrite.All",
     "Sites.Read.All",
     "Sites.ReadWrite.All",
+    "Sites.Manage.All",
     "Sites.FullControl.All",
     "Group.Read.All",
     "Tasks.Read.All",
@@ -61,6 +62,29 @@ pub const ALL_ROLES: &[&str] = &[
 struct App {
     secret: String,
     roles: Vec<String>,
+}
+
+/// What an access token is for.
+struct Grant<'a> {
+    app_id: &'a str,
+    /// The host it opens.
+    resource: String,
+    /// How the application proved who it is, as the claim `appidacr` says it: `1` by a secret, `2` by a
+    /// certificate, an identity of another issuer's or a managed one, `0` not at all.
+    proof: &'static str,
+}
+
+const GRAPH: &str = "https://graph.microsoft.com";
+
+/// The host that a scope (or resource) is about: one of SharePoint's, or else Graph.
+fn resource(scope: &str) -> String {
+    let mut hosts = scope.split(' ').filter_map(|s| {
+        let host = s.strip_prefix("https://")?.split('/').next()?;
+        host.to_ascii_lowercase()
+            .contains(".sharepoint.")
+            .then(|| format!("https://{host}"))
+    });
+    hosts.next_back().unwrap_or_else(|| GRAPH.to_owned())
 }
 
 /// Gives out and reads tokens.
@@ -205,52 +229,108 @@ impl Issuer {
                 user: None,
             });
         }
-        let mut rules = Validation::new(Algorithm::HS256);
-        (rules.validate_exp, rules.validate_aud) = (false, false);
-        rules.required_spec_claims.clear();
-        let claims =
-            jsonwebtoken::decode::<Value>(token, &DecodingKey::from_secret(&self.key), &rules)
-                .map_err(|_| {
-                    refuse("IDX14100: JWT is not well formed, or its signature is not valid.")
-                })?
-                .claims;
+        let claims = self.claims(token).ok_or_else(|| {
+            refuse("IDX14100: JWT is not well formed, or its signature is not valid.")
+        })?;
         if claims["exp"].as_i64().unwrap_or(0) <= world.clock.now() {
             return Err(refuse("Lifetime validation failed, the token is expired."));
+        }
+        if claims["aud"] != GRAPH {
+            return Err(refuse("Access token validation failure. Invalid audience."));
         }
         if let Some(refusal) = self.challenge(&claims) {
             return Err(refusal);
         }
-        let mut roles: Vec<String> = claims["roles"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect();
-        roles.extend(
-            claims["scp"]
-                .as_str()
-                .unwrap_or_default()
-                .split(' ')
-                .map(str::to_owned),
-        );
-        Ok(Caller {
-            app_id: claims["appid"].as_str().unwrap_or_default().to_owned(),
-            roles,
-            user: claims["upn"]
-                .is_string()
-                .then(|| claims["oid"].as_str().unwrap_or_default().to_owned()),
-        })
+        Ok(of_claims(&claims))
     }
 
+    /// Who a request to a SharePoint host comes from, or the 401 it gets. Applications must have proved
+    /// themselves by a certificate.
+    pub fn sharepoint_caller(
+        &self,
+        world: &World,
+        headers: &HeaderMap,
+        host: &str,
+    ) -> Result<Caller, ApiResponse> {
+        let refuse = |code: u32, message: &str| {
+            ApiResponse::json(401, json!({"error_description": message})).with_header(
+                "x-ms-diagnostics",
+                &format!("{code};reason=\"{message}\";category=\"invalid_client\""),
+            )
+        };
+        let header = headers.get("authorization").and_then(|v| v.to_str().ok());
+        let token = header
+            .and_then(|h| h.trim().split_once(' '))
+            .map(|(_, token)| token.trim());
+        let claims = token.and_then(|token| self.claims(token));
+        let Some(claims) = claims else {
+            return Err(refuse(
+                3_000_006,
+                "Invalid JWT token. The token is not valid.",
+            ));
+        };
+        if claims["exp"].as_i64().unwrap_or(0) <= world.clock.now() {
+            return Err(refuse(3_000_005, "The token is expired."));
+        }
+        let audience = claims["aud"].as_str().unwrap_or_default();
+        if !audience.eq_ignore_ascii_case(&format!("https://{host}")) {
+            return Err(refuse(
+                3_000_003,
+                &format!("Invalid audience Uri '{audience}'."),
+            ));
+        }
+        if claims["idtyp"] == "app" && claims["appidacr"] != "2" {
+            return Err(refuse(3_001_000, "Unsupported app only token."));
+        }
+        Ok(of_claims(&claims))
+    }
+
+    /// What a token of this process says; its time is not looked at.
+    fn claims(&self, token: &str) -> Option<Value> {
+        let mut rules = Validation::new(Algorithm::HS256);
+        (rules.validate_exp, rules.validate_aud) = (false, false);
+        rules.required_spec_claims.clear();
+        let key = DecodingKey::from_secret(&self.key);
+        let token = jsonwebtoken::decode::<Value>(token, &key, &rules).ok()?;
+        Some(token.claims)
+    }
+}
+
+/// Who a token is of.
+fn of_claims(claims: &Value) -> Caller {
+    let mut roles: Vec<String> = claims["roles"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    roles.extend(
+        claims["scp"]
+            .as_str()
+            .unwrap_or_default()
+            .split(' ')
+            .map(str::to_owned),
+    );
+    Caller {
+        app_id: claims["appid"].as_str().unwrap_or_default().to_owned(),
+        roles,
+        user: claims["upn"]
+            .is_string()
+            .then(|| claims["oid"].as_str().unwrap_or_default().to_owned()),
+    }
+}
+
+impl Issuer {
     fn access_token(
         &self,
         world: &World,
         base_url: &str,
-        app_id: &str,
+        grant: &Grant,
         user: Option<&str>,
         asked: &Value,
     ) -> (String, i64) {
+        let app_id = grant.app_id;
         let now = world.clock.now();
         let lifetime = if world.options.has(Quirk::RandomLifetime) {
             world
@@ -266,7 +346,7 @@ impl Issuer {
             .unwrap_or_default();
         let tenant = &world.options.tenant;
         let mut claims = json!({
-            "aud": "https://graph.microsoft.com", "iss": format!("{base_url}/{tenant}/v2.0"), "tid": tenant, "appid": app_id,
+            "aud": grant.resource, "appidacr": grant.proof, "iss": format!("{base_url}/{tenant}/v2.0"), "tid": tenant, "appid": app_id,
             "iat": now, "nbf": now, "exp": now + lifetime, "ver": "1.0", "app_displayname": "emulated application",
         });
         let asked = &asked["access_token"];

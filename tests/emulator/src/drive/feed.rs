@@ -165,7 +165,8 @@ pub fn delta(
     ))
 }
 
-fn page_size(request: &ApiRequest) -> Result<Option<usize>, Failure> {
+/// `$top` of a delta call.
+pub fn page_size(request: &ApiRequest) -> Result<Option<usize>, Failure> {
     match request.option("top") {
         None => Ok(None),
         Some(top) => match top.parse::<usize>() {
@@ -281,18 +282,23 @@ fn link(request: &ApiRequest, drive: &Drive, token: &str, function_form: bool) -
     }
 }
 
-/// 410: the state is lost. `Location` begins a full enumeration; the two flavours take turns.
+/// The state is lost: `Location` begins a full enumeration.
 fn resync(world: &World, request: &ApiRequest, drive: &Drive) -> ApiResponse {
-    let (code, inner) = match world.drive.next_resync() % 3 {
-        0 => ("resyncRequired", "resyncChangesApplyDifferences"),
-        1 => ("resyncRequired", "resyncChangesUploadDifferences"),
-        _ => ("ResyncRequired", "resyncApplyDifferences"),
-    };
     let fresh = Position {
         full: true,
         ..Position::default()
     };
     let token = world.tokens.seal(&kind(drive), &fresh);
+    history_lost(world, &link(request, drive, &token, false))
+}
+
+/// 410 with where a full enumeration begins; the flavours that there are take turns.
+pub fn history_lost(world: &World, location: &str) -> ApiResponse {
+    let (code, inner) = match world.drive.next_resync() % 3 {
+        0 => ("resyncRequired", "resyncChangesApplyDifferences"),
+        1 => ("resyncRequired", "resyncChangesUploadDifferences"),
+        _ => ("ResyncRequired", "resyncApplyDifferences"),
+    };
     ApiResponse::error_inner(
         410,
         code,
@@ -300,5 +306,5 @@ fn resync(world: &World, request: &ApiRequest, drive: &Drive) -> ApiResponse {
          the service was up to date with your local changes when you last sync'd.",
         inner,
     )
-    .with_header("Location", &link(request, drive, &token, false))
+    .with_header("Location", location)
 }

@@ -8,8 +8,8 @@ use crate::options::Options;
 use crate::rng::Rng;
 use crate::users::User;
 
-use super::Owner;
 use super::content::Content;
+use super::home::Home;
 use super::item::{Actor, Index, Kind, ROOT, Remote};
 use super::names;
 use super::seeded::{Format, Seeded};
@@ -30,32 +30,50 @@ pub fn drives(options: &Options, users: &[Arc<User>], clock: &Clock) -> Vec<Driv
     let count = filled as u64;
     let mut drives: Vec<Drive> = owners
         .iter()
-        .map(|user| empty(options, user, clock))
+        .map(|user| {
+            let home = Home::personal(options, user);
+            empty(options.seed, &user.id, None, home, clock)
+        })
         .collect();
     for (i, drive) in drives.iter_mut().take(filled).enumerate() {
         let i = i as u64;
         // The first drives take what does not divide.
         let files = options.files / count + u64::from(i < options.files % count);
-        let mut rng = Rng::new(options.seed, &format!("drive content {}", drive.owner.id));
-        Generator {
+        let label = format!("drive content {}", owners[i as usize].id);
+        fill(
             drive,
-            rng: &mut rng,
-            people: users,
-        }
-        .fill(files);
+            &mut Rng::new(options.seed, &label),
+            users,
+            &[Actor::Owner],
+            files,
+        );
     }
     shortcuts(&mut drives[..filled]);
     drives
 }
 
-fn empty(options: &Options, user: &User, clock: &Clock) -> Drive {
-    let mut rng = Rng::new(options.seed, &format!("drive {}", user.id));
-    let site = [rng.bytes16(), rng.bytes16(), rng.bytes16()];
+/// Fills a drive with so many files, made by `actors`.
+pub fn fill(drive: &mut Drive, rng: &mut Rng, people: &[Arc<User>], actors: &[Actor], files: u64) {
+    Generator {
+        drive,
+        rng,
+        people,
+        actors,
+    }
+    .fill(files);
+}
+
+/// A drive with nothing in it. What `label` names has the same ids in every tenant with this seed. `site`:
+/// GUIDs of the site collection, the site and the list, if they are known.
+pub fn empty(seed: u64, label: &str, site: Option<[u128; 3]>, home: Home, clock: &Clock) -> Drive {
+    let mut rng = Rng::new(seed, &format!("drive {label}"));
+    let site = site
+        .unwrap_or_else(|| [rng.bytes16(), rng.bytes16(), rng.bytes16()].map(u128::from_be_bytes));
     let id: Vec<u8> = site
         .iter()
         .flat_map(|guid| {
             // .NET order: the first three groups little-endian.
-            let mut bytes = *guid;
+            let mut bytes = guid.to_be_bytes();
             bytes[..4].reverse();
             bytes[4..6].reverse();
             bytes[6..8].reverse();
@@ -66,34 +84,21 @@ fn empty(options: &Options, user: &User, clock: &Clock) -> Drive {
     let prefix: String = (0..6)
         .map(|_| alphabet[rng.below(32) as usize] as char)
         .collect();
-    let owner = Owner {
-        id: user.id.clone(),
-        name: user.display_name.clone(),
-        email: user.mail.clone().unwrap_or_else(|| user.upn.clone()),
-        tenant: options.tenant.clone(),
-    };
     use base64::Engine;
     let id = format!(
         "b!{}",
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id)
     );
     let created = FIRST.min(clock.now());
-    let guids = Rng::new(options.seed, &format!("items {}", user.id));
-    Drive::new(
-        id,
-        format!("01{prefix}"),
-        site.map(u128::from_be_bytes),
-        owner,
-        created,
-        QUOTA,
-        guids,
-    )
+    let guids = Rng::new(seed, &format!("items {label}"));
+    Drive::new(id, format!("01{prefix}"), site, home, created, QUOTA, guids)
 }
 
 struct Generator<'a> {
     drive: &'a mut Drive,
     rng: &'a mut Rng,
     people: &'a [Arc<User>],
+    actors: &'a [Actor],
 }
 
 const TOP: &[&str] = &[
@@ -220,10 +225,11 @@ impl Generator<'_> {
     }
 
     fn stamp(&mut self, at: i64) -> Stamp {
-        Stamp {
-            now: at,
-            by: Actor::Owner,
-        }
+        let by = match self.actors {
+            [only] => only.clone(),
+            many => many[self.rng.below(many.len() as u64) as usize].clone(),
+        };
+        Stamp { now: at, by }
     }
 
     /// A folder of that name, perhaps one that is there already.
@@ -305,6 +311,7 @@ impl Generator<'_> {
         let modified = self.drive.item(index).created;
         let format = Format::of_name(&self.drive.item(index).name);
         let content = Content::Seeded(Seeded::new(seed, size * 9 / 10, format));
+        let by = self.stamp(modified).by;
         let item = self.drive.item_mut(index);
         item.etag += 1;
         item.ctag += 1;
@@ -313,7 +320,8 @@ impl Generator<'_> {
                 number: file.version,
                 content,
                 modified,
-                modified_by: Actor::Owner,
+                modified_by: by,
+                fields: None,
             });
             file.version += 1;
         }
@@ -337,7 +345,7 @@ impl Generator<'_> {
     /// A notebook: a package that is a folder too, with its sections.
     fn notebook(&mut self) -> u64 {
         let parent = self.folder(ROOT, "Notebooks");
-        let name = format!("{}'s Notebook", self.drive.owner.name);
+        let name = format!("{}'s Notebook", self.drive.home.title());
         let notebook = self.folder(parent, &name);
         if let Kind::Folder(folder) = &mut self.drive.item_mut(notebook).kind {
             folder.notebook = true;
@@ -375,16 +383,17 @@ impl Generator<'_> {
 
     /// Some folders and files are shared, in each of the ways there are.
     fn share(&mut self, folders: &[Index]) {
+        let first = self.drive.home.first_user;
         let person = |user: &User| Principal::User {
             id: user.id.clone(),
             name: user.display_name.clone(),
             email: user.mail.clone().unwrap_or_else(|| user.upn.clone()),
-            number: user.index as u64 + 10,
+            number: first + user.index as u64,
         };
         let others: Vec<Principal> = self
             .people
             .iter()
-            .filter(|u| u.id != self.drive.owner.id)
+            .filter(|u| self.drive.home.person().is_none_or(|p| p.id != u.id))
             .take(5)
             .map(|u| person(u))
             .collect();
@@ -400,7 +409,7 @@ impl Generator<'_> {
                     }
                     let group = Principal::SiteGroup {
                         number: 5,
-                        name: format!("{} Members", self.drive.owner.name),
+                        name: format!("{} Members", self.drive.home.title()),
                     };
                     self.grant(index, group, &[]);
                 }
@@ -441,11 +450,7 @@ impl Generator<'_> {
             kind: sharing::Kind::Link(Link {
                 scope: scope.into(),
                 kind: kind.into(),
-                url: format!(
-                    "https://{}/:f:/g/personal/{}",
-                    self.drive.owner.host(),
-                    id.replace('-', "")
-                ),
+                url: self.drive.home.link_url('f', &id),
                 prevents_download: false,
                 has_password,
                 people: people.to_vec(),

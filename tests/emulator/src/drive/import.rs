@@ -26,10 +26,15 @@ pub fn all(directories: &[PathBuf], drives: &mut [Drive], clock: &Clock) -> anyh
             now: clock.now(),
             by: Actor::Owner,
         };
-        folder(directory, drive, ROOT, &stamp)
-            .with_context(|| format!("importing files from {}", directory.display()))?;
+        into_drive(directory, drive, &stamp)?;
     }
     Ok(())
+}
+
+/// Puts what is in a folder of this machine into the root of a drive.
+pub fn into_drive(directory: &Path, drive: &mut Drive, stamp: &Stamp) -> anyhow::Result<()> {
+    folder(directory, drive, ROOT, stamp)
+        .with_context(|| format!("importing files from {}", directory.display()))
 }
 
 fn folder(directory: &Path, drive: &mut Drive, parent: Index, stamp: &Stamp) -> anyhow::Result<()> {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::content::Content;
+use super::home::Person;
 use super::sharing::Sharing;
 
 /// Place of an item in its drive's table. Never used again for another item.
@@ -16,11 +19,16 @@ pub const ROOT: Index = 0;
 const ROOT_TAIL: &str = "56Y2GOVW7725BZO354PWSELRRZ";
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
+/// Values of a library's columns, by the columns' internal names.
+pub type Fields = Map<String, Value>;
+
 /// Who made or changed an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The person the drive belongs to.
     Owner,
+    /// Somebody else of the tenant.
+    Person(Arc<Person>),
     /// An application without a signed-in user.
     App(Arc<str>),
     /// The service itself.
@@ -45,6 +53,8 @@ pub struct Item {
     pub ctag: u32,
     pub malware: bool,
     pub sharing: Option<Box<Sharing>>,
+    /// What the library's own columns hold; most items have nothing there.
+    pub fields: Option<Box<Fields>>,
     pub deleted: bool,
     /// The drive's change number at which this item changed last.
     pub seq: u64,
@@ -97,6 +107,7 @@ pub struct Version {
     pub content: Content,
     pub modified: i64,
     pub modified_by: Actor,
+    pub fields: Option<Box<Fields>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,6 +261,7 @@ mod tests {
             ctag: 3,
             malware: false,
             sharing: None,
+            fields: None,
             deleted: false,
             seq: 0,
             sharing_seq: 0,

@@ -104,7 +104,7 @@ pub fn host(base_url: &str, drive: &Drive) -> String {
         "//microsoftgraph.chinacloudapi.cn",
     ];
     if graph.iter().any(|host| base_url.contains(host)) {
-        format!("https://{}", drive.owner.host())
+        format!("https://{}", drive.home.host)
     } else {
         base_url.to_owned()
     }

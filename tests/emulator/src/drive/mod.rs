@@ -1,26 +1,28 @@
-//! OneDrive for Business: drives, their items and what can be done with them.
+//! OneDrive for Business and the libraries of sites: drives, their items and what can be done with them.
 //!
-//! Each drive ([`store::Drive`]) has one lock, and a request takes one drive's lock at a time. [`route`] finds
+//! Each drive ([`Drive`]) has one lock, and a request takes one drive's lock at a time. [`route`] finds
 //! out what a path addresses, the modules beside it answer: [`read`] and [`feed`] what is there and what
 //! changed, [`write`], [`upload`] and [`copy`] changes, [`download`] content, [`permissions`] who may see it.
 
+mod bin;
 mod content;
 mod copy;
 mod download;
 mod failure;
-mod feed;
-mod generate;
+pub mod feed;
+pub mod generate;
+mod home;
 mod import;
 mod item;
 mod links;
-mod names;
-mod permissions;
+pub mod names;
+pub mod permissions;
 mod quickxor;
 mod read;
-mod render;
-mod route;
+pub mod render;
+pub mod route;
 mod seeded;
-mod sharing;
+pub mod sharing;
 mod store;
 mod upload;
 mod versions;
@@ -31,58 +33,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::Method;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
-use crate::api::{ApiRequest, ApiResponse, Hint, RawRequest};
+use crate::api::{ApiRequest, ApiResponse, Caller, Hint, RawRequest};
 use crate::clock::Clock;
 use crate::options::{Options, Quirk};
 use crate::users::User;
 use crate::world::World;
 
-use failure::Failure;
-use item::{Actor, Index, ROOT};
 use render::{Renderer, Select, View};
 use route::{Address, Base, Rest, Route};
-use store::{Drive, Stamp};
 
-/// Whose OneDrive it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    pub id: String,
-    pub name: String,
-    pub email: String,
-    pub tenant: String,
-}
-
-impl Owner {
-    /// The tenant's host for personal sites.
-    pub fn host(&self) -> String {
-        let domain = self.email.rsplit('@').next().unwrap_or_default();
-        format!(
-            "{}-my.sharepoint.com",
-            domain.split('.').next().unwrap_or("contoso")
-        )
-    }
-
-    pub fn site_url(&self) -> String {
-        format!(
-            "https://{}/personal/{}",
-            self.host(),
-            self.email.replace(['@', '.'], "_")
-        )
-    }
-
-    pub fn web_url(&self) -> String {
-        format!("{}/Documents", self.site_url())
-    }
-}
+pub use bin::KEPT;
+pub use content::Content;
+pub use failure::Failure;
+pub use home::{Home, Owner, Person, tenant_name};
+pub use import::into_drive;
+pub use item::{Actor, Fields, Index, ROOT, guid_text};
+pub use store::{Conflict, Drive, Place, Stamp, Times};
 
 /// All drives of the tenant, upload sessions and copies that are under way.
 pub struct Drives {
-    by_id: HashMap<String, Arc<Mutex<Drive>>>,
+    by_id: RwLock<HashMap<String, Arc<Mutex<Drive>>>>,
     /// Drive ids by user id.
     by_owner: HashMap<String, String>,
+    /// Drive ids of people, in the order of the directory.
+    personal: Vec<String>,
     sessions: Mutex<HashMap<String, upload::Session>>,
     copies: Mutex<HashMap<String, copy::Job>>,
     signer: links::Signer,
@@ -95,17 +72,17 @@ impl Drives {
     pub fn new(options: &Options, users: &[Arc<User>], clock: &Clock) -> anyhow::Result<Drives> {
         let mut drives = generate::drives(options, users, clock);
         import::all(&options.import_files, &mut drives, clock)?;
-        let by_owner = drives
-            .iter()
-            .map(|d| (d.owner.id.clone(), d.id.clone()))
-            .collect();
+        let owner = |d: &Drive| Some((d.home.person()?.id.clone(), d.id.clone()));
+        let by_owner = drives.iter().filter_map(owner).collect();
+        let personal = drives.iter().map(|d| d.id.clone()).collect();
         let by_id = drives
             .into_iter()
             .map(|d| (d.id.clone(), Arc::new(Mutex::new(d))))
             .collect();
         Ok(Drives {
-            by_id,
+            by_id: RwLock::new(by_id),
             by_owner,
+            personal,
             sessions: Mutex::default(),
             copies: Mutex::default(),
             signer: links::Signer::new(options.seed),
@@ -114,8 +91,29 @@ impl Drives {
         })
     }
 
-    fn get(&self, id: &str) -> Option<Arc<Mutex<Drive>>> {
-        self.by_id.get(id).cloned()
+    pub fn get(&self, id: &str) -> Option<Arc<Mutex<Drive>>> {
+        self.by_id.read().get(id).cloned()
+    }
+
+    /// A drive that is new in the tenant: a library's.
+    pub fn add(&self, drive: Drive) {
+        let id = drive.id.clone();
+        self.by_id.write().insert(id, Arc::new(Mutex::new(drive)));
+    }
+
+    /// Takes a library's drive away, and gives it back for the recycle bin.
+    pub fn remove(&self, id: &str) -> Option<Arc<Mutex<Drive>>> {
+        self.by_id.write().remove(id)
+    }
+
+    /// Puts back a drive that was taken away.
+    pub fn put_back(&self, id: String, drive: Arc<Mutex<Drive>>) {
+        self.by_id.write().insert(id, drive);
+    }
+
+    /// The OneDrives of people, in the order of the directory.
+    pub fn personal(&self) -> Vec<Arc<Mutex<Drive>>> {
+        self.personal.iter().filter_map(|id| self.get(id)).collect()
     }
 
     fn next_resync(&self) -> u64 {
@@ -123,13 +121,14 @@ impl Drives {
     }
 
     /// A name nobody can guess, never given out before.
-    fn new_handle(&self, kind: &str) -> String {
+    pub fn new_handle(&self, kind: &str) -> String {
         self.signer
             .handle(kind, self.numbers.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-const READ: &[&str] = &[
+/// Any of these may read drives.
+pub const READ: &[&str] = &[
     "Files.Read.All",
     "Files.ReadWrite.All",
     "Sites.Read.All",
@@ -137,7 +136,8 @@ const READ: &[&str] = &[
     "Sites.Manage.All",
     "Sites.FullControl.All",
 ];
-const WRITE: &[&str] = &[
+/// Any of these may change what is in drives.
+pub const WRITE: &[&str] = &[
     "Files.ReadWrite.All",
     "Sites.ReadWrite.All",
     "Sites.Manage.All",
@@ -167,18 +167,23 @@ pub fn handle_raw(world: &World, request: &RawRequest) -> ApiResponse {
 /// token and for a download, 2 for lists, for delta without one and for every write, 5 for permissions.
 /// 0 when the request is none of a drive.
 pub fn resource_units(request: &ApiRequest) -> u64 {
-    let Some(route) = route::parse(&request.raw_path) else {
-        return 0;
-    };
+    match route::parse(&request.raw_path) {
+        Some(route) => units(request, &route.rest),
+        None => 0,
+    }
+}
+
+/// As [`resource_units`], for what comes after the drive in a path.
+pub fn units(request: &ApiRequest, rest: &Rest) -> u64 {
     let expands_permissions = request
         .option("expand")
         .is_some_and(|e| e.to_ascii_lowercase().contains("permissions"));
-    let nav = match &route.rest {
+    let nav = match rest {
         Rest::Item { nav, .. } => nav
             .first()
             .map(|s| s.to_ascii_lowercase())
             .unwrap_or_default(),
-        Rest::List | Rest::Search(_) => return 2,
+        Rest::List | Rest::Search(_) | Rest::Library(_) => return 2,
         Rest::Drive | Rest::Unknown(_) => return 1,
     };
     if expands_permissions || matches!(nav.as_str(), "permissions" | "invite" | "createlink") {
@@ -201,6 +206,12 @@ pub fn resource_units(request: &ApiRequest) -> u64 {
 }
 
 fn answer(world: &World, request: &ApiRequest, route: Route) -> Result<ApiResponse, Failure> {
+    let id = locate(world, request, &route)?;
+    below(world, request, &id, route.rest)
+}
+
+/// The id of the drive that a path leads to, for a caller who may ask.
+pub fn locate(world: &World, request: &ApiRequest, route: &Route) -> Result<String, Failure> {
     let allowed = if request.method == Method::GET || request.method == Method::HEAD {
         READ
     } else {
@@ -209,22 +220,32 @@ fn answer(world: &World, request: &ApiRequest, route: Route) -> Result<ApiRespon
     if !request.caller.has_any(allowed) {
         return Err(Failure::access_denied());
     }
-    let id = match &route.owner {
-        route::Owner::Drive(id) => id.clone(),
-        route::Owner::User(user) => drive_of(world, user)?,
+    match &route.owner {
+        route::Owner::Drive(id) => Ok(id.clone()),
+        route::Owner::User(user) => drive_of(world, user),
         route::Owner::Me => match &request.caller.user {
-            Some(user) => drive_of(world, user)?,
+            Some(user) => drive_of(world, user),
             None => {
                 let message = "/me request is only valid with delegated authentication flow.";
-                return Err(Failure::new(400, "BadRequest", message));
+                Err(Failure::new(400, "BadRequest", message))
             }
         },
-    };
-    let handle = world.drive.get(&id).ok_or_else(Failure::drive_not_found)?;
-    match route.rest {
+    }
+}
+
+/// Answers what is asked of a drive. Who may ask is settled.
+pub fn below(
+    world: &World,
+    request: &ApiRequest,
+    id: &str,
+    rest: Rest,
+) -> Result<ApiResponse, Failure> {
+    let handle = world.drive.get(id).ok_or_else(Failure::drive_not_found)?;
+    match rest {
         Rest::List => only_get(request, || Ok(read::drive_list(request, &handle.lock()))),
         Rest::Drive => only_get(request, || Ok(read::drive(request, &handle.lock()))),
         Rest::Search(q) => only_get(request, || read::search(world, request, &handle.lock(), &q)),
+        Rest::Library(_) => Ok(ApiResponse::no_such_segment("list")),
         Rest::Unknown(segment) => Ok(ApiResponse::no_such_segment(&segment)),
         Rest::Item { address, nav } => item(world, request, &handle, &address, &nav),
     }
@@ -365,7 +386,7 @@ fn item(
 }
 
 /// The item an address means.
-fn resolve(drive: &Drive, address: &Address) -> Result<Index, Failure> {
+pub fn resolve(drive: &Drive, address: &Address) -> Result<Index, Failure> {
     let base = base(drive, &address.base)?;
     drive
         .walk(base, address.path.iter().map(String::as_str))
@@ -383,18 +404,34 @@ fn base(drive: &Drive, base: &Base) -> Result<Index, Failure> {
 
 /// Who makes the changes of this request.
 fn stamp(world: &World, request: &ApiRequest, drive: &Drive) -> Stamp {
-    let by = match &request.caller.user {
-        Some(user) if *user == drive.owner.id => Actor::Owner,
-        _ => Actor::App(request.caller.app_id.as_str().into()),
-    };
+    let mut stamp = request_stamp(world, request);
+    if let Actor::Person(person) = &stamp.by
+        && drive.home.person().is_some_and(|p| p.id == person.id)
+    {
+        stamp.by = Actor::Owner;
+    }
+    stamp
+}
+
+/// As [`stamp`], where there is no drive.
+pub fn request_stamp(world: &World, request: &ApiRequest) -> Stamp {
+    caller_stamp(world, &request.caller)
+}
+
+/// As [`request_stamp`], where there is no request to Graph.
+pub fn caller_stamp(world: &World, caller: &Caller) -> Stamp {
+    let user = caller.user.as_deref().and_then(|u| world.user(u));
     Stamp {
         now: world.clock.now(),
-        by,
+        by: match user {
+            Some(user) => Actor::Person(Arc::new(Person::of(&user))),
+            None => Actor::App(caller.app_id.as_str().into()),
+        },
     }
 }
 
 /// The JSON of some items.
-fn render_all(
+pub fn render_all(
     world: &World,
     request: &ApiRequest,
     drive: &Drive,

@@ -7,6 +7,7 @@ use crate::clock::parse_rfc3339;
 use crate::world::World;
 
 use super::failure::Failure;
+use super::home::Home;
 use super::item::Index;
 use super::render;
 use super::sharing::{Kind, Link, Permission, Principal};
@@ -16,7 +17,7 @@ use super::write;
 fn collection(request: &ApiRequest, drive: &Drive, permissions: &[Permission]) -> ApiResponse {
     let value: Vec<Value> = permissions
         .iter()
-        .map(|p| render::permission(p, drive))
+        .map(|p| render::permission(p, &drive.home))
         .collect();
     ApiResponse::ok(
         json!({"@odata.context": request.context("Collection(permission)"), "value": value}),
@@ -29,7 +30,7 @@ fn single(
     permission: &Permission,
     status: u16,
 ) -> ApiResponse {
-    let mut value = render::permission(permission, drive);
+    let mut value = render::permission(permission, &drive.home);
     value["@odata.context"] = request.context("permission/$entity").into();
     ApiResponse::json(status, value)
 }
@@ -62,7 +63,7 @@ pub fn invite(
     let body = write::json(request)?;
     let roles = roles(&body["roles"])?;
     let expires = expiry(&body)?;
-    let people = recipients(world, drive, &body["recipients"])?;
+    let people = recipients(world, &drive.home, &body["recipients"])?;
     if people.is_empty() {
         return Err(Failure::invalid("At least one recipient is needed."));
     }
@@ -103,6 +104,29 @@ pub fn create_link(
     index: Index,
 ) -> Result<ApiResponse, Failure> {
     let body = write::json(request)?;
+    let letter = match drive.item(index).folder() {
+        Some(_) => 'f',
+        None => 'u',
+    };
+    let wanted = link(world, &drive.home, &body, letter)?;
+    let existing = drive
+        .item(index)
+        .sharing
+        .as_ref()
+        .and_then(|s| s.links.iter().find(|p| same_link(p, &wanted)).cloned());
+    if let Some(existing) = existing {
+        return Ok(single(request, drive, &existing, 200));
+    }
+    if body["retainInheritedPermissions"].as_bool() == Some(false) {
+        drive.break_inheritance(index, false);
+    }
+    drive.sharing_mut(index).links.push(wanted.clone());
+    drive.shared_differently(index, world.clock.now());
+    Ok(single(request, drive, &wanted, 201))
+}
+
+/// The link that the body of a `createLink` asks for.
+pub fn link(world: &World, home: &Home, body: &Value, letter: char) -> Result<Permission, Failure> {
     let kind = body["type"].as_str().unwrap_or("view").to_owned();
     if !matches!(
         kind.as_str(),
@@ -114,65 +138,41 @@ pub fn create_link(
     if !matches!(scope.as_str(), "anonymous" | "organization" | "users") {
         return Err(Failure::invalid("The scope of the link is not valid."));
     }
-    let expires = expiry(&body)?;
-    let has_password = body["password"].as_str().is_some_and(|p| !p.is_empty());
-    let people: Vec<Principal> = recipients(world, drive, &body["recipients"])?
+    let people: Vec<Principal> = recipients(world, home, &body["recipients"])?
         .into_iter()
         .filter_map(|r| match r {
             Recipient::Known(principal) => Some(principal),
             Recipient::Outside(_) => None,
         })
         .collect();
-    let same = |p: &Permission| match &p.kind {
-        Kind::Link(link) => {
-            scope != "users"
-                && link.kind == kind
-                && link.scope == scope
-                && link.has_password == has_password
-        }
-        _ => false,
-    };
-    let existing = drive
-        .item(index)
-        .sharing
-        .as_ref()
-        .and_then(|s| s.links.iter().find(|p| same(p)).cloned());
-    if let Some(existing) = existing {
-        return Ok(single(request, drive, &existing, 200));
-    }
     let id = drive_guid(world);
-    let letter = if drive.item(index).folder().is_some() {
-        'f'
-    } else {
-        'u'
-    };
-    let permission = Permission {
-        roles: vec![if kind == "edit" {
-            "write".into()
-        } else {
-            "read".into()
-        }],
-        expires,
+    let role = if kind == "edit" { "write" } else { "read" };
+    Ok(Permission {
+        roles: vec![role.into()],
+        expires: expiry(body)?,
         kind: Kind::Link(Link {
             prevents_download: kind == "blocksDownload",
             scope,
             kind,
-            url: format!(
-                "https://{}/:{letter}:/g/personal/{}",
-                drive.owner.host(),
-                id.replace('-', "")
-            ),
-            has_password,
+            url: home.link_url(letter, &id),
+            has_password: body["password"].as_str().is_some_and(|p| !p.is_empty()),
             people,
         }),
         id,
-    };
-    if body["retainInheritedPermissions"].as_bool() == Some(false) {
-        drive.break_inheritance(index, false);
+    })
+}
+
+/// Asking twice for a link of the same kind gives the same one; links for certain people are each their own.
+pub fn same_link(a: &Permission, b: &Permission) -> bool {
+    match (&a.kind, &b.kind) {
+        (Kind::Link(a), Kind::Link(b)) => {
+            a.scope != "users"
+                && a.scope == b.scope
+                && a.kind == b.kind
+                && a.has_password == b.has_password
+        }
+        _ => false,
     }
-    drive.sharing_mut(index).links.push(permission.clone());
-    drive.shared_differently(index, world.clock.now());
-    Ok(single(request, drive, &permission, 201))
 }
 
 /// `POST .../permissions/{id}/grant`: people added to a link.
@@ -184,7 +184,7 @@ pub fn grant(
     id: &str,
 ) -> Result<ApiResponse, Failure> {
     let body = write::json(request)?;
-    let people = recipients(world, drive, &body["recipients"])?;
+    let people = recipients(world, &drive.home, &body["recipients"])?;
     let links = &mut drive.sharing_mut(index).links;
     let Some(permission) = links.iter_mut().find(|p| p.id == id) else {
         return Err(Failure::item_not_found());
@@ -313,7 +313,7 @@ enum Recipient {
     Outside(String),
 }
 
-fn recipients(world: &World, drive: &Drive, value: &Value) -> Result<Vec<Recipient>, Failure> {
+fn recipients(world: &World, home: &Home, value: &Value) -> Result<Vec<Recipient>, Failure> {
     let unresolved =
         || Failure::invalid("One or more users could not be resolved.").inner("noResolvedUsers");
     let mut out = Vec::new();
@@ -331,17 +331,11 @@ fn recipients(world: &World, drive: &Drive, value: &Value) -> Result<Vec<Recipie
                 id: user.id.clone(),
                 name: user.display_name.clone(),
                 email: user.mail.clone().unwrap_or_else(|| user.upn.clone()),
-                number: user.index as u64 + 10,
+                number: home.user_number(user.index),
             })),
             None => {
                 let domain = text.rsplit_once('@').map(|(_, d)| d.to_ascii_lowercase());
-                let own = drive
-                    .owner
-                    .email
-                    .rsplit('@')
-                    .next()
-                    .unwrap_or_default()
-                    .to_ascii_lowercase();
+                let own = world.options.domain.to_ascii_lowercase();
                 match domain {
                     // Sharing with this one is what an administrator has forbidden.
                     Some(d) if d.starts_with("blocked.") => {

@@ -8,6 +8,7 @@ use crate::api::{ApiRequest, Hint};
 use crate::clock::rfc3339;
 
 use super::failure::Failure;
+use super::home::{Home, Owner, Person};
 use super::item::{Actor, Index, Item, Kind, ROOT, guid_text};
 use super::sharing::{self, Permission, Principal};
 use super::store::Drive;
@@ -28,7 +29,8 @@ impl Select {
         Select((!names.is_empty()).then_some(names))
     }
 
-    fn named(&self, name: &str) -> bool {
+    /// True when `name` itself was named.
+    pub fn named(&self, name: &str) -> bool {
         self.0
             .iter()
             .flatten()
@@ -96,11 +98,9 @@ impl Renderer<'_> {
         o.insert("size".into(), item.size().into());
         o.insert("createdDateTime".into(), rfc3339(item.created).into());
         o.insert("lastModifiedDateTime".into(), rfc3339(item.modified).into());
-        o.insert("createdBy".into(), identity_set(drive, &item.created_by));
-        o.insert(
-            "lastModifiedBy".into(),
-            identity_set(drive, &item.modified_by),
-        );
+        let by = |actor| identity_set(&drive.home, actor);
+        o.insert("createdBy".into(), by(&item.created_by));
+        o.insert("lastModifiedBy".into(), by(&item.modified_by));
         o.insert("webUrl".into(), web_url(drive, index).into());
         if index != ROOT {
             o.insert("eTag".into(), item.etag_text().into());
@@ -157,7 +157,8 @@ impl Renderer<'_> {
                 if folder.notebook {
                     o.insert("package".into(), json!({"type": "oneNote"}));
                 }
-                if item.parent == ROOT && index != ROOT && item.name == "Documents" {
+                let personal = self.drive.home.person().is_some();
+                if personal && item.parent == ROOT && index != ROOT && item.name == "Documents" {
                     o.insert("specialFolder".into(), json!({"name": "documents"}));
                 }
             }
@@ -204,7 +205,7 @@ impl Renderer<'_> {
 
     fn parent_reference(&self, index: Index, delta: bool) -> Value {
         let drive = self.drive;
-        let mut reference = json!({"driveType": "business", "driveId": drive.id});
+        let mut reference = json!({"driveType": drive.home.drive_type(), "driveId": drive.id});
         if index != ROOT {
             let parent = drive.item(index).parent;
             reference["id"] = drive.id_of(parent).into();
@@ -259,8 +260,8 @@ fn reference_path(drive: &Drive, index: Index) -> String {
     out
 }
 
-fn web_url(drive: &Drive, index: Index) -> String {
-    let mut out = drive.owner.web_url();
+pub fn web_url(drive: &Drive, index: Index) -> String {
+    let mut out = drive.home.web_url();
     for name in drive.path(index) {
         out.push('/');
         out.push_str(&super::route::encode_segment(name));
@@ -272,7 +273,7 @@ fn sharepoint_ids(drive: &Drive, index: Option<Index>) -> Value {
     let lower = |guid: u128| guid_text(guid).to_ascii_lowercase();
     let mut ids = json!({
         "siteId": lower(drive.site[0]), "webId": lower(drive.site[1]), "listId": lower(drive.site[2]),
-        "siteUrl": drive.owner.site_url(), "tenantId": drive.owner.tenant,
+        "siteUrl": drive.home.site_url(), "tenantId": drive.home.tenant,
     });
     if let Some(index) = index {
         ids["listItemId"] = index.to_string().into();
@@ -281,9 +282,10 @@ fn sharepoint_ids(drive: &Drive, index: Option<Index>) -> Value {
     ids
 }
 
-pub fn identity_set(drive: &Drive, actor: &Actor) -> Value {
+pub fn identity_set(home: &Home, actor: &Actor) -> Value {
     match actor {
-        Actor::Owner => json!({"user": owner_identity(drive)}),
+        Actor::Owner => owner(home),
+        Actor::Person(person) => json!({"user": user_identity(person)}),
         Actor::App(id) => json!({
             "application": {"id": &**id, "displayName": "tenant application"},
             "user": {"displayName": "SharePoint App"},
@@ -292,9 +294,16 @@ pub fn identity_set(drive: &Drive, actor: &Actor) -> Value {
     }
 }
 
-fn owner_identity(drive: &Drive) -> Value {
-    let owner = &drive.owner;
-    json!({"id": owner.id, "displayName": owner.name, "email": owner.email})
+fn user_identity(person: &Person) -> Value {
+    json!({"id": person.id, "displayName": person.name, "email": person.email})
+}
+
+/// The identity set of whom a drive belongs to.
+fn owner(home: &Home) -> Value {
+    match &home.owner {
+        Owner::Person(person) => json!({"user": user_identity(person)}),
+        Owner::Site { .. } => json!({"user": {"displayName": "System Account"}}),
+    }
 }
 
 /// The drive itself.
@@ -309,23 +318,29 @@ pub fn drive(drive: &Drive, select: &Select) -> Value {
     };
     let mut o = Map::new();
     o.insert("id".into(), drive.id.clone().into());
-    o.insert("driveType".into(), "business".into());
-    o.insert("name".into(), "OneDrive".into());
+    o.insert("driveType".into(), drive.home.drive_type().into());
+    o.insert("name".into(), drive.home.name.clone().into());
     o.insert("description".into(), "".into());
     o.insert("createdDateTime".into(), rfc3339(drive.created).into());
     o.insert(
         "lastModifiedDateTime".into(),
-        rfc3339(drive.item(ROOT).modified).into(),
+        rfc3339(drive.changed_at()).into(),
     );
-    o.insert("createdBy".into(), identity_set(drive, &Actor::System));
-    o.insert("webUrl".into(), drive.owner.web_url().into());
-    o.insert("owner".into(), json!({"user": owner_identity(drive)}));
+    o.insert(
+        "createdBy".into(),
+        identity_set(&drive.home, &Actor::System),
+    );
+    o.insert("webUrl".into(), drive.home.web_url().into());
+    o.insert("owner".into(), owner(&drive.home));
     o.insert(
         "quota".into(),
         json!({"deleted": drive.recycled, "remaining": remaining, "state": state, "total": drive.quota, "used": used}),
     );
     if select.named("sharePointIds") {
         o.insert("sharePointIds".into(), sharepoint_ids(drive, None));
+    }
+    if drive.home.system {
+        o.insert("system".into(), json!({}));
     }
     select.apply(&mut o);
     Value::Object(o)
@@ -340,7 +355,7 @@ pub fn versions(drive: &Drive, index: Index) -> Vec<Value> {
     let entry = |number: u32, size: u64, modified: i64, by: &Actor| {
         json!({
             "id": format!("{number}.0"), "size": size, "lastModifiedDateTime": rfc3339(modified),
-            "lastModifiedBy": identity_set(drive, by),
+            "lastModifiedBy": identity_set(&drive.home, by),
         })
     };
     let current = entry(
@@ -356,7 +371,7 @@ pub fn versions(drive: &Drive, index: Index) -> Vec<Value> {
 }
 
 /// One permission. `inheritedFrom` is never there, as in OneDrive for Business.
-pub fn permission(permission: &Permission, drive: &Drive) -> Value {
+pub fn permission(permission: &Permission, home: &Home) -> Value {
     let mut o = json!({"id": permission.id, "roles": permission.roles});
     if let Some(expires) = permission.expires {
         o["expirationDateTime"] = rfc3339(expires).into();
@@ -382,7 +397,7 @@ pub fn permission(permission: &Permission, drive: &Drive) -> Value {
         }
         sharing::Kind::Invitation { email } => {
             o["invitation"] = json!({
-                "email": email, "signInRequired": true, "invitedBy": {"user": owner_identity(drive)},
+                "email": email, "signInRequired": true, "invitedBy": owner(home),
             });
         }
     }

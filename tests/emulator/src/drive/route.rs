@@ -47,6 +47,8 @@ pub enum Rest {
     },
     /// `search(q='...')` on the drive or on an item.
     Search(String),
+    /// `list`, and what comes after it: the list that the drive is the files of.
+    Library(Vec<String>),
     Unknown(String),
 }
 
@@ -105,7 +107,8 @@ pub fn parse(raw_path: &str) -> Option<Route> {
     }
 }
 
-fn below_drive(segments: Vec<String>) -> Rest {
+/// What comes after the drive: `root:`, `a`, `b.txt:`, `content`.
+pub fn below_drive(segments: Vec<String>) -> Rest {
     let mut segments = segments.into_iter();
     let Some(first) = segments.next() else {
         return Rest::Drive;
@@ -115,6 +118,7 @@ fn below_drive(segments: Vec<String>) -> Rest {
     }
     let lower = first.to_ascii_lowercase();
     let (base, colon) = match lower.as_str() {
+        "list" => return Rest::Library(segments.collect()),
         "root" => (Base::Root, false),
         "root:" => (Base::Root, true),
         "items" | "special" => {
@@ -167,7 +171,7 @@ fn below_drive(segments: Vec<String>) -> Rest {
 }
 
 /// Segments, decoded. `items('x')` counts as two; within a `:` path everything is a name.
-fn split(raw_path: &str) -> Vec<String> {
+pub fn split(raw_path: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let mut in_path = false;
     for raw in raw_path.split('/').filter(|s| !s.is_empty()) {

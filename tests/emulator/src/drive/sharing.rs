@@ -82,21 +82,7 @@ impl Drive {
         self.lineage(index)
             .into_iter()
             .find_map(|at| self.item(at).sharing.as_ref()?.grants.clone())
-            .unwrap_or_else(|| vec![self.owner_grant()])
-    }
-
-    pub fn owner_grant(&self) -> Permission {
-        Permission {
-            id: super::render::grant_id(&self.owner.email),
-            roles: vec!["owner".into()],
-            expires: None,
-            kind: Kind::Grant(Principal::User {
-                id: self.owner.id.clone(),
-                name: self.owner.name.clone(),
-                email: self.owner.email.clone(),
-                number: 4,
-            }),
-        }
+            .unwrap_or_else(|| self.home.grants())
     }
 
     /// The `shared` facet. With `hierarchical`, only on items that have permissions of their own, and on
@@ -148,7 +134,7 @@ impl Drive {
         let inherited = if keep {
             self.grants(index)
         } else {
-            vec![self.owner_grant()]
+            self.home.owners()
         };
         let sharing = self.sharing_mut(index);
         if sharing.grants.is_none() {

@@ -9,10 +9,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
+use super::bin::{Binned, Saved};
 use super::content::Content;
 use super::failure::Failure;
+use super::home::Home;
 use super::item::{
-    self, Actor, FileState, Folder, IdTail, Index, Item, Kind, ROOT, Remote, Version,
+    self, Actor, Fields, FileState, Folder, IdTail, Index, Item, Kind, ROOT, Remote, Version,
 };
 use super::names;
 
@@ -68,7 +70,7 @@ pub struct Drive {
     pub prefix: String,
     /// GUIDs of site, web and list.
     pub site: [u128; 3],
-    pub owner: super::Owner,
+    pub home: Home,
     pub created: i64,
     pub quota: u64,
     items: Vec<Item>,
@@ -78,6 +80,7 @@ pub struct Drive {
     guids: crate::rng::Rng,
     /// Bytes in the recycle bin.
     pub recycled: u64,
+    pub(super) bin: Vec<Binned>,
 }
 
 impl Drive {
@@ -85,7 +88,7 @@ impl Drive {
         id: String,
         prefix: String,
         site: [u128; 3],
-        owner: super::Owner,
+        home: Home,
         created: i64,
         quota: u64,
         guids: crate::rng::Rng,
@@ -94,7 +97,7 @@ impl Drive {
             id,
             prefix,
             site,
-            owner,
+            home,
             created,
             quota,
             items: Vec::new(),
@@ -103,6 +106,7 @@ impl Drive {
             seq: 0,
             guids,
             recycled: 0,
+            bin: Vec::new(),
         };
         let stamp = Stamp {
             now: created,
@@ -350,7 +354,7 @@ impl Drive {
     }
 
     /// Deletes an item and all below it; each of them becomes a tombstone.
-    pub fn delete(&mut self, index: Index, keep_in_bin: bool, now: i64) {
+    pub fn delete(&mut self, index: Index, keep_in_bin: bool, stamp: &Stamp) {
         let size = self.item(index).size();
         let parent = self.item(index).parent;
         let key = names::collision_key(&self.item(index).name);
@@ -358,23 +362,65 @@ impl Drive {
         if let Kind::Folder(folder) = &mut self.item_mut(parent).kind {
             folder.children.remove(&key);
         }
-        if keep_in_bin {
-            self.recycled = self.recycled.saturating_add(size);
-        }
+        let mut saved = Vec::new();
         let mut below = vec![index];
         while let Some(at) = below.pop() {
             let item = self.item_mut(at);
             item.deleted = true;
-            item.sharing = None;
-            if let Kind::Folder(folder) = &mut item.kind {
-                below.extend(std::mem::take(&mut folder.children).into_values());
-                folder.size = 0;
+            let nothing = match &item.kind {
+                Kind::Folder(_) => Kind::Folder(Folder::default()),
+                Kind::File(_) => Kind::File(FileState::new(Content::empty())),
+                Kind::Remote(remote) => Kind::Remote(remote.clone()),
+            };
+            let kind = std::mem::replace(&mut item.kind, nothing);
+            let sharing = item.sharing.take();
+            if let Kind::Folder(folder) = &kind {
+                below.extend(folder.children.values());
             }
-            if let Kind::File(file) = &mut item.kind {
-                *file = FileState::new(Content::empty());
+            if keep_in_bin {
+                saved.push(Saved {
+                    index: at,
+                    kind,
+                    sharing,
+                });
             }
-            self.changed(at, now);
+            self.changed(at, stamp.now);
         }
+        if keep_in_bin {
+            self.recycled = self.recycled.saturating_add(size);
+            let id = u128::from_be_bytes(self.guids.bytes16());
+            self.bin.push(Binned {
+                id,
+                index,
+                at: stamp.now,
+                by: stamp.by.clone(),
+                size,
+                saved,
+            });
+        }
+    }
+
+    /// Sets values of the library's columns; on a file that makes a version with the same content.
+    pub fn set_fields(&mut self, index: Index, fields: Fields, stamp: &Stamp) {
+        if let Some(content) = self.item(index).file().map(|f| f.content.clone()) {
+            self.new_version(index, content);
+        }
+        let item = self.item_mut(index);
+        item.fields = (!fields.is_empty()).then(|| Box::new(fields));
+        item.modified = stamp.now;
+        self.restamp(index, Times::default(), stamp, false);
+    }
+
+    /// When anything in the drive changed last, in seconds since 1970.
+    pub fn changed_at(&self) -> i64 {
+        self.log
+            .last_key_value()
+            .map_or(self.created, |(_, &i)| self.item(i).changed_at)
+    }
+
+    /// True for an item that is there or was.
+    pub fn known(&self, index: Index) -> bool {
+        (index as usize) < self.items.len()
     }
 
     /// Notes a change of an item's permissions; its own times stay.
@@ -433,6 +479,7 @@ impl Drive {
             ctag: 1,
             malware: false,
             sharing: None,
+            fields: None,
             deleted: false,
             seq: 0,
             sharing_seq: 0,
@@ -451,10 +498,9 @@ impl Drive {
     }
 
     fn new_version(&mut self, index: Index, content: Content) {
-        let (modified, modified_by) = (
-            self.item(index).modified,
-            self.item(index).modified_by.clone(),
-        );
+        let item = self.item(index);
+        let (modified, modified_by) = (item.modified, item.modified_by.clone());
+        let fields = item.fields.clone();
         if let Kind::File(file) = &mut self.item_mut(index).kind {
             let old = std::mem::replace(&mut file.content, content);
             file.older.push(Version {
@@ -462,6 +508,7 @@ impl Drive {
                 content: old,
                 modified,
                 modified_by,
+                fields,
             });
             file.version += 1;
             // Libraries keep 500 major versions unless told otherwise.
@@ -492,7 +539,7 @@ impl Drive {
     }
 
     /// Corrects the sizes of `folder` and all above it.
-    fn resize(&mut self, folder: Index, before: u64, after: u64) {
+    pub(super) fn resize(&mut self, folder: Index, before: u64, after: u64) {
         let mut at = folder;
         loop {
             let item = self.item_mut(at);

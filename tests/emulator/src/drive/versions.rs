@@ -8,7 +8,7 @@ use crate::world::World;
 use super::failure::Failure;
 use super::item::{FileState, Index, Kind};
 use super::render;
-use super::store::{Drive, Times};
+use super::store::{Drive, Stamp, Times};
 
 fn file(drive: &Drive, index: Index) -> Result<&FileState, Failure> {
     drive
@@ -87,15 +87,24 @@ pub fn restore(
     id: &str,
 ) -> Result<ApiResponse, Failure> {
     let number = number(drive, index, id)?;
-    let file = file(drive, index)?;
-    let Some(old) = file.older.iter().find(|v| v.number == number) else {
-        return Err(Failure::invalid("The current version can not be restored."));
-    };
-    let content = old.content.clone();
-    drive.check_quota(content.len(), drive.item(index).size())?;
     let stamp = super::stamp(world, request, drive);
-    drive.replace(index, content, Times::default(), &stamp);
+    drive.bring_back(index, number, &stamp)?;
     Ok(ApiResponse::no_content())
+}
+
+impl Drive {
+    /// An older version's content and column values as a new version.
+    pub fn bring_back(&mut self, index: Index, number: u32, stamp: &Stamp) -> Result<(), Failure> {
+        let file = file(self, index)?;
+        let Some(old) = file.older.iter().find(|v| v.number == number) else {
+            return Err(Failure::invalid("The current version can not be restored."));
+        };
+        let (content, fields) = (old.content.clone(), old.fields.clone());
+        self.check_quota(content.len(), self.item(index).size())?;
+        self.replace(index, content, Times::default(), stamp);
+        self.item_mut(index).fields = fields;
+        Ok(())
+    }
 }
 
 pub fn delete(drive: &mut Drive, index: Index, id: &str) -> Result<ApiResponse, Failure> {

@@ -284,7 +284,8 @@ pub fn patch(
             Place::New(name) => name,
             Place::Existing(other) => {
                 let name = drive.item(other).name.clone();
-                drive.delete(other, true, world.clock.now());
+                let stamp = super::stamp(world, request, drive);
+                drive.delete(other, true, &stamp);
                 name
             }
         };
@@ -359,6 +360,7 @@ pub fn delete(
             "The root of a drive can not be deleted.",
         ));
     }
-    drive.delete(index, keep_in_bin, world.clock.now());
+    let stamp = super::stamp(world, request, drive);
+    drive.delete(index, keep_in_bin, &stamp);
     Ok(ApiResponse::no_content())
 }

@@ -1,0 +1,431 @@
+//! The feeds of lists: which lists there are, and the items of each by delta. An item's file is made from
+//! what the feed tells; the whole list is read only to write `items.csv` anew.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::columns::{self, is_custom};
+use super::live::{ITEMS, LIST, LISTS, MANY, PAGE, SELECT};
+use super::references::References;
+use super::{CHANGED, CSV, DEFINITION, FEED, Lists, csv};
+use crate::graph::{BATCH, Call, ErrorClass, GraphError, Scope};
+use crate::workload::{
+    Account, Alive, Change, Content, Cursor, FeedError, FeedId, ID, ItemError, Page, id_in, merge,
+};
+
+const DELTA: &str = "/sites/{site}/lists/{list}/items/delta";
+const ITEM: &str = "/sites/{site}/lists/{list}/items/{item}";
+
+/// Lists that are something else: libraries, pages, and what SharePoint keeps for itself.
+const OTHERS: [&str; 7] = [
+    "documentLibrary",
+    "mySiteDocumentLibrary",
+    "pictureLibrary",
+    "webPageLibrary",
+    "webTemplateExtensionsList",
+    "sharingLinks",
+    "accessRequest",
+];
+
+/// Which lists were there.
+#[derive(Default, Serialize, Deserialize)]
+struct RootCursor {
+    lists: BTreeSet<String>,
+}
+
+/// Where the feed of a list is.
+#[derive(Clone, Serialize, Deserialize)]
+struct ListCursor {
+    link: Option<String>,
+    full: bool,
+    /// This round told something: `items.csv` is to be written anew at its end.
+    changed: bool,
+}
+
+impl Lists {
+    pub(super) fn is_captured(&self, list: &Value) -> bool {
+        let template = list["list"]["template"].as_str().unwrap_or_default();
+        let hidden = list["system"].is_object() || list["list"]["hidden"] == true;
+        list["id"].is_string() && !OTHERS.contains(&template) && (self.system || !hidden)
+    }
+
+    pub(super) async fn root_page(
+        &self,
+        site: &str,
+        cursor: Option<&str>,
+    ) -> Result<Page, FeedError> {
+        let before: RootCursor = cursor
+            .and_then(|cursor| serde_json::from_str(cursor).ok())
+            .unwrap_or_default();
+        let call = Call::get(LISTS, &[site])
+            .query("$select", SELECT)
+            .scope(Scope::Drives, MANY);
+        let lists = match self.live.client.pages(call, 10_000).await {
+            Ok(lists) => lists,
+            Err(e) if is_gone(&e) => return Err(FeedError::Gone),
+            Err(e) => return Err(e.into()),
+        };
+        let mut now = RootCursor::default();
+        let mut changes = Vec::new();
+        for list in lists.into_iter().filter(|list| self.is_captured(list)) {
+            let id = list["id"].as_str().unwrap_or_default().to_owned();
+            now.lists.insert(id.clone());
+            tell(id, list, &mut changes);
+        }
+        // Lists of a site were seen with holes: what is missing is asked for before it counts as gone.
+        let missing: Vec<String> = before.lists.difference(&now.lists).cloned().collect();
+        for ids in missing.chunks(BATCH) {
+            let calls: Vec<Call> = ids.iter().map(|id| list_call(site, id)).collect();
+            let answers = self.live.client.batch(Scope::Drives, &calls).await?;
+            for (id, answer) in ids.iter().zip(answers) {
+                match answer {
+                    Ok(part) if self.is_captured(&part.body) => {
+                        now.lists.insert(id.clone());
+                    }
+                    Err(e) if !is_gone(&e) => {
+                        now.lists.insert(id.clone());
+                    }
+                    _ => changes.push(Change::Removed {
+                        id: id.clone(),
+                        parent: None,
+                        verify: false,
+                    }),
+                }
+            }
+        }
+        let cursor = serde_json::to_string(&now).unwrap_or_default();
+        Ok(Page {
+            changes,
+            cursor: Cursor::Done(cursor),
+            full: false,
+        })
+    }
+
+    pub(super) async fn list_page(
+        &self,
+        site: &str,
+        list: &str,
+        cursor: Option<&str>,
+    ) -> Result<Page, FeedError> {
+        let at = cursor.map(serde_json::from_str).transpose();
+        let at: Option<ListCursor> = at.map_err(|_| FeedError::Reset { start: None })?;
+        let mut at = at.unwrap_or(ListCursor {
+            link: None,
+            full: true,
+            changed: true,
+        });
+        let call = match &at.link {
+            Some(link) => Call::link(DELTA, link).scope(Scope::Drives, 1),
+            None => Call::get(DELTA, &[site, list])
+                .query("$expand", "fields")
+                .query("$top", "500")
+                .scope(Scope::Drives, MANY),
+        };
+        let page = match self.live.client.page(&call).await {
+            Ok(page) => page,
+            Err(e) => return Err(self.feed_error(&at, e)),
+        };
+        let mut changes: Vec<Change> = page
+            .value
+            .into_iter()
+            .filter_map(|item| change(list, item))
+            .collect();
+        at.changed |= !changes.is_empty();
+        let notes: Vec<Change> = changes.iter().filter_map(attachments).collect();
+        changes.extend(notes);
+        let full = at.full;
+        let cursor = match (page.next, page.delta) {
+            (Some(next), _) => {
+                at.link = Some(next);
+                Cursor::More(write(&at))
+            }
+            (None, Some(delta)) => {
+                if at.changed {
+                    let stamp = blake3::hash(delta.as_bytes()).to_hex();
+                    changes.push(table(list, &stamp[..16]));
+                }
+                at = ListCursor {
+                    link: Some(delta),
+                    full: false,
+                    changed: false,
+                };
+                Cursor::Done(write(&at))
+            }
+            (None, None) => {
+                let what = "the last page has no delta link";
+                return Err(GraphError::local(ErrorClass::Transient, DELTA, what).into());
+            }
+        };
+        Ok(Page {
+            changes,
+            cursor,
+            full,
+        })
+    }
+
+    fn feed_error(&self, at: &ListCursor, e: GraphError) -> FeedError {
+        if is_gone(&e) {
+            return FeedError::Gone;
+        }
+        if e.class != ErrorClass::Reset {
+            return FeedError::Failed(e);
+        }
+        let own = |link: &&String| self.live.client.is_own_link(link);
+        let start = e.location.as_ref().filter(own).map(|link| {
+            write(&ListCursor {
+                link: Some(link.clone()),
+                full: true,
+                changed: at.changed,
+            })
+        });
+        FeedError::Reset { start }
+    }
+
+    /// Makes the file of an item, of a list's definition, or of a whole list.
+    pub(super) async fn render(
+        &self,
+        account: &Account,
+        record: &mut Value,
+    ) -> Result<Content, ItemError> {
+        let id = id_in(record).unwrap_or_default().to_owned();
+        let (list, part) = id.split_once('/').unwrap_or_default();
+        let site = &account.id;
+        let columns = self.live.columns(site, list).await?;
+        match part {
+            DEFINITION => {
+                let types = self.live.types(site, list).await?;
+                record["columns"] = json!(columns);
+                record["contentTypes"] = json!(*types);
+                record[CHANGED] = json!(Timestamp::now().as_second());
+                let shown = json!({ "list": record["list"], "columns": record["columns"],
+                                    "contentTypes": record["contentTypes"] });
+                Ok(Content::File(pretty(&shown)))
+            }
+            CSV => {
+                record[CHANGED] = json!(Timestamp::now().as_second());
+                let references = self.live.references(account, &columns).await?;
+                Ok(self.table_of(site, list, columns, references))
+            }
+            _ => {
+                let references = self.live.references(account, &columns).await?;
+                references.describe(&columns, record);
+                let custom = columns.iter().filter(|column| is_custom(column));
+                record["columns"] = custom.map(columns::trimmed).collect();
+                Ok(Content::File(item_file(record)))
+            }
+        }
+    }
+
+    /// The whole list, a page at a time.
+    fn table_of(
+        &self,
+        site: &str,
+        list: &str,
+        columns: Vec<Value>,
+        references: References,
+    ) -> Content {
+        let first = Call::get(ITEMS, &[site, list])
+            .query("$expand", "fields")
+            .query("$top", PAGE);
+        let client = self.live.client.clone();
+        let header = Bytes::from(csv::header(&columns));
+        let shared = Arc::new((columns, references));
+        let rows = stream::try_unfold(Some(first), move |call| {
+            let (client, shared) = (client.clone(), Arc::clone(&shared));
+            async move {
+                let Some(call) = call else {
+                    return Ok::<_, GraphError>(None);
+                };
+                let page = client.page(&call.scope(Scope::Drives, MANY)).await?;
+                let rows = csv::rows(&shared.0, &page.value, &shared.1);
+                let next = page.next.map(|next| Call::link(ITEMS, &next));
+                Ok(Some((Bytes::from(rows), next)))
+            }
+        });
+        Content::Stream(
+            stream::once(async { Ok(header) })
+                .chain(rows.into_stream())
+                .boxed(),
+        )
+    }
+
+    /// What became of items, definitions and tables.
+    pub(super) async fn look_up(
+        &self,
+        account: &Account,
+        ids: &[String],
+    ) -> Result<Vec<Alive>, GraphError> {
+        let calls: Vec<Call> = ids
+            .iter()
+            .map(|id| match id.split_once('/').unwrap_or((id, "")) {
+                (list, "" | DEFINITION | CSV) => list_call(&account.id, list),
+                (list, item) => Call::get(ITEM, &[&account.id, list, item])
+                    .query("$expand", "fields")
+                    .scope(Scope::Drives, 1),
+            })
+            .collect();
+        let answers = self.live.client.batch(Scope::Drives, &calls).await?;
+        let found = ids.iter().zip(answers).map(|(id, answer)| match answer {
+            Ok(part) => alive(id, part.body),
+            Err(e) if is_gone(&e) => Alive::Gone,
+            Err(e) => Alive::Unknown(e.into()),
+        });
+        Ok(found.collect())
+    }
+}
+
+fn list_call(site: &str, list: &str) -> Call {
+    Call::get(LIST, &[site, list])
+        .query("$select", SELECT)
+        .scope(Scope::Drives, 1)
+}
+
+/// A list is a folder, and in it a file that defines it.
+fn tell(id: String, list: Value, changes: &mut Vec<Change>) {
+    changes.push(definition(&id, list.clone()));
+    changes.push(Change::Folder {
+        feed: Some(FeedId(format!("{FEED}{id}"))),
+        id,
+        parent: None,
+        record: without_tags(list),
+    });
+}
+
+fn definition(list: &str, record: Value) -> Change {
+    let id = format!("{list}/{DEFINITION}");
+    let tag = record["eTag"].clone();
+    Change::Item {
+        record: json!({ "id": DEFINITION, ID: id, "name": DEFINITION, "eTag": tag,
+                        "list": without_tags(record) }),
+        id,
+        parent: Some(list.to_owned()),
+    }
+}
+
+fn table(list: &str, stamp: &str) -> Change {
+    let id = format!("{list}/{CSV}");
+    Change::Item {
+        record: json!({ "id": CSV, ID: id, "name": CSV, "eTag": stamp }),
+        id,
+        parent: Some(list.to_owned()),
+    }
+}
+
+fn alive(id: &str, body: Value) -> Alive {
+    let (list, part) = id.split_once('/').unwrap_or((id, ""));
+    let told = match part {
+        DEFINITION => Some(definition(list, body)),
+        // To be read again.
+        CSV => Some(table(list, "")),
+        _ => change(list, body),
+    };
+    match told {
+        Some(Change::Item { parent, record, .. }) => Alive::Here { parent, record },
+        _ => Alive::Gone,
+    }
+}
+
+/// What an entry of a delta page tells.
+fn change(list: &str, mut record: Value) -> Option<Change> {
+    let id = format!("{list}/{}", record["id"].as_str()?);
+    let parent = Some(list.to_owned());
+    if record["deleted"].is_object() {
+        return Some(Change::Removed {
+            id,
+            parent,
+            verify: false,
+        });
+    }
+    record = without_tags(record);
+    record[ID] = json!(id);
+    Some(Change::Item { id, parent, record })
+}
+
+/// Graph tells that an item has attachments, and gives none.
+fn attachments(change: &Change) -> Option<Change> {
+    let Change::Item { id, record, .. } = change else {
+        return None;
+    };
+    (record["fields"]["Attachments"] == true).then(|| Change::Noted {
+        id: id.clone(),
+        name: record["fields"]["Title"].as_str().unwrap_or(id).to_owned(),
+        note: "its attachments are not captured: Graph does not give them".to_owned(),
+    })
+}
+
+/// Annotations say the same in other words, or lead to where a reader is not.
+fn without_tags(mut record: Value) -> Value {
+    let strip =
+        |object: &mut Map<String, Value>| object.retain(|name, _| !name.contains("@odata."));
+    if let Some(object) = record.as_object_mut() {
+        strip(object);
+        if let Some(fields) = object.get_mut("fields").and_then(Value::as_object_mut) {
+            strip(fields);
+        }
+    }
+    record
+}
+
+/// The file that shows an item.
+fn item_file(record: &Value) -> Bytes {
+    let mut shown = json!({});
+    for name in [
+        "id",
+        "contentType",
+        "createdDateTime",
+        "createdBy",
+        "lastModifiedDateTime",
+        "lastModifiedBy",
+        "webUrl",
+        "fields",
+    ] {
+        merge(&mut shown, &json!({ name: record[name] }));
+    }
+    pretty(&shown)
+}
+
+fn pretty(value: &Value) -> Bytes {
+    // A JSON value always serializes.
+    let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}
+
+fn is_gone(e: &GraphError) -> bool {
+    matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone)
+}
+
+fn write(cursor: &ListCursor) -> String {
+    // Strings and booleans always serialize.
+    serde_json::to_string(cursor).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_delta_tells() {
+        let item = json!({ "id": "7", "@odata.etag": "x", "eTag": "e", "fields@odata.context": "c",
+                           "fields": { "@odata.etag": "x", "Title": "t" } });
+        let Some(Change::Item { id, parent, record }) = change("L", item) else {
+            panic!()
+        };
+        assert_eq!((id.as_str(), parent.as_deref()), ("L/7", Some("L")));
+        assert_eq!(
+            record,
+            json!({ "id": "7", "eTag": "e", "fields": { "Title": "t" }, "tenantfsId": "L/7" })
+        );
+        let gone = change("L", json!({ "id": "7", "deleted": {} }));
+        assert!(matches!(gone, Some(Change::Removed { id, verify: false, .. }) if id == "L/7"));
+        assert!(
+            matches!(alive("L/items.csv", json!({})), Alive::Here { record, .. } if record["name"] == CSV)
+        );
+    }
+}

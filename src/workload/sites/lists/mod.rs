@@ -1,0 +1,234 @@
+//! SharePoint lists: a folder for each, with the list's definition, each item as JSON, and the whole list
+//! as one table.
+//!
+//! ```text
+//! Lists/Assets/
+//!   0007.k3f9a2mq7x.json     an item, by its number
+//!   items.csv                all of them, for a spreadsheet
+//!   list.json                columns, content types
+//! ```
+//!
+//! One feed tells which lists there are, and each list has a delta feed of its own. An item's record has
+//! what it takes to bring it to another site: its columns, and the names behind its numbers.
+//!
+//! What differs after a restore, because Graph has no way to set it: author, editor, times, number and
+//! history of an item; hyperlinks and pictures, places, images, and columns that Graph has no type for;
+//! managed metadata in a list that was made anew (such a column can't be made); attachments. Views,
+//! validation, workflows and forms of a list are not in Graph at all.
+
+mod capture;
+mod columns;
+mod csv;
+mod live;
+mod references;
+mod restore;
+mod values;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::LISTS;
+use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+use crate::tree::names::{exact_name, item_name};
+use crate::workload::known::Known;
+use crate::workload::once;
+use crate::workload::ongoing::Ongoing;
+use crate::workload::{
+    Account, AccountKind, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError,
+    ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, id_in,
+};
+use live::Live;
+
+/// What of a site's lists is captured.
+#[derive(Clone, Debug, Default)]
+pub struct ListsOptions {
+    /// Lists that SharePoint hides.
+    pub system: bool,
+}
+
+/// The lists of sites.
+pub struct Lists {
+    live: Live,
+    keyer: Keyer,
+    system: bool,
+    ongoing: Ongoing,
+    known: Known,
+    /// One push at a time makes columns.
+    making: tokio::sync::Mutex<()>,
+}
+
+impl Lists {
+    /// For capture give it the client of the backup identity, for restore that of the restore
+    /// identity.
+    pub fn new(client: Client, keyer: Keyer, options: ListsOptions) -> Self {
+        Self {
+            live: Live::new(client),
+            keyer,
+            system: options.system,
+            ongoing: Ongoing::default(),
+            known: Known::default(),
+            making: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+const ROOT_FEED: &str = "lists";
+const FEED: &str = "list:";
+
+/// The file that defines a list.
+const DEFINITION: &str = "list.json";
+/// The file that shows a whole list.
+const CSV: &str = "items.csv";
+/// The record's property that tells when such a file was made (Unix seconds).
+const CHANGED: &str = "tenantfsSince";
+
+/// The name of an item's file: its number, which never changes.
+fn file_name(number: u64, key: &ItemKey) -> String {
+    item_name(&[&format!("{number:04}")], "json", key)
+}
+
+fn time(record: &Value, property: &str) -> i64 {
+    let time = record[property].as_str();
+    let time = time.and_then(|time| time.parse::<Timestamp>().ok());
+    time.map_or(0, Timestamp::as_second)
+}
+
+#[async_trait]
+impl Workload for Lists {
+    fn name(&self) -> &'static str {
+        LISTS
+    }
+
+    fn folder(&self) -> &'static str {
+        "Lists"
+    }
+
+    fn of(&self) -> AccountKind {
+        AccountKind::Site
+    }
+
+    async fn probe(&self, account: &Account) -> Result<Presence, GraphError> {
+        let call = Call::get(live::LISTS, &[&account.id])
+            .query("$select", "id")
+            .query("$top", "1")
+            .scope(Scope::Drives, live::MANY);
+        match self.live.client.json(&call).await {
+            Ok(_) => Ok(Presence::Present),
+            Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {
+                Ok(Presence::Absent {
+                    reason: "the site has no lists".into(),
+                })
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn root_feed(&self) -> FeedId {
+        FeedId(ROOT_FEED.to_owned())
+    }
+
+    async fn page(
+        &self,
+        account: &Account,
+        feed: &FeedId,
+        cursor: Option<&str>,
+    ) -> Result<Page, FeedError> {
+        match feed.0.strip_prefix(FEED) {
+            Some(list) => self.list_page(&account.id, list, cursor).await,
+            None => self.root_page(&account.id, cursor).await,
+        }
+    }
+
+    fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
+        let text = |property: &str| record[property].as_str().unwrap_or_default();
+        if kind == EntryKind::Folder {
+            return Described {
+                name: exact_name(text("displayName"), key),
+                mtime: time(record, "createdDateTime"),
+            };
+        }
+        match text("name") {
+            name @ (DEFINITION | CSV) => Described {
+                name: name.to_owned(),
+                mtime: record[CHANGED].as_i64().unwrap_or_default(),
+            },
+            _ => Described {
+                name: file_name(text("id").parse().unwrap_or_default(), key),
+                mtime: time(record, "lastModifiedDateTime"),
+            },
+        }
+    }
+
+    fn needs_content(&self, stored: &Value, told: &Value) -> bool {
+        stored["eTag"] != told["eTag"]
+    }
+
+    async fn fetch(&self, account: &Account, record: &mut Value) -> Result<Content, ItemError> {
+        self.render(account, record).await
+    }
+
+    async fn verify_removed(
+        &self,
+        account: &Account,
+        ids: &[String],
+    ) -> Result<Vec<Alive>, GraphError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.look_up(account, ids).await
+    }
+
+    async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
+        match push.name.as_str() {
+            CSV => Err(restore::only_shows()),
+            DEFINITION => Ok(None),
+            _ => once::plan(self, account, push).await,
+        }
+    }
+
+    async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
+        self.list_live(account, path).await
+    }
+
+    async fn make_folder(
+        &self,
+        account: &Account,
+        path: &[String],
+    ) -> Result<LiveEntry, PushError> {
+        match path {
+            [name] => self.make_list(account, name).await,
+            _ => Err(PushError::Invalid(format!(
+                "{}: there are no folders in a list",
+                path.join("/")
+            ))),
+        }
+    }
+
+    async fn push(
+        &self,
+        account: &Account,
+        push: &Push,
+        journal: &dyn Journal,
+    ) -> Result<Pushed, PushError> {
+        self.put(account, push, journal).await
+    }
+
+    async fn find_pushed(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<Pushed>, PushError> {
+        match push.name.as_str() {
+            // Made again it makes what is missing, which is nothing then.
+            DEFINITION | CSV => Ok(None),
+            _ => once::find_pushed(self, account, push).await,
+        }
+    }
+}
+
+/// List and number of an item, from the collection's id.
+fn item_of(record: &Value) -> Option<(String, u64)> {
+    let (list, number) = id_in(record)?.split_once('/')?;
+    Some((list.to_owned(), number.parse().ok()?))
+}
