@@ -2,7 +2,7 @@
 //! and through the command line.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use e2e::shell::{quote, sh, sh_ok};
@@ -234,10 +234,15 @@ fn what_sharepoint_has_no_place_for_is_refused_with_the_rule() -> Result<()> {
     Ok(())
 }
 
-fn files(scene: &Scene) -> Result<Vec<Value>> {
+/// Every live file, by what moves with each change of it. (Its download address is new each time.)
+fn files(scene: &Scene) -> Result<Vec<(PathBuf, Value)>> {
     let mut all = Vec::new();
     for library in scene.libraries()? {
-        all.extend(drives::files(&scene.tenant.graph, &library.drive)?.into_values());
+        let live = drives::files(&scene.tenant.graph, &library.drive)?;
+        all.extend(
+            live.into_iter()
+                .map(|(path, item)| (path, item["eTag"].clone())),
+        );
     }
     Ok(all)
 }
