@@ -7,6 +7,7 @@
 pub mod format;
 pub mod graph;
 pub mod local;
+mod lockfile;
 pub mod repo;
 pub mod restore;
 pub mod sync;

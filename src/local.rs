@@ -14,16 +14,17 @@
 //! One process holds the folder at a time; a lock file, which the kernel frees when the process dies,
 //! says who. That another process has it is not damage, and never leads to a rebuild.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::lockfile::LockFile;
 
 /// Page cache of the database, bytes.
 const CACHE: u64 = 8 << 20;
@@ -102,7 +103,7 @@ struct Inner {
     trees: [sled::Tree; 3],
     db: sled::Db,
     rebuilt: bool,
-    _lock: File,
+    _lock: LockFile,
 }
 
 impl LocalState {
@@ -116,21 +117,10 @@ impl LocalState {
             source,
         };
         fs::create_dir_all(dir).map_err(folder)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join("lock"))
-            .map_err(folder)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(LocalError::Busy {
-                    dir: dir.to_owned(),
-                });
-            }
-            Err(e) => return Err(folder(e.into())),
-        }
+        let lock = LockFile::take(&dir.join("lock")).map_err(folder)?;
+        let lock = lock.ok_or_else(|| LocalError::Busy {
+            dir: dir.to_owned(),
+        })?;
         let db_dir = dir.join("db");
         match open_checked(&db_dir) {
             Ok((db, trees)) => Ok(LocalState {
@@ -422,7 +412,7 @@ mod tests {
             ("cut", |db| {
                 for file in files(db) {
                     let len = fs::metadata(&file).unwrap().len();
-                    File::options()
+                    fs::File::options()
                         .write(true)
                         .open(&file)
                         .unwrap()

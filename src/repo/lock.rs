@@ -10,8 +10,6 @@
 //! is written and read back after a pause. The holder asks before each step that others would
 //! see, and stops when the object is not its own any more.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,13 +18,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::backend::Backend;
 use super::error::{RepoError, Result};
 use super::id::hex;
 use super::key::random;
+use crate::lockfile::LockFile;
 
 /// File (or object) that stands for the lock.
 pub(crate) const FILE: &str = "lock";
@@ -51,7 +49,7 @@ impl Default for Timing {
 
 /// The writer's lock; free when dropped.
 pub(crate) enum WriterLock {
-    Local { _file: File },
+    Local { _lock: LockFile },
     Object(ObjectLock),
 }
 
@@ -78,33 +76,14 @@ impl WriterLock {
     fn local(root: &Path) -> Result<Self> {
         let path = root.join(FILE);
         let failed = |e| RepoError::io(format!("cannot lock {}", path.display()), e);
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                // A hint for people only; a full disk must not keep anybody from locking.
-                let _ = file.set_len(0);
-                let _ = file.write_all(holder().as_bytes());
-                Ok(WriterLock::Local { _file: file })
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                let _ = Read::by_ref(&mut file).take(300).read_to_string(&mut text);
-                let text = text.trim();
-                let holder = if text.is_empty() {
-                    "another process".into()
-                } else {
-                    text.to_owned()
-                };
-                Err(RepoError::Locked { holder })
-            }
-            Err(e) => Err(failed(e.into())),
-        }
+        let Some(mut lock) = LockFile::take(&path).map_err(failed)? else {
+            let holder = LockFile::holder(&path);
+            return Err(RepoError::Locked {
+                holder: holder.unwrap_or_else(|| "another process".into()),
+            });
+        };
+        lock.note(&holder());
+        Ok(WriterLock::Local { _lock: lock })
     }
 }
 

@@ -33,6 +33,7 @@ use super::service::{folder_key, lookup};
 use super::spool::{Origin, SpoolFile, State, Ticket};
 use super::target::TargetPath;
 use crate::local::now;
+use crate::lockfile::LockFile;
 use crate::workload::{ItemKey, LiveEntry, Original, Push, PushError, Pushed, Source};
 
 /// A push in which nothing moved for so long is broken off, and found out about.
@@ -51,7 +52,7 @@ pub struct Pusher {
     runtime: Handle,
     locks: Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>,
     /// On the spool's folder: held as long as anything can still be pushed from it.
-    _folder: std::fs::File,
+    _folder: LockFile,
 }
 
 /// A push that was handed over.
@@ -87,7 +88,7 @@ impl Pusher {
         conflict: Conflict,
         per_mailbox: usize,
         runtime: Handle,
-        folder: std::fs::File,
+        folder: LockFile,
     ) -> Pusher {
         Pusher {
             places,

@@ -3,13 +3,11 @@
 //! Work runs on the runtime that was handed in; the caller's thread only waits for it. So any thread
 //! may call that is not itself a worker of a runtime, and none waits for longer than it said.
 
-use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -26,6 +24,7 @@ use super::spool::{Spool, SpoolFile};
 use super::target::TargetPath;
 use crate::graph::sites::{SITES, SUBSITES};
 use crate::local::{LocalState, now};
+use crate::lockfile::LockFile;
 use crate::workload::{AccountKind, LiveEntry, Pushed, Workload};
 
 /// A listing or a new folder takes at most this long; a folder of a million messages is a thousand pages.
@@ -512,26 +511,15 @@ fn queue_line(item: &QueueItem) -> String {
 }
 
 /// One service at a time works on a spool.
-fn lock(dir: &Path) -> Result<File, RestoreError> {
-    let error = |e: &std::io::Error| {
-        RestoreError::local(format!("the restore folder {}", dir.display()), e)
-    };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join("lock"))
-        .map_err(|e| error(&e))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(RestoreError::new(
+fn lock(dir: &Path) -> Result<LockFile, RestoreError> {
+    let what = format!("the restore folder {}", dir.display());
+    match LockFile::take(&dir.join("lock")) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(RestoreError::new(
             Code::Io,
-            format!(
-                "the restore folder {} is in use by another tenantfs process",
-                dir.display()
-            ),
+            format!("{what} is in use by another tenantfs process"),
         )),
-        Err(e) => Err(error(&e.into())),
+        Err(e) => Err(RestoreError::local(what, &e)),
     }
 }
 
