@@ -3,6 +3,7 @@
 //!     cargo run --release -p bench -- mount        against ext4 and `restic mount`
 //!     cargo run --release -p bench -- ingest       against restic, borg and rustic
 //!     cargo run --release -p bench -- requests     against the least that Graph allows
+//!     cargo run --release -p bench -- units        resource units of drives, against the least
 //!     cargo run --release -p bench -- incremental  bytes and time of ten changes, by size of the mailbox
 //!     cargo run --release -p bench -- restore      items a minute, by kind, under the service's limits
 //!     cargo run --release -p bench -- fidelity     what a restore does not bring back, property by property
@@ -23,6 +24,7 @@ mod restore;
 mod routes;
 mod store;
 mod table;
+mod units;
 
 use std::path::PathBuf;
 
@@ -43,6 +45,8 @@ enum Command {
     Ingest(IngestArgs),
     /// Requests to Graph
     Requests(RequestsArgs),
+    /// Requests and resource units of drives
+    Units(UnitsArgs),
     /// What a few changes in a large mailbox cost
     Incremental,
     /// How fast a mailbox is filled again
@@ -57,6 +61,8 @@ enum Command {
         ingest: IngestArgs,
         #[command(flatten)]
         requests: RequestsArgs,
+        #[command(flatten)]
+        units: UnitsArgs,
     },
 }
 
@@ -110,11 +116,22 @@ pub struct RequestsArgs {
     routes_scale: u64,
 }
 
+#[derive(Args, Clone)]
+pub struct UnitsArgs {
+    /// Files in one drive
+    #[arg(long, default_value_t = 100_000)]
+    drive_files: u64,
+    /// Drives of an idle tenant
+    #[arg(long, default_value_t = 1_000)]
+    drives: u64,
+}
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Mount(args) => mount::run(&args),
         Command::Ingest(args) => ingest::run(&args),
         Command::Requests(args) => requests::run(&args),
+        Command::Units(args) => units::run(&args),
         Command::Incremental => incremental::run(),
         Command::Restore => restore::run(),
         Command::Fidelity => fidelity::run(),
@@ -122,9 +139,11 @@ fn main() -> anyhow::Result<()> {
             mount,
             ingest,
             requests,
+            units,
         } => {
             ingest::run(&ingest)?;
             requests::run(&requests)?;
+            units::run(&units)?;
             incremental::run()?;
             restore::run()?;
             fidelity::run()?;

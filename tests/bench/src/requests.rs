@@ -10,7 +10,7 @@ use crate::RequestsArgs;
 use crate::table::{Bar, heading, line, value};
 
 const MAIL_PAGE: u64 = 1000;
-const DRIVE_PAGE: u64 = 200;
+pub const DRIVE_PAGE: u64 = 200;
 const CHANGES: u64 = 20;
 
 pub fn run(args: &RequestsArgs) -> Result<()> {
@@ -69,6 +69,10 @@ struct Inventory {
 
 pub struct Cycle {
     pub requests: u64,
+    /// Downloads and uploads at pre-authenticated URLs.
+    pub transfers: u64,
+    /// SharePoint's resource units.
+    pub units: u64,
     pub summary: Value,
 }
 
@@ -90,14 +94,16 @@ impl Bench {
         let summary = self.0.json(arguments)?;
         let counts = self.0.graph.requests()?;
         let routes = counts["by_route"].as_array().context("no routes")?;
-        let graph = routes.iter().filter(|route| {
-            let route = route["route"].as_str().unwrap_or_default();
-            !["token", "_download", "_upload", "_emulator"]
-                .iter()
-                .any(|other| route.contains(other))
-        });
+        let sum = |wanted: &dyn Fn(&str) -> bool| -> u64 {
+            let wanted = |route: &&Value| wanted(route["route"].as_str().unwrap_or_default());
+            let counts = routes.iter().filter(wanted);
+            counts.filter_map(|route| route["count"].as_u64()).sum()
+        };
+        let any = |route: &str, of: &[&str]| of.iter().any(|other| route.contains(other));
         Ok(Cycle {
-            requests: graph.filter_map(|route| route["count"].as_u64()).sum(),
+            requests: sum(&|r| !any(r, &["token", "_download", "_upload", "_emulator"])),
+            transfers: sum(&|r| any(r, &["_download", "_upload"])),
+            units: counts["units"].as_u64().unwrap_or_default(),
             summary,
         })
     }

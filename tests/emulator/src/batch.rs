@@ -105,7 +105,10 @@ fn one(world: &World, request: &mut ApiRequest, places: &HashMap<Key, Vec<Place>
     {
         let _ = world.throttle.admit(world, request, &key);
         let route = crate::route::template(request.version.as_str(), &request.path);
-        world.counts.add(request.method.as_str(), &route, 429);
+        let units = throttle::units(world, request);
+        world
+            .counts
+            .add(request.method.as_str(), &route, 429, units);
         return throttle::over_concurrency();
     }
     let reply = call(world, request, false);

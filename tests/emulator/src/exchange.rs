@@ -57,7 +57,10 @@ pub fn call(world: &World, request: &mut ApiRequest, place: bool) -> Reply {
         Some(Fault::Named(Named::Reset)) => 0,
         _ => reply.response.status.as_u16(),
     };
-    world.counts.add(request.method.as_str(), &route, status);
+    let units = throttle::units(world, request);
+    world
+        .counts
+        .add(request.method.as_str(), &route, status, units);
     finish(
         world,
         request.header("client-request-id"),

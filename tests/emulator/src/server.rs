@@ -200,7 +200,7 @@ fn api(world: &World, mut request: ApiRequest, wire: &Wire) -> Reply {
         }
         Err(mut refusal) => {
             let template = route::template(request.version.as_str(), &request.path);
-            world.counts.add(request.method.as_str(), &template, 401);
+            world.counts.add(request.method.as_str(), &template, 401, 0);
             exchange::finish(world, request.header("client-request-id"), &mut refusal);
             Reply {
                 response: refusal,
@@ -253,6 +253,7 @@ fn raw(world: &World, path: Vec<String>, wire: &Wire) -> Reply {
         wire.method.as_str(),
         &template,
         reply.response.status.as_u16(),
+        0,
     );
     reply
 }

@@ -97,11 +97,29 @@ impl Drop for Place {
     }
 }
 
+/// SharePoint's resource units that a request costs, whether a limit is kept or not; 0 for one that is not
+/// SharePoint's.
+pub fn units(world: &World, request: &ApiRequest) -> u64 {
+    match budget(world, request) {
+        Some(Key::SharePoint { .. }) => {
+            let units = sites::resource_units(request);
+            units
+                .unwrap_or_else(|| drive::resource_units(request))
+                .max(1)
+        }
+        _ => 0,
+    }
+}
+
 /// The budget of a request; `None` when no limit is kept for it.
 pub fn key(world: &World, request: &ApiRequest) -> Option<Key> {
-    if world.options.throttle == Throttle::Off {
-        return None;
+    match world.options.throttle {
+        Throttle::Off => None,
+        Throttle::Real => budget(world, request),
     }
+}
+
+fn budget(world: &World, request: &ApiRequest) -> Option<Key> {
     let app = request.caller.app_id.clone();
     let first = request.segment(0).to_ascii_lowercase();
     let (user, below) = match first.as_str() {
@@ -167,12 +185,10 @@ impl Limits {
                 self.admit_mailbox(world, key, size)
             }
             Key::SharePoint { .. } => {
-                let units = sites::resource_units(request);
-                let units = units.unwrap_or_else(|| drive::resource_units(request));
                 if is_sharing(request) {
                     self.admit_sharing(world, key)?;
                 }
-                self.admit_units(world, key, units.max(1))
+                self.admit_units(world, key, units(world, request))
             }
         }
     }
