@@ -116,7 +116,7 @@ fn many_files(args: &UnitsArgs) -> Result<()> {
 fn many_drives(args: &UnitsArgs) -> Result<()> {
     let bench = Bench::start(
         Options {
-            accounts: args.drives,
+            accounts: usize::try_from(args.drives)?,
             messages: 0,
             files: args.drives,
             ..Options::default()
