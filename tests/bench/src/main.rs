@@ -16,6 +16,7 @@
 mod fidelity;
 mod incremental;
 mod ingest;
+mod least;
 mod mount;
 mod peers;
 mod requests;
