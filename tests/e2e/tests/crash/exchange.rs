@@ -53,7 +53,13 @@ pub fn change(tenant: &Tenant, upn: &str, round: u64, dice: &mut StdRng) -> Resu
     graph.post(&format!("{of}/events"), &event)?;
     graph.post(&format!("{of}/contacts"), &json!({ "displayName": name }))?;
     let lists = graph.list(&format!("{of}/todo/lists"))?;
-    let tasks = format!("{of}/todo/lists/{}/tasks", id(&lists[0]));
+    let default = lists
+        .iter()
+        .find(|list| list["wellknownListName"] == "defaultList");
+    let tasks = format!(
+        "{of}/todo/lists/{}/tasks",
+        id(default.context("no default list")?)
+    );
     graph.post(&tasks, &json!({ "title": name }))?;
     let categories = format!("{of}/outlook/masterCategories");
     graph.post(
@@ -80,13 +86,10 @@ pub fn change(tenant: &Tenant, upn: &str, round: u64, dice: &mut StdRng) -> Resu
     Ok(())
 }
 
-/// Without the events of a calendar that the service fills.
+/// Without birthdays: the service fills that calendar.
 fn removable(mut all: Vec<(String, Value)>) -> Vec<(String, Value)> {
-    all.retain(|(_, record)| {
-        !record["subject"]
-            .as_str()
-            .is_some_and(|s| s.contains("irthday"))
-    });
+    let subject = |record: &Value| record["subject"].as_str().unwrap_or_default().to_owned();
+    all.retain(|(_, record)| !subject(record).ends_with("'s birthday"));
     all
 }
 
@@ -99,21 +102,17 @@ fn version(record: &Value) -> (String, String) {
 
 /// The files of a folder of the newest snapshot, below the account's, and their records.
 fn captured(mount: &Mounted, upn: &str, folder: &str) -> Result<Vec<(PathBuf, Value)>> {
-    let top = mount
-        .path("snapshots/latest")
-        .canonicalize()?
-        .join(".tenantfs/graph")
-        .join(upn);
-    let folder = top.join(folder);
-    let files = if folder.is_dir() {
-        corpus::files(&folder)
-    } else {
-        Vec::new()
-    };
+    let latest = mount.path("snapshots/latest").canonicalize()?;
+    let account = latest.join(upn);
+    let folder = account.join(folder);
     let mut all = Vec::new();
-    for file in files {
-        let record = serde_json::from_slice(&std::fs::read(&file)?)?;
-        all.push((file.strip_prefix(&top)?.with_extension(""), record));
+    if folder.is_dir() {
+        for file in corpus::files(&folder) {
+            let below = file.strip_prefix(&account)?;
+            let record = format!(".tenantfs/graph/{upn}/{}.json", below.display());
+            let record = serde_json::from_slice(&std::fs::read(latest.join(record))?)?;
+            all.push((below.to_owned(), record));
+        }
     }
     Ok(all)
 }
@@ -147,7 +146,7 @@ pub fn is_complete(tenant: &Tenant, mount: &Mounted, upn: &str) -> Result<()> {
 /// What must be the same of an item that comes back.
 fn meaning(tenant: &Tenant, folder: &str, address: &str, record: &Value) -> Result<String> {
     let names = match folder {
-        "Calendar" => "subject type start end isAllDay recurrence location",
+        "Calendar" => "subject type start end isAllDay importance",
         "Contacts" => "displayName givenName surname mobilePhone emailAddresses personalNotes",
         "Tasks" => "title dueDateTime importance categories",
         _ => {
