@@ -17,6 +17,7 @@
 mod fidelity;
 mod incremental;
 mod ingest;
+mod least;
 mod mount;
 mod peers;
 mod requests;

@@ -1,5 +1,5 @@
 //! Requests of a first sync, an idle cycle and a cycle with changes, against the least that Graph
-//! allows: one page for what fits into a page, one request for a mail's MIME, one for a file's content.
+//! allows (see [`crate::least`]), in all and for each part of the tenant.
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Recorded, Tenant};
@@ -7,9 +7,10 @@ use graph_emulator::Options;
 use serde_json::Value;
 
 use crate::RequestsArgs;
+use crate::least::{self, Least, PARTS, Part};
 use crate::table::{Bar, heading, line, value};
 
-const MAIL_PAGE: u64 = 1000;
+/// Items on a page of a drive.
 pub const DRIVE_PAGE: u64 = 200;
 const CHANGES: u64 = 20;
 
@@ -18,32 +19,38 @@ pub fn run(args: &RequestsArgs) -> Result<()> {
         accounts: 4,
         messages: args.messages,
         files: args.files,
+        events: args.messages / 100,
+        contacts: args.messages / 100,
         ..Options::default()
     };
     let bench = Bench::start(options, "")?;
     heading(&format!(
-        "requests: {} messages and {} files in 4 accounts",
-        args.messages, args.files
+        "requests: {} messages, {} files, {2} events and {2} contacts in 4 accounts",
+        args.messages,
+        args.files,
+        args.messages / 100
     ));
 
-    let counts = bench.inventory()?;
+    let least = least::count(&bench.0.graph)?;
+    let sum = |of: fn(&Least) -> u64| least.iter().map(of).sum::<u64>();
     let first = bench.cycle()?;
-    let least = counts.rounds + counts.mails + counts.files;
-    row("first sync", first.requests, least);
+    row("first sync", first.requests, sum(|least| least.first));
+    parts(&first, least.map(|least| least.first));
 
     let idle = bench.cycle()?;
     ensure!(
         idle.summary["snapshot"].is_null(),
         "an idle cycle made a snapshot"
     );
-    row("idle cycle", idle.requests, counts.idle);
+    row("idle cycle", idle.requests, sum(|least| least.idle));
+    parts(&idle, least.map(|least| least.idle));
 
     bench.change(CHANGES)?;
     let changed = bench.cycle()?;
     row(
         &format!("cycle with {CHANGES} new mails"),
         changed.requests,
-        counts.idle + CHANGES,
+        sum(|least| least.idle) + CHANGES,
     );
     let written = changed.summary["bytes_written"]
         .as_f64()
@@ -57,14 +64,25 @@ fn row(what: &str, ours: u64, least: u64) {
     line(what, ours as f64, least as f64, "", ratio, Bar::AtMost(1.1));
 }
 
-/// What is in the tenant, in requests.
-struct Inventory {
-    mails: u64,
-    files: u64,
-    /// Delta pages of a first sync, and the list of users.
-    rounds: u64,
-    /// The same when nothing changed.
-    idle: u64,
+/// Prints where the requests of a cycle go.
+fn parts(cycle: &Cycle, least: [u64; PARTS.len()]) {
+    for ((part, name), least) in PARTS.into_iter().zip(least) {
+        let routes = cycle.routes.iter();
+        let of_part = routes.filter(|(route, _)| Part::of(route) == part);
+        let ours: u64 = of_part.map(|(_, count)| count).sum();
+        if ours == 0 && least == 0 {
+            continue;
+        }
+        let ratio = ours as f64 / least as f64;
+        line(
+            &format!("  {name}"),
+            ours as f64,
+            least as f64,
+            "",
+            ratio,
+            Bar::None,
+        );
+    }
 }
 
 pub struct Cycle {
@@ -73,6 +91,8 @@ pub struct Cycle {
     pub transfers: u64,
     /// SharePoint's resource units.
     pub units: u64,
+    /// By route.
+    routes: Vec<(String, u64)>,
     pub summary: Value,
 }
 
@@ -86,24 +106,31 @@ impl Bench {
         Ok(Self(Tenant::of(emulator, None, extra)?))
     }
 
-    /// Runs a command, and counts the requests to Graph it takes. Sign-in is not counted, nor are
-    /// downloads and uploads at pre-authenticated URLs (of another host). That some items failed is no
-    /// error: they cost requests like others.
+    /// Runs a command, and counts the requests to Graph it takes, as the service does: of a batch its
+    /// members. Sign-in is not counted, nor are downloads and uploads at pre-authenticated URLs (of
+    /// another host). That some items failed is no error: they cost requests like others.
     pub fn counted(&self, arguments: &[&str]) -> Result<Cycle> {
         self.0.graph.reset_requests()?;
         let summary = self.0.json(arguments)?;
         let counts = self.0.graph.requests()?;
         let routes = counts["by_route"].as_array().context("no routes")?;
-        let sum = |wanted: &dyn Fn(&str) -> bool| -> u64 {
-            let wanted = |route: &&Value| wanted(route["route"].as_str().unwrap_or_default());
-            let counts = routes.iter().filter(wanted);
-            counts.filter_map(|route| route["count"].as_u64()).sum()
-        };
-        let any = |route: &str, of: &[&str]| of.iter().any(|other| route.contains(other));
+        let mut graph: Vec<(String, u64)> = Vec::new();
+        let mut transfers = 0;
+        for row in routes {
+            let route = row["route"].as_str().unwrap_or_default();
+            let count = row["count"].as_u64().unwrap_or_default();
+            let is = |names: &[&str]| names.iter().any(|name| route.contains(name));
+            if is(&["_download", "_upload"]) {
+                transfers += count;
+            } else if !is(&["token", "_emulator", "$batch"]) {
+                graph.push((route.to_owned(), count));
+            }
+        }
         Ok(Cycle {
-            requests: sum(&|r| !any(r, &["token", "_download", "_upload", "_emulator"])),
-            transfers: sum(&|r| any(r, &["_download", "_upload"])),
+            requests: graph.iter().map(|(_, count)| count).sum(),
+            transfers,
             units: counts["units"].as_u64().unwrap_or_default(),
+            routes: graph,
             summary,
         })
     }
@@ -111,85 +138,6 @@ impl Bench {
     /// One cycle of captures.
     pub fn cycle(&self) -> Result<Cycle> {
         self.counted(&["backup"])
-    }
-
-    /// All of a list; nothing if the user has no such thing.
-    fn all(&self, path: &str) -> Vec<Value> {
-        self.0.graph.list(path).unwrap_or_default()
-    }
-
-    fn users(&self) -> Result<Vec<String>> {
-        let users = self.0.graph.list("/users")?;
-        Ok(users
-            .iter()
-            .filter_map(|user| Some(user["id"].as_str()?.to_owned()))
-            .collect())
-    }
-
-    fn inventory(&self) -> Result<Inventory> {
-        // The list of users, once.
-        let mut inventory = Inventory {
-            mails: 0,
-            files: 0,
-            rounds: 1,
-            idle: 1,
-        };
-        for user in self.users()? {
-            let folders = self.all(&format!(
-                "/users/{user}/mailFolders/delta?includeHiddenFolders=true"
-            ));
-            let ordinary = folders
-                .iter()
-                .filter(|folder| folder["@odata.type"] != "#microsoft.graph.mailSearchFolder");
-            if !folders.is_empty() {
-                // The folders, and once whether there is an archive.
-                inventory.rounds += 2;
-                inventory.idle += 1;
-            }
-            for folder in ordinary {
-                let id = folder["id"].as_str().unwrap_or_default();
-                let mails = self
-                    .all(&format!(
-                        "/users/{user}/mailFolders/{id}/messages?$top=1000&$select=id"
-                    ))
-                    .len() as u64;
-                inventory.mails += mails;
-                inventory.rounds += mails.div_ceil(MAIL_PAGE).max(1);
-                inventory.idle += 1;
-            }
-            let calendars = self.calendars(&user);
-            inventory.rounds += calendars;
-            inventory.idle += calendars;
-            let items = self.all(&format!("/users/{user}/drive/root/delta"));
-            if !items.is_empty() {
-                inventory.files += items
-                    .iter()
-                    .filter(|item| item.get("file").is_some())
-                    .count() as u64;
-                inventory.rounds += (items.len() as u64).div_ceil(DRIVE_PAGE);
-                inventory.idle += 1;
-            }
-        }
-        Ok(inventory)
-    }
-
-    /// The list of calendars, the list of their groups, who is in each but the default one, and a page of
-    /// each calendar that the mailbox owns.
-    fn calendars(&self, user: &str) -> u64 {
-        let all = self.all(&format!("/users/{user}/calendars"));
-        let groups = self.all(&format!("/users/{user}/calendarGroups"));
-        let me = all
-            .iter()
-            .find(|c| c["isDefaultCalendar"] == true)
-            .map(|c| &c["owner"]["address"]);
-        let own = all
-            .iter()
-            .filter(|c| Some(&c["owner"]["address"]) == me)
-            .count();
-        match all.is_empty() {
-            true => 0,
-            false => (1 + groups.len() + own) as u64,
-        }
     }
 
     /// Lets mails arrive, spread over the mailboxes.

@@ -1,4 +1,4 @@
-"""What other people's calendar libraries make of .ics files.
+"""What other people's libraries make of .ics and .vcf files.
 
     calendars.py accept FILE...           icalendar and vobject must read each; prints what was refused
     calendars.py expand FROM TO FILE...   the occurrences between two instants (UTC, ISO), as JSON lines
@@ -13,6 +13,26 @@ import icalendar
 import recurring_ical_events
 import vobject
 
+KINDS = ("VEVENT", "VTODO", "VCARD")
+
+
+def accept_one(data):
+    read = icalendar.Component.from_ical(data)
+    for component in read.walk():
+        if component.errors:
+            raise ValueError(component.errors)
+    (one,) = vobject.readComponents(data.decode())
+    one.validate(raiseException=True)
+    if one.name == "VCARD":
+        assert str(read["FN"]) and one.fn.value, "nobody's name"
+        vobject.readOne(one.serialize())
+        return
+    for kind in KINDS:
+        assert len(one.contents.get(kind.lower(), [])) == len(read.walk(kind)), kind
+    assert any(read.walk(kind) for kind in KINDS), "there is nothing in it"
+    # What it makes of it again is still a calendar.
+    icalendar.Calendar.from_ical(one.serialize())
+
 
 def accept(files):
     refused = {}
@@ -20,15 +40,7 @@ def accept(files):
         with open(name, "rb") as file:
             data = file.read()
         try:
-            calendar = icalendar.Calendar.from_ical(data)
-            for event in calendar.walk("VEVENT"):
-                if event.errors:
-                    raise ValueError(event.errors)
-            one = vobject.readOne(data.decode())
-            one.validate(raiseException=True)
-            assert len(one.contents["vevent"]) == len(calendar.walk("VEVENT"))
-            # What it makes of it again is still a calendar.
-            icalendar.Calendar.from_ical(one.serialize())
+            accept_one(data)
         except Exception as error:  # whatever it is, it is a refusal
             refused[name] = repr(error)
     print(json.dumps(refused))

@@ -1,11 +1,16 @@
-//! Calendar libraries that nobody here wrote: `icalendar`, `vobject` and `recurring-ical-events` of
-//! Python, each reading the files of a mount.
+//! Calendar libraries that nobody here wrote, reading the `.ics` and `.vcf` files of a mount: `icalendar`,
+//! `vobject` and `recurring-ical-events` of Python, and the Rust crate `calcard`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use calcard::icalendar::ICalendarComponentType as Component;
+use calcard::{Entry, Parser};
 use serde_json::Value;
+
+use crate::graph::Graph;
 
 /// An occurrence: start, end (UTC, or days), summary.
 pub type Occurrence = (String, String, String);
@@ -40,8 +45,12 @@ fn run(args: &[&str], files: &[PathBuf]) -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("calendars.py printed no JSON")
 }
 
-/// Every file is read by both parsers.
+/// Every file is read by all three parsers.
 pub fn accept(files: &[PathBuf]) -> Result<()> {
+    for file in files {
+        let text = std::fs::read_to_string(file)?;
+        calcard_accepts(&text).with_context(|| format!("{}\n{text:.4000}", file.display()))?;
+    }
     for files in files.chunks(500) {
         let refused = run(&["accept"], files)?;
         ensure!(
@@ -49,6 +58,29 @@ pub fn accept(files: &[PathBuf]) -> Result<()> {
             "refused: {refused:#}"
         );
     }
+    Ok(())
+}
+
+/// The Rust parser finds one card or one calendar that is not empty, and not a word beside it.
+fn calcard_accepts(text: &str) -> Result<()> {
+    let mut parser = Parser::new(text).strict();
+    match parser.entry() {
+        Entry::VCard(card) => ensure!(!card.entries.is_empty(), "an empty card"),
+        Entry::ICalendar(calendar) => {
+            let wanted = |kind: &Component| matches!(kind, Component::VEvent | Component::VTodo);
+            let kinds = calendar.components.iter().map(|c| &c.component_type);
+            ensure!(
+                kinds.filter(|kind| wanted(kind)).count() > 0,
+                "an empty calendar"
+            );
+        }
+        other => bail!("calcard: {other:?}"),
+    }
+    let rest = parser.entry();
+    ensure!(
+        matches!(rest, Entry::Eof),
+        "calcard: after the end there is {rest:?}"
+    );
     Ok(())
 }
 
@@ -61,4 +93,63 @@ pub fn expand(files: &[PathBuf], from: &str, to: &str) -> Result<Vec<Occurrence>
         .iter()
         .map(|row| (text(&row[0]), text(&row[1]), text(&row[2])))
         .collect())
+}
+
+/// Occurrences in a mailbox's own calendar, as Exchange lists them (times as for [`expand`], without zone).
+pub fn listed(
+    graph: &Graph,
+    upn: &str,
+    calendar: &str,
+    from: &str,
+    to: &str,
+) -> Result<Vec<Occurrence>> {
+    let all = graph.list(&format!("/users/{upn}/calendars?$top=100"))?;
+    let found = all
+        .iter()
+        .find(|c| c["name"] == calendar && c["owner"]["address"] == upn);
+    let id = found
+        .and_then(|c| c["id"].as_str())
+        .context("no such calendar")?;
+    let path = format!(
+        "/users/{upn}/calendars/{id}/calendarView?startDateTime={from}Z&endDateTime={to}Z&$top=999"
+    );
+    let mut found: Vec<Occurrence> = Vec::new();
+    for event in graph.list(&path)? {
+        let moment = |name: &str| {
+            let text = event[name]["dateTime"].as_str().unwrap_or_default();
+            let length = if event["isAllDay"] == true { 10 } else { 19 };
+            text.get(..length).unwrap_or_default().to_owned()
+        };
+        let subject = event["subject"].as_str().unwrap_or_default().to_owned();
+        found.push((moment("start"), moment("end"), subject));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The occurrences that the libraries find in these files are those that Exchange lists in the calendar;
+/// how many they are.
+pub fn agree(
+    graph: &Graph,
+    upn: &str,
+    calendar: &str,
+    files: &[PathBuf],
+    (from, to): (&str, &str),
+) -> Result<usize> {
+    let expected = listed(graph, upn, calendar, from, to)?;
+    let found = expand(files, &format!("{from}+00:00"), &format!("{to}+00:00"))?;
+    let lacking = |all: &[Occurrence], of: &[Occurrence]| -> Vec<Occurrence> {
+        let of: BTreeSet<&Occurrence> = of.iter().collect();
+        let lacking = all.iter().filter(|o| !of.contains(o));
+        lacking.take(5).cloned().collect()
+    };
+    let (missing, extra) = (lacking(&expected, &found), lacking(&found, &expected));
+    ensure!(
+        missing.is_empty() && extra.is_empty() && found.len() == expected.len(),
+        "{upn} {calendar}: {} files, {} listed, {} found, missing {missing:?}, extra {extra:?}",
+        files.len(),
+        expected.len(),
+        found.len()
+    );
+    Ok(found.len())
 }

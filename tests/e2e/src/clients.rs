@@ -48,6 +48,8 @@ pub enum Need {
     Rclone,
     /// msgraph-sdk and azure-identity.
     PythonSdk,
+    /// vdirsyncer-graph, and the libraries that read what it wrote.
+    Vdirsyncer,
 }
 
 /// True when namespaces, openssl and `needs` are all here. Otherwise prints why the test is skipped; with
@@ -98,6 +100,16 @@ fn missing(needs: &[Need]) -> Option<String> {
                 if !succeeds("python3", &["-c", "import msgraph, azure.identity.aio"]) {
                     return Some(
                         "Microsoft's SDK is not installed (pip install msgraph-sdk azure-identity)"
+                            .into(),
+                    );
+                }
+            }
+            Need::Vdirsyncer => {
+                if !succeeds("vdirsyncer-graph", &["--version"])
+                    || !succeeds("python3", &["-c", "import icalendar, vobject"])
+                {
+                    return Some(
+                        "vdirsyncer is not installed (pip install vdirsyncer-graph icalendar vobject)"
                             .into(),
                     );
                 }

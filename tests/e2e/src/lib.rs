@@ -11,6 +11,7 @@ pub mod recorded;
 pub mod rig;
 pub mod shell;
 pub mod tenant;
+pub mod vdirsyncer;
 
 pub use fixtures::corpus;
 pub use recorded::Recorded;

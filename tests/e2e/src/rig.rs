@@ -233,59 +233,81 @@ fn now() -> i64 {
 /// Ids of everything there is in the folders of the mount named (`Mail`, `Archive`, ...), as another
 /// application sees it.
 pub fn live(graph: &Graph, url: &str, folders: &[&str]) -> Result<BTreeSet<String>> {
-    let has = |name: &str| folders.contains(&name);
-    let mut all: Vec<Value> = Vec::new();
+    let mut ids = BTreeSet::new();
     for user in graph.list("/users?$top=999")? {
         let upn = user["userPrincipalName"].as_str().context("no name")?;
-        let of = format!("/users/{upn}");
-        if has("OneDrive") && graph.get(&format!("{of}/drive")).is_ok() {
-            let items = graph.list(&format!("{of}/drive/root/delta"))?.into_iter();
-            all.extend(items.filter(|item| item.get("folder").is_none()));
-        }
-        if graph.get(&format!("{of}/mailFolders/inbox")).is_err() {
-            continue;
-        }
-        if has("Mail") {
-            all.extend(graph.list(&format!("{of}/messages?$select=id&$top=500"))?);
-        }
-        if has("Calendar") {
-            for calendar in graph.list(&format!("{of}/calendars?$top=100"))? {
-                if calendar["owner"]["address"] == upn {
-                    let events = format!("{of}/calendars/{}/events?$top=500", id(&calendar));
-                    all.extend(graph.list(&events)?);
-                }
-            }
-        }
-        if has("Contacts") {
-            let mut folders = vec![graph.get(&format!("{of}/contactFolders/contacts"))?];
-            while let Some(folder) = folders.pop() {
-                let folder = format!("{of}/contactFolders/{}", id(&folder));
-                all.extend(graph.list(&format!("{folder}/contacts?$top=500"))?);
-                folders.extend(graph.list(&format!("{folder}/childFolders"))?);
-            }
-        }
-        if has("Tasks") {
-            for list in graph.list(&format!("{of}/todo/lists"))? {
-                if list["wellknownListName"] != "flaggedEmails" {
-                    let tasks = format!("{of}/todo/lists/{}/tasks?$top=500", id(&list));
-                    all.extend(graph.list(&tasks)?);
-                }
-            }
-        }
-        let settings = graph.get(&format!("{url}/beta{of}/settings/exchange"))?;
-        if let (true, Some(archive)) =
-            (has("Archive"), settings["inPlaceArchiveMailboxId"].as_str())
-        {
-            let archive = format!("{url}/beta/admin/exchange/mailboxes/{archive}");
-            let mut folders = graph.list(&format!("{archive}/folders?$top=100"))?;
-            while let Some(folder) = folders.pop() {
-                let folder = format!("{archive}/folders/{}", id(&folder));
-                all.extend(graph.list(&format!("{folder}/items?$top=500"))?);
-                folders.extend(graph.list(&format!("{folder}/childFolders?$top=100"))?);
+        let found = records(graph, url, upn, folders)?;
+        ids.extend(found.iter().map(|(_, record)| id(record)));
+    }
+    Ok(ids)
+}
+
+/// The same of one account, as records, each with its address.
+pub fn records(
+    graph: &Graph,
+    url: &str,
+    upn: &str,
+    folders: &[&str],
+) -> Result<Vec<(String, Value)>> {
+    let has = |name: &str| folders.contains(&name);
+    let mut all = Vec::new();
+    let of = format!("/users/{upn}");
+    let mut add = |items: Vec<Value>, below: &str| {
+        let addressed = |item: Value| (format!("{below}/{}", id(&item)), item);
+        all.extend(items.into_iter().map(addressed));
+    };
+    if has("OneDrive") && graph.get(&format!("{of}/drive")).is_ok() {
+        let mut items = graph.list(&format!("{of}/drive/root/delta"))?;
+        items.retain(|item| item.get("folder").is_none());
+        add(items, &format!("{of}/drive/items"));
+    }
+    if graph.get(&format!("{of}/mailFolders/inbox")).is_err() {
+        return Ok(all);
+    }
+    if has("Mail") {
+        let messages = format!("{of}/messages");
+        add(
+            graph.list(&format!("{messages}?$select=id&$top=500"))?,
+            &messages,
+        );
+    }
+    if has("Calendar") {
+        for calendar in graph.list(&format!("{of}/calendars?$top=100"))? {
+            if calendar["owner"]["address"] == upn {
+                let events = format!("{of}/calendars/{}/events", id(&calendar));
+                add(graph.list(&format!("{events}?$top=500"))?, &events);
             }
         }
     }
-    Ok(all.iter().map(id).collect())
+    if has("Contacts") {
+        let mut folders = vec![graph.get(&format!("{of}/contactFolders/contacts"))?];
+        while let Some(folder) = folders.pop() {
+            let folder = format!("{of}/contactFolders/{}", id(&folder));
+            let contacts = format!("{folder}/contacts");
+            add(graph.list(&format!("{contacts}?$top=500"))?, &contacts);
+            folders.extend(graph.list(&format!("{folder}/childFolders"))?);
+        }
+    }
+    if has("Tasks") {
+        for list in graph.list(&format!("{of}/todo/lists"))? {
+            if list["wellknownListName"] != "flaggedEmails" {
+                let tasks = format!("{of}/todo/lists/{}/tasks", id(&list));
+                add(graph.list(&format!("{tasks}?$top=500"))?, &tasks);
+            }
+        }
+    }
+    let settings = graph.get(&format!("{url}/beta{of}/settings/exchange"))?;
+    if let (true, Some(archive)) = (has("Archive"), settings["inPlaceArchiveMailboxId"].as_str()) {
+        let archive = format!("{url}/beta/admin/exchange/mailboxes/{archive}");
+        let mut folders = graph.list(&format!("{archive}/folders?$top=100"))?;
+        while let Some(folder) = folders.pop() {
+            let folder = format!("{archive}/folders/{}", id(&folder));
+            let items = format!("{folder}/items");
+            add(graph.list(&format!("{items}?$top=500"))?, &items);
+            folders.extend(graph.list(&format!("{folder}/childFolders?$top=100"))?);
+        }
+    }
+    Ok(all)
 }
 
 /// Id of a record.

@@ -4,12 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Mounted, corpus};
+use e2e::{Mounted, calendars, corpus};
 use serde_json::{Value, json};
 
-use super::support::{
-    Scene, captured, counted, id, lasting, quote, sh, sh_ok, vobject, vobject_reads,
-};
+use super::support::{Scene, captured, counted, id, lasting, quote, sh, sh_ok};
 
 /// Made by the service.
 const OWN: [&str; 7] = [
@@ -139,8 +137,8 @@ fn contacts_are_captured_whole_and_idle_cycles_ask_once_per_folder() -> Result<(
             );
         }
         let names: Vec<PathBuf> = files.into_iter().map(|(file, _)| file).collect();
-        if vobject() {
-            vobject_reads(&names)?;
+        if calendars::ready() {
+            calendars::accept(&names)?;
         }
     }
     scene.idle()?;

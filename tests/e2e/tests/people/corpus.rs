@@ -1,10 +1,10 @@
 //! Real vCards: into an address book, captured, and restored to an empty one.
 
 use anyhow::{Result, ensure};
-use e2e::corpus;
+use e2e::{calendars, corpus};
 
 use super::contacts::book;
-use super::support::{Scene, captured, counted, lasting, vobject, vobject_reads};
+use super::support::{Scene, captured, counted, lasting};
 
 const OWN: [&str; 7] = [
     "singleValueExtendedProperties",
@@ -57,9 +57,9 @@ fn real_cards_survive_a_round_through_two_address_books() -> Result<()> {
             "{} captured",
             captured.len()
         );
-        if vobject() {
+        if calendars::ready() {
             let names: Vec<_> = captured.iter().map(|(file, _)| file.clone()).collect();
-            vobject_reads(&names)?;
+            calendars::accept(&names)?;
         }
         captured
     };

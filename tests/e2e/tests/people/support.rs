@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 pub use e2e::shell::{quote, sh, sh_ok};
@@ -97,40 +96,4 @@ pub fn counted(records: impl IntoIterator<Item = Value>) -> BTreeMap<String, usi
         *counts.entry(record.to_string()).or_default() += 1;
     }
     counts
-}
-
-/// Whether Python's vobject is here. Where it is not, the caller is skipped; in CI that is a failure.
-pub fn vobject() -> bool {
-    let there = Command::new("python3")
-        .args(["-c", "import vobject"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    let ci = std::env::var("CI").as_deref() == Ok("true");
-    assert!(
-        there || !ci,
-        "vobject is not installed (pip install vobject)"
-    );
-    if !there {
-        println!("skipped: vobject is not installed (pip install vobject)");
-    }
-    there
-}
-
-/// Has vobject read files, one component each; fails with what it says of the first that it refuses.
-pub fn vobject_reads(files: &[PathBuf]) -> Result<()> {
-    let program = "import sys, vobject\n\
-        for name in sys.stdin.read().split('\\0')[:-1]:\n\
-        \ttext = open(name, encoding='utf-8', newline='').read()\n\
-        \ttry:\n\
-        \t\tparts = list(vobject.readComponents(text))\n\
-        \t\tassert len(parts) == 1, f'{len(parts)} components'\n\
-        \t\tif parts[0].name == 'VCARD':\n\
-        \t\t\tassert parts[0].fn.value is not None\n\
-        \texcept Exception as e:\n\
-        \t\tsys.exit(f'{name}: {e!r}\\n{text[:2000]}')\n";
-    let dir = tempfile::tempdir()?;
-    let list: String = files.iter().map(|f| format!("{}\0", f.display())).collect();
-    fs::write(dir.path().join("list"), list)?;
-    fs::write(dir.path().join("read.py"), program)?;
-    sh_ok(dir.path(), "python3 read.py < list").map(drop)
 }

@@ -4,11 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
+use e2e::calendars;
 use serde_json::{Value, json};
 
-use super::support::{
-    Scene, captured, counted, id, lasting, quote, sh, sh_ok, vobject, vobject_reads,
-};
+use super::support::{Scene, captured, counted, id, lasting, quote, sh, sh_ok};
 
 /// Made by the service, or by where a task is.
 const OWN: [&str; 8] = [
@@ -123,8 +122,8 @@ fn tasks_are_captured_whole_and_idle_cycles_ask_once_per_list() -> Result<()> {
         let flagged = mount.path(&format!("snapshots/latest/{alice}/Tasks/Flagged Emails"));
         ensure!(!flagged.exists(), "flagged mails were captured as tasks");
         let names: Vec<_> = files.into_iter().map(|(file, _)| file).collect();
-        if vobject() {
-            vobject_reads(&names)?;
+        if calendars::ready() {
+            calendars::accept(&names)?;
         }
     }
     let mut least = 0;

@@ -1,8 +1,10 @@
 //! `kill -9` at random moments of first sync, incremental cycle, restore and index rebuild.
 //!
-//! After each kill every committed snapshot verifies, the next run goes on to the end, and nothing
+//! The tenant has everything that Exchange holds, and drives. After each kill every committed snapshot verifies, the next run goes on to the end, and nothing
 //! was restored twice or lost. `TENANTFS_CRASH_SEED` (default 1) chooses the moments,
 //! `TENANTFS_CRASH_ROUNDS` (default 10; 50 makes 200 kills in all) how many of each kind there are.
+
+mod exchange;
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
@@ -92,10 +94,12 @@ fn delete(tenant: &Tenant, upn: &str, id: &str) -> Result<()> {
     tenant.graph.post(&purge, &json!({})).map(drop)
 }
 
-/// Every live mail is in the latest snapshot, byte for byte, and no other.
+/// Every live mail is in the latest snapshot, byte for byte, and no other; and so is everything else that
+/// a mailbox holds.
 fn latest_is_complete(tenant: &Tenant) -> Result<()> {
     let mount = tenant.mount()?;
     for upn in tenant.graph.mailboxes()? {
+        exchange::is_complete(tenant, &mount, &upn)?;
         let root = mount
             .path("snapshots/latest")
             .canonicalize()?
@@ -132,12 +136,7 @@ fn latest_is_complete(tenant: &Tenant) -> Result<()> {
 #[test]
 fn killed_in_the_first_sync() -> Result<()> {
     let mut dice = dice(1);
-    let options = Options {
-        accounts: 2,
-        messages: 300,
-        files: 40,
-        ..Options::default()
-    };
+    let options = exchange::tenant(200, 30);
     let probe = Tenant::with_config(options.clone(), "[protect]\ncheckpoint_seconds = 1\n")?;
     let whole = timed(&probe, &["backup"])?;
     drop(probe);
@@ -149,16 +148,12 @@ fn killed_in_the_first_sync() -> Result<()> {
 #[test]
 fn killed_in_an_incremental_cycle() -> Result<()> {
     let mut dice = dice(2);
-    let tenant = Tenant::start(Options {
-        accounts: 2,
-        messages: 200,
-        files: 20,
-        ..Options::default()
-    })?;
+    let tenant = Tenant::start(exchange::tenant(100, 20))?;
     tenant.backup()?;
     let upn = tenant.graph.mailboxes()?.remove(0);
     let whole = timed(&tenant, &["backup"])? + Duration::from_millis(100);
     killed(&tenant, &["backup"], whole, &mut dice, |round, dice| {
+        exchange::change(&tenant, &upn, round, dice)?;
         for n in 0..5 {
             tenant
                 .graph

@@ -1,4 +1,6 @@
-//! rclone and Microsoft's Python SDK do their own work against the emulator, unmodified.
+//! rclone, Microsoft's Python SDK and vdirsyncer do their own work against the emulator, unmodified.
+
+mod vdirsyncer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
