@@ -263,10 +263,35 @@ impl Libraries {
         };
         match made {
             Some(library) => Ok(entry(library)),
-            // A list has the name.
-            None => Err(PushError::Exists { name: name.into() }),
+            None => Err(taken(name)),
         }
     }
+
+    /// What a library of this name would be refused for, or a folder in one that is not there yet.
+    async fn check_new(&self, account: &Account, path: &[String]) -> Result<(), PushError> {
+        names::check("SharePoint", path).map_err(PushError::Invalid)?;
+        let Some(library) = path.first().map(|name| name.to_lowercase()) else {
+            return Ok(());
+        };
+        let call = Call::get(LISTS, &[&account.id])
+            .query("$select", "id,displayName")
+            .scope(Scope::Drives, MANY);
+        let lists = self.client.pages(call, MAX_LIBRARIES).await?;
+        let called = |list: &Value| {
+            let title = list["displayName"].as_str().unwrap_or_default();
+            title.to_lowercase() == library
+        };
+        match lists.iter().any(called) {
+            true => Err(taken(&path[0])),
+            false => Ok(()),
+        }
+    }
+}
+
+fn taken(name: &str) -> PushError {
+    PushError::Invalid(format!(
+        "a list of this site is called {name}: a library needs another name"
+    ))
 }
 
 /// Kinds of drives that a site has.
@@ -440,8 +465,24 @@ impl Workload for Libraries {
     async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
         match self.find_writable(account, &push.folder).await {
             Ok((root, folder)) => self.drive.plan_file(&root, folder, push).await,
-            // A library that is made first.
-            Err(PushError::NoFolder { .. }) => Ok(None),
+            // The library is made first.
+            Err(PushError::NoFolder { .. }) => {
+                let path: Vec<String> = push.folder.iter().chain([&push.name]).cloned().collect();
+                self.check_new(account, &path[..1]).await?;
+                names::check("SharePoint", &path[1..]).map_err(PushError::Invalid)?;
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn plan_folder(&self, account: &Account, path: &[String]) -> Result<(), PushError> {
+        match self.find_writable(account, path).await {
+            Ok((_, folder)) => names::check("SharePoint", folder).map_err(PushError::Invalid),
+            Err(PushError::NoFolder { .. }) => {
+                self.check_new(account, &path[..1]).await?;
+                names::check("SharePoint", &path[1..]).map_err(PushError::Invalid)
+            }
             Err(e) => Err(e),
         }
     }

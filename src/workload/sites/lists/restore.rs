@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use super::columns::{self, Kind, MARKER, OWN_LIST, creation, is_custom, kind, rank};
 use super::live::{COLUMNS, ITEMS, LISTS, MANY, known_as};
 use super::values::{self, Written};
-use super::{CSV, DEFINITION, Lists, file_name, item_of, time};
+use super::attach::is_stand_in;
+use super::{ATTACHMENTS, CSV, DEFINITION, Lists, attachments, file_name, item_of, time};
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
 use crate::workload::known::{Fact, Known};
@@ -225,10 +226,32 @@ impl Once for Lists {
     }
 }
 
-/// Why the table is refused.
-pub(super) fn only_shows() -> PushError {
+/// Of the table nothing is made: it shows what the items beside it hold. One that did not come out of a
+/// snapshot says something else, which would be lost.
+pub(super) fn check_table(push: &Push) -> Result<(), PushError> {
+    match push.source {
+        Source::Record { .. } => Ok(()),
+        Source::File => Err(PushError::Invalid(format!(
+            "{CSV} only shows the list: restore the .json files beside it"
+        ))),
+    }
+}
+
+/// A folder is a list, or it is one of attachments.
+pub(super) fn only_in_lists(path: &[String]) -> Result<(), PushError> {
+    match path {
+        [_] => Ok(()),
+        path if Lists::folder_of_attachments(path).is_some() => Ok(()),
+        path => Err(PushError::Invalid(format!(
+            "{}: there are no folders in a list, but for attachments",
+            path.join("/")
+        ))),
+    }
+}
+
+fn taken(name: &str) -> PushError {
     PushError::Invalid(format!(
-        "{CSV} only shows the list: restore the .json files beside it"
+        "a library of this site is called {name}: a list needs another name"
     ))
 }
 
@@ -252,21 +275,39 @@ impl Lists {
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
         match push.name.as_str() {
-            CSV => Err(only_shows()),
+            _ if push.folder.len() > 1 => self.attach(account, push, journal).await,
+            CSV => self.pass_over(account, push).await,
             DEFINITION => self.define(account, push).await,
             _ => {
-                if push.policy == Policy::Overwrite
+                if self.sets(account, push).await?
                     && let Some(pushed) = self.set(account, push).await?
                 {
                     return Ok(pushed);
                 }
-                once::push(self, account, push, journal).await
+                match once::push(self, account, push, journal).await {
+                    // Its attachments were faster.
+                    Err(PushError::Exists { .. }) if self.sets(account, push).await? => {
+                        let set = self.set(account, push).await?;
+                        set.ok_or_else(|| lost("the item is gone again"))
+                    }
+                    pushed => pushed,
+                }
             }
         }
     }
 
+    /// Whether a push sets the values of an item that is there: to overwrite it, or to claim what stands
+    /// in for it.
+    async fn sets(&self, account: &Account, push: &Push) -> Result<bool, PushError> {
+        match push.policy {
+            Policy::Overwrite => Ok(true),
+            Policy::Skip => self.has_stand_in(account, push).await,
+            Policy::KeepBoth => Ok(false),
+        }
+    }
+
     /// The id of the list of that name.
-    async fn find_list(&self, account: &Account, name: &str) -> Result<Option<String>, GraphError> {
+    pub(super) async fn find_list(&self, account: &Account, name: &str) -> Result<Option<String>, GraphError> {
         let lists = self.live.lists(&account.id).await?;
         let lower = name.to_lowercase();
         let found = lists
@@ -476,8 +517,41 @@ impl Lists {
             .iter()
             .find(|list| self.is_captured(list) && self.name_of(list) == name);
         made.map(|list| self.folder_of(list))
-            // A library has the name.
-            .ok_or_else(|| PushError::Exists { name: name.into() })
+            .ok_or_else(|| taken(name))
+    }
+
+    /// What a list of this name would be refused for.
+    pub(super) async fn check_new(
+        &self,
+        account: &Account,
+        path: &[String],
+    ) -> Result<(), PushError> {
+        only_in_lists(path)?;
+        let [name] = path else {
+            return self.can_attach();
+        };
+        let lists = self.live.lists(&account.id).await?;
+        let lower = name.to_lowercase();
+        let other =
+            |list: &&Value| !self.is_captured(list) && self.name_of(list).to_lowercase() == lower;
+        match lists.iter().find(other) {
+            Some(_) => Err(taken(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// A table that is copied along with the items.
+    async fn pass_over(&self, account: &Account, push: &Push) -> Result<Pushed, PushError> {
+        check_table(push)?;
+        let list = self.target(account, push).await?;
+        let list = list.ok_or_else(|| PushError::NoFolder {
+            path: push.folder.join("/"),
+        })?;
+        Ok(Pushed {
+            entry: shown(&list, CSV),
+            replaced: None,
+            notes: vec!["it shows the items, and nothing is made of it".to_owned()],
+        })
     }
 
     fn folder_of(&self, list: &Value) -> LiveEntry {
@@ -507,14 +581,24 @@ impl Lists {
                 return Ok(captured.map(|list| self.folder_of(list)).collect());
             }
             [name] => name,
-            _ => return Err(no_such()),
+            path => return self.list_attachments(account, path).await,
         };
         let list = self.find_list(account, name).await?.ok_or_else(no_such)?;
         self.live.forget_marks(&account.id, &list);
         let marks = self.live.marks(&account.id, &list).await?;
-        let items = marks.iter().filter_map(|item| self.live_item(&list, item));
-        let mut entries: Vec<LiveEntry> = items.collect();
-        entries.push(shown(&list, CSV));
+        let mut entries = self.folders_in(account, path);
+        for item in marks.iter() {
+            let Some(entry) = self.live_item(&list, item) else {
+                continue;
+            };
+            let has = item["fields"]["Attachments"] == true;
+            if has && self.live.client.sharepoint().is_ok() {
+                entries.extend(folder_beside(&entry));
+            }
+            if !is_stand_in(&known_as(&list, item)) {
+                entries.push(entry);
+            }
+        }
         // One that has nothing but what every list has can still be defined.
         let columns = self.live.columns(&account.id, &list).await?;
         let is_own = |column: &Value| column["name"] == MARKER && column["description"] == OWN_LIST;
@@ -525,8 +609,19 @@ impl Lists {
         Ok(entries)
     }
 
+    /// Folders for attachments that were asked for in a list.
+    fn folders_in(&self, account: &Account, list: &[String]) -> Vec<LiveEntry> {
+        let promised = self.promised.lock();
+        let inside = promised.iter().filter(|(site, path)| {
+            *site == account.id && path.len() == 2 && path.first() == list.first()
+        });
+        inside
+            .filter_map(|(_, path)| Some(folder(&path.join("/"), path.last()?)))
+            .collect()
+    }
+
     /// A live item as the mount names it: a copy goes by the name of its original.
-    fn live_item(&self, list: &str, item: &Value) -> Option<LiveEntry> {
+    pub(super) fn live_item(&self, list: &str, item: &Value) -> Option<LiveEntry> {
         let number: u64 = item["id"].as_str()?.rsplit('/').next()?.parse().ok()?;
         let id = format!("{list}/{number}");
         let mark = item["fields"][MARKER].as_str().and_then(Marker::parse);
@@ -547,6 +642,24 @@ impl Lists {
             record,
         })
     }
+}
+
+pub(super) fn folder(id: &str, name: &str) -> LiveEntry {
+    LiveEntry {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        is_dir: true,
+        size: 0,
+        mtime: 0,
+        record: Value::Null,
+    }
+}
+
+/// The folder with an item's attachments.
+fn folder_beside(item: &LiveEntry) -> Option<LiveEntry> {
+    let stem = item.name.strip_suffix(".json")?;
+    let id = attachments::folder_of(&item.id);
+    Some(folder(&id, &format!("{stem}.{ATTACHMENTS}")))
 }
 
 /// A file that a list always has.
