@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::attachments::{ITEM, MAX_SIZE, TIMEOUT, folder_of};
 use super::live::known_as;
-use super::restore::{folder, only_in_lists};
+use super::make::only_in_lists;
+use super::shown::folder;
 use super::{ATTACHMENTS, Lists};
 use crate::graph::sharepoint::UNITS;
 use crate::graph::{Call, ErrorClass, GraphError, Scope, odata_quote};
@@ -77,7 +78,9 @@ impl Lists {
     /// Whether this identity can put attachments anywhere.
     pub(super) fn can_attach(&self) -> Result<(), PushError> {
         self.live.client.sharepoint().map_err(|why| {
-            PushError::Invalid(format!("attachments of list items can't be put back: {why}"))
+            PushError::Invalid(format!(
+                "attachments of list items can't be put back: {why}"
+            ))
         })
     }
 
@@ -367,7 +370,10 @@ fn record_of_item(push: &Push) -> Option<&Value> {
 
 async fn read(push: &Push) -> Result<Bytes, PushError> {
     if tokio::fs::metadata(&push.file).await?.len() > MAX_SIZE as u64 {
-        let what = format!("{}: SharePoint takes attachments of at most 250 MB", push.name);
+        let what = format!(
+            "{}: SharePoint takes attachments of at most 250 MB",
+            push.name
+        );
         return Err(PushError::Invalid(what));
     }
     Ok(tokio::fs::read(&push.file).await?.into())
@@ -404,7 +410,10 @@ mod tests {
                 origin: Some(origin),
                 created: Some(7),
             };
-            known_as("L", &json!({ "id": "1", "fields": { "tenantfs": marker.value() } }))
+            known_as(
+                "L",
+                &json!({ "id": "1", "fields": { "tenantfs": marker.value() } }),
+            )
         };
         assert!(is_stand_in(&item(stand_in(&origin))));
         assert!(!is_stand_in(&item(Uuid::from_u128(5))));
@@ -424,7 +433,11 @@ mod tests {
         let of = path(&["Assets", "0007.k3f9a2mq7x.attachments"]);
         let found = Lists::folder_of_attachments(&of);
         assert_eq!(found, Some(("Assets", "0007.k3f9a2mq7x.json".to_owned())));
-        for other in [&["Assets"][..], &["Assets", "Inner"], &["a", "b", "c.attachments"]] {
+        for other in [
+            &["Assets"][..],
+            &["Assets", "Inner"],
+            &["a", "b", "c.attachments"],
+        ] {
             assert_eq!(Lists::folder_of_attachments(&path(other)), None);
         }
     }

@@ -15,13 +15,10 @@ use super::{Lists, attachments_name, time};
 use crate::graph::sharepoint::UNITS;
 use crate::graph::{Call, ErrorClass, GraphError, Scope, odata_quote};
 use crate::tree::names::exact_name;
-use crate::workload::{
-    Account, Alive, Change, Content, Described, ID, ItemError, ItemKey, id_in,
-};
+use crate::workload::{Account, Alive, Change, Content, Described, ID, ItemError, ItemKey, id_in};
 
 pub(super) const ITEM: &str = "/_api/web/lists(guid'{list}')/items({item})";
-const BYTES: &str =
-    "/_api/web/lists(guid'{list}')/items({item})/AttachmentFiles('{name}')/$value";
+const BYTES: &str = "/_api/web/lists(guid'{list}')/items({item})/AttachmentFiles('{name}')/$value";
 
 /// Bytes of the largest attachment that SharePoint takes.
 pub(super) const MAX_SIZE: usize = 250 << 20;
@@ -328,8 +325,11 @@ mod tests {
         assert!(matches!(&changes[..], [Change::Holds { items, .. }] if items.is_empty()));
         changes.clear();
         tell("L", "L/7", item, vec!["list.json".into()], &mut changes);
-        let [Change::Holds { items, .. }, Change::Folder { id, .. }, Change::Item { record, parent, .. }] =
-            &changes[..]
+        let [
+            Change::Holds { items, .. },
+            Change::Folder { id, .. },
+            Change::Item { record, parent, .. },
+        ] = &changes[..]
         else {
             panic!("{changes:?}")
         };

@@ -23,9 +23,12 @@ mod attachments;
 mod capture;
 mod columns;
 mod csv;
+mod late;
 mod live;
+mod make;
 mod references;
 mod restore;
+mod shown;
 mod values;
 
 use std::collections::{HashMap, HashSet};
@@ -63,6 +66,8 @@ pub struct Lists {
     known: Known,
     /// One push at a time makes columns.
     making: tokio::sync::Mutex<()>,
+    /// Items that look up what was not there yet.
+    late: Mutex<Vec<late::Late>>,
     /// Attachments that are in memory at a time.
     large: tokio::sync::Semaphore,
     /// Lists that a sweep went through, and what it makes of their items; until their ordinary round.
@@ -87,6 +92,7 @@ impl Lists {
             ongoing: Ongoing::default(),
             known: Known::default(),
             making: tokio::sync::Mutex::default(),
+            late: Mutex::default(),
             large: tokio::sync::Semaphore::new(LARGE),
             swept: Mutex::default(),
             promised: Mutex::default(),
@@ -266,6 +272,16 @@ impl Workload for Lists {
             [name] => self.make_list(account, name).await,
             path => self.make_attachments(account, path).await,
         }
+    }
+
+    /// Everything is in the list, and in those before it.
+    async fn finish_folder(
+        &self,
+        account: &Account,
+        _folder: &LiveEntry,
+        _record: &Value,
+    ) -> Result<(), GraphError> {
+        self.make_up(account).await
     }
 
     async fn push(

@@ -253,8 +253,9 @@ pub fn overwrite(row: &dyn Row, stage: &Stage) -> Result<()> {
     let source = latest(stage.path_of(beta)?);
     let arguments = [&source[..], &own, "--conflict", "overwrite"];
     let said = stage.plan_in_words(&arguments)?;
+    let file = source.rsplit('/').next().unwrap_or_default();
     ensure!(
-        said.contains("would replace the one that is there") && said.contains(BETA),
+        said.contains("would replace the one that is there") && said.contains(file),
         "{said}"
     );
     let live = || fingerprint(row, &home);

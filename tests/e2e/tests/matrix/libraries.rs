@@ -149,6 +149,7 @@ fn same_site() -> Result<()> {
     let (folder, library) = (at(&home, "First/Deeper"), at(&home, "First"));
     let back = || same(&census(&before, ""), &census(&Libraries.live(&home)?, ""));
     Libraries.remove_folder(&home, "First/Deeper")?;
+    stage.unseen(&folder)?;
     stage.copy("cp -r", &stage.captured(&folder), &stage.target(&library))?;
     back()?;
     Libraries.remove_folder(&home, "First/Deeper")?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::shell::{quote, sh};
@@ -207,6 +208,16 @@ impl Stage {
             to.display(),
             self.log()?
         );
+        Ok(())
+    }
+
+    /// Waits until `restore/` does not show any more what others have removed.
+    pub fn unseen(&self, path: &str) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(150);
+        while self.target(path).exists() {
+            ensure!(Instant::now() < deadline, "{path} is still shown");
+            std::thread::sleep(Duration::from_millis(500));
+        }
         Ok(())
     }
 
