@@ -13,14 +13,14 @@ use super::attachments::{ITEM, MAX_SIZE, TIMEOUT, folder_of};
 use super::live::known_as;
 use super::make::only_in_lists;
 use super::shown::folder;
-use super::{ATTACHMENTS, Lists};
+use super::{ATTACHMENTS, Lists, file_name};
 use crate::graph::sharepoint::UNITS;
 use crate::graph::{Call, ErrorClass, GraphError, Scope, odata_quote};
 use crate::tree::names::exact_name;
 use crate::workload::drive::names;
 use crate::workload::once;
 use crate::workload::{
-    Account, ItemKey, Journal, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
+    Account, ItemKey, Journal, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source, id_in,
 };
 
 const ADD: &str =
@@ -141,12 +141,16 @@ impl Lists {
     ) -> Result<LiveEntry, PushError> {
         only_in_lists(path)?;
         self.can_attach()?;
-        let list = self.find_list(account, &path[0]).await?;
-        list.ok_or_else(|| PushError::NoFolder {
-            path: path[0].clone(),
-        })?;
+        let no_folder = || PushError::NoFolder {
+            path: path.join("/"),
+        };
+        let [list, name] = path else {
+            return Err(no_folder());
+        };
+        let list = self.find_list(account, list).await?;
+        list.ok_or_else(no_folder)?;
         self.promise(account, path);
-        Ok(folder(&path.join("/"), &path[1]))
+        Ok(folder(&path.join("/"), name))
     }
 
     /// Where an attachment goes. `None`: its item is not there.
@@ -162,15 +166,17 @@ impl Lists {
         self.can_attach()?;
         let (list, item) = Self::folder_of_attachments(&push.folder).ok_or_else(no_folder)?;
         let list = self.find_list(account, list).await?.ok_or_else(no_folder)?;
-        let Some(item) = self.item_named(account, &list, &item).await? else {
-            return match record_of_item(push) {
-                Some(_) => Ok((list, None)),
-                None => Err(no_folder()),
+        let Some(live) = self.item_named(account, &list, &item).await? else {
+            // Bytes may be attached to several: only the record of this item makes it again.
+            let known = record_of_item(push);
+            return match known.is_some_and(|record| self.file_of(record) == item) {
+                true => Ok((list, None)),
+                false => Err(no_folder()),
             };
         };
         let target = Target {
             web: self.live.address(&account.id).await?,
-            item: item.record["id"].as_str().unwrap_or_default().to_owned(),
+            item: live.record["id"].as_str().unwrap_or_default().to_owned(),
             list: list.clone(),
         };
         Ok((list, Some(target)))
@@ -317,13 +323,11 @@ impl Lists {
         let Some(record) = record_of_item(push) else {
             return Ok(());
         };
-        let number = record["id"].as_str().unwrap_or_default();
-        let id = crate::workload::id_in(record).unwrap_or_default();
-        let key = (self.keyer)(id);
+        let key = (self.keyer)(id_in(record).unwrap_or_default());
         let item = Push {
             id: stand_in(&key),
-            folder: push.folder[..1].to_vec(),
-            name: super::file_name(number.parse().unwrap_or_default(), &key),
+            folder: push.folder.iter().take(1).cloned().collect(),
+            name: self.file_of(record),
             policy: Policy::Skip,
             source: Source::Record {
                 record: record.clone(),
@@ -338,6 +342,13 @@ impl Lists {
             Ok(_) | Err(PushError::Exists { .. }) => Ok(()),
             Err(e) => Err(e),
         }
+    }
+
+    /// The name of the file of a captured item.
+    fn file_of(&self, record: &Value) -> String {
+        let number = record["id"].as_str().unwrap_or_default();
+        let key = (self.keyer)(id_in(record).unwrap_or_default());
+        file_name(number.parse().unwrap_or_default(), &key)
     }
 
     /// Whether there is only a stand-in for the item that a push brings.

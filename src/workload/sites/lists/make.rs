@@ -9,6 +9,7 @@ use super::restore::read;
 use super::shown::shown;
 use super::{DEFINITION, Lists};
 use crate::graph::{Call, ErrorClass, Scope};
+use crate::workload::once::Once;
 use crate::workload::{Account, LiveEntry, Push, PushError, Pushed, Source};
 
 impl Lists {
