@@ -193,11 +193,12 @@ impl Lists {
         })
     }
 
-    /// What the end of a round tells of the table of a list.
+    /// What the end of a round tells of the table of a list. What was made of the same items has the same
+    /// stamp after an enumeration; ordinary rounds know no more than that something changed.
     ///
-    /// A sweep says that it is there, and leaves it as it is. If the items are not those that it was made
-    /// from, the ordinary round, which comes right behind, has it made anew: so it is not among what only
-    /// the sweep found.
+    /// A sweep says that the table is there, and leaves it as it is. If the items are not those that it was
+    /// made from, the ordinary round, which comes right behind, has it made anew: so it is not among what
+    /// only the sweep found.
     fn tables(&self, list: &str, at: &ListCursor, delta: &str) -> Vec<Change> {
         let sum = format!("{:016x}", at.sum);
         if at.sweep {
@@ -205,11 +206,11 @@ impl Lists {
             return [CSV, DEFINITION].map(|name| mention(list, name)).into();
         }
         let swept = self.swept.lock().remove(list);
-        let stamp = match (at.full, at.changed, swept) {
-            (true, ..) => sum,
-            (false, true, _) => blake3::hash(delta.as_bytes()).to_hex()[..16].to_owned(),
-            (false, false, Some(sum)) => sum,
-            (false, false, None) => return Vec::new(),
+        let stamp = match swept {
+            _ if at.full => sum,
+            Some(sum) => sum,
+            None if at.changed => blake3::hash(delta.as_bytes()).to_hex()[..16].to_owned(),
+            None => return Vec::new(),
         };
         vec![table(list, &stamp)]
     }
