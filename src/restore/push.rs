@@ -540,8 +540,6 @@ impl Pusher {
             self.log.add(Event::Failed, &target.to_string(), &e.reason);
             e
         })?;
-        // What was in one of that name before is not in this one.
-        self.listings.forget(&folder_key(&place, &place.path));
         self.listings
             .add(&folder_key(&place, parent), entry.clone(), name);
         Ok(entry)

@@ -144,12 +144,11 @@ fn at(home: &Home, place: &str) -> String {
 fn same_site() -> Result<()> {
     let stage = stage()?;
     cells::same_account(&Libraries, &stage)?;
-    let home = stage.home(Cast::Same);
+    let home = stage.spare();
     let before = Libraries.live(&home)?;
     let (folder, library) = (at(&home, "First/Deeper"), at(&home, "First"));
     let back = || same(&census(&before, ""), &census(&Libraries.live(&home)?, ""));
     Libraries.remove_folder(&home, "First/Deeper")?;
-    stage.unseen(&folder)?;
     stage.copy("cp -r", &stage.captured(&folder), &stage.target(&library))?;
     back()?;
     Libraries.remove_folder(&home, "First/Deeper")?;
