@@ -267,25 +267,29 @@ impl Libraries {
         }
     }
 
-    /// What a library of this name would be refused for, or a folder in one that is not there yet.
-    async fn check_new(&self, account: &Account, path: &[String]) -> Result<(), PushError> {
-        names::check("SharePoint", path).map_err(PushError::Invalid)?;
-        let Some(library) = path.first().map(|name| name.to_lowercase()) else {
-            return Ok(());
-        };
+    /// What a library of this name would be refused for.
+    async fn check_new(&self, account: &Account, name: &str) -> Result<(), PushError> {
+        names::check("SharePoint", &[name.to_owned()]).map_err(PushError::Invalid)?;
         let call = Call::get(LISTS, &[&account.id])
             .query("$select", "id,displayName")
             .scope(Scope::Drives, MANY);
         let lists = self.client.pages(call, MAX_LIBRARIES).await?;
+        let lower = name.to_lowercase();
         let called = |list: &Value| {
             let title = list["displayName"].as_str().unwrap_or_default();
-            title.to_lowercase() == library
+            title.to_lowercase() == lower
         };
         match lists.iter().any(called) {
-            true => Err(taken(&path[0])),
+            true => Err(taken(name)),
             false => Ok(()),
         }
     }
+}
+
+/// What a path in a library that is not there yet would be refused for, but for the library itself.
+fn check_below(path: &[String]) -> Result<(), PushError> {
+    let below = path.get(1..).unwrap_or_default();
+    names::check("SharePoint", below).map_err(PushError::Invalid)
 }
 
 fn taken(name: &str) -> PushError {
@@ -468,8 +472,7 @@ impl Workload for Libraries {
             // The library is made first.
             Err(PushError::NoFolder { .. }) => {
                 let path: Vec<String> = push.folder.iter().chain([&push.name]).cloned().collect();
-                self.check_new(account, &path[..1]).await?;
-                names::check("SharePoint", &path[1..]).map_err(PushError::Invalid)?;
+                check_below(&path)?;
                 Ok(None)
             }
             Err(e) => Err(e),
@@ -479,10 +482,10 @@ impl Workload for Libraries {
     async fn plan_folder(&self, account: &Account, path: &[String]) -> Result<(), PushError> {
         match self.find_writable(account, path).await {
             Ok((_, folder)) => names::check("SharePoint", folder).map_err(PushError::Invalid),
-            Err(PushError::NoFolder { .. }) => {
-                self.check_new(account, &path[..1]).await?;
-                names::check("SharePoint", &path[1..]).map_err(PushError::Invalid)
-            }
+            Err(PushError::NoFolder { .. }) => match path {
+                [name] => self.check_new(account, name).await,
+                path => check_below(path),
+            },
             Err(e) => Err(e),
         }
     }

@@ -457,14 +457,32 @@ fn all_lists_come_back_with_what_they_look_up() -> Result<()> {
         "{before:#?}"
     );
     scene.tenant.backup()?;
-    for name in ["Assets", "Vendors"] {
-        let (site, list) = scene.list_id("/sites/Finance", name)?;
-        let path = format!("/sites/{site}/lists/{list}");
-        scene.tenant.graph.delete(&path)?;
-    }
+    let delete_all = || -> Result<()> {
+        for name in ["Assets", "Vendors"] {
+            let (site, list) = scene.list_id("/sites/Finance", name)?;
+            let path = format!("/sites/{site}/lists/{list}");
+            scene.tenant.graph.delete(&path)?;
+        }
+        Ok(())
+    };
+    delete_all()?;
     let arguments = ["restore", "latest/Sites/Finance/Lists", "Sites/Finance"];
     let done = scene.tenant.json(&arguments)?;
     ensure!(done["failed"] == 0, "{done:#}");
+    ensure!(looked_up()? == before, "{:#?} {before:#?}", looked_up()?);
+
+    // Nobody tells the mount when all is done: once more over what is there.
+    delete_all()?;
+    let mount = scene.tenant.mount()?;
+    let lists = mount
+        .path("snapshots/latest")
+        .canonicalize()?
+        .join("Sites/Finance/Lists");
+    for (policy, name) in [("", "Assets"), ("", "Vendors"), ("@overwrite/", "Assets")] {
+        let from = quote(&lists.join(name));
+        let line = format!("cp -r {from} restore/{policy}Sites/Finance/Lists/");
+        sh_ok(&mount.dir, &line)?;
+    }
     ensure!(looked_up()? == before, "{:#?} {before:#?}", looked_up()?);
     scene.nothing_was_sent()
 }
