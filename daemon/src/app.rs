@@ -131,10 +131,14 @@ fn endpoints(config: &Config) -> Result<Endpoints> {
             text.parse()
                 .with_context(|| format!("tenant.endpoints.{name} {text:?} is not a URL"))
         };
-        return Ok(Endpoints::custom(
+        let custom = Endpoints::custom(
             url("login", &endpoints.login)?,
             url("graph", &endpoints.graph)?,
-        ));
+        );
+        return Ok(match &endpoints.sharepoint {
+            Some(text) => custom.with_sharepoint(url("sharepoint", text)?),
+            None => custom,
+        });
     }
     Ok(config.tenant.cloud.endpoints())
 }

@@ -49,7 +49,7 @@ pub struct Tenant {
     /// National cloud; `endpoints` overrides it.
     #[serde(default)]
     pub cloud: Cloud,
-    /// Login and Graph base URLs of something else than a national cloud.
+    /// Login, Graph and SharePoint base URLs of something else than a national cloud.
     pub endpoints: Option<Endpoints>,
     /// A PEM file of certificate authorities to trust beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -59,12 +59,14 @@ pub struct Tenant {
     pub restore: Option<Identity>,
 }
 
-/// `endpoints = { login = "URL", graph = "URL" }`
+/// `endpoints = { login = "URL", graph = "URL", sharepoint = "URL" }`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoints {
     pub login: String,
     pub graph: String,
+    /// Where all SharePoint hosts of the tenant are reached; without it, under their own names.
+    pub sharepoint: Option<String>,
 }
 
 /// `[tenant.backup]` and `[tenant.restore]`: an application and how it proves who it is.

@@ -53,6 +53,8 @@ pub(crate) enum Target {
     Beta(String),
     /// A link that Graph gave; used verbatim, after a check of its host.
     Link(String),
+    /// SharePoint's own interface: the URL of a site, and path and query below it.
+    SharePoint { site: String, path: String },
 }
 
 /// What a call carries.
@@ -193,9 +195,20 @@ impl Call {
         self
     }
 
+    /// The same call of SharePoint's own interface, at the site of this URL.
+    pub fn sharepoint(mut self, site: &str) -> Self {
+        if let Target::Path(path) = self.target {
+            let site = site.trim_end_matches('/').to_owned();
+            self.target = Target::SharePoint { site, path };
+        }
+        self
+    }
+
     /// Adds a query option. Ignored on links: theirs are in the link.
     pub fn query(mut self, name: &str, value: &str) -> Self {
-        if let Target::Path(path) | Target::Beta(path) = &mut self.target {
+        if let Target::Path(path) | Target::Beta(path) | Target::SharePoint { path, .. } =
+            &mut self.target
+        {
             path.push(if path.contains('?') { '&' } else { '?' });
             path.push_str(name);
             path.push('=');
@@ -269,7 +282,10 @@ impl Call {
     /// Path and query below the version, or the link.
     pub fn path(&self) -> &str {
         match &self.target {
-            Target::Path(text) | Target::Beta(text) | Target::Link(text) => text,
+            Target::Path(text)
+            | Target::Beta(text)
+            | Target::Link(text)
+            | Target::SharePoint { path: text, .. } => text,
         }
     }
 

@@ -1,9 +1,11 @@
 //! The client: configuration, connections, and everything the requests of a tenant share.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -55,7 +57,9 @@ struct Inner {
     /// Never reuses a connection: for DELETE, whose 204 was seen with stray bytes after it.
     http_once: reqwest::Client,
     config: ClientConfig,
-    tokens: TokenSource,
+    tokens: Arc<TokenSource>,
+    /// Tokens for SharePoint's own interface, by host.
+    sharepoint: Mutex<HashMap<String, Arc<TokenSource>>>,
     limiters: Limiters,
     stats: Stats,
 }
@@ -127,7 +131,8 @@ impl Client {
             http,
             http_once,
             config,
-            tokens,
+            tokens: Arc::new(tokens),
+            sharepoint: Mutex::default(),
             limiters,
             stats,
         })))
@@ -147,9 +152,13 @@ impl Client {
     /// # Errors
     /// When sign-in fails.
     pub async fn granted_roles(&self) -> Result<Vec<String>, GraphError> {
+        Self::roles(self.tokens()).await
+    }
+
+    pub(super) async fn roles(tokens: &TokenSource) -> Result<Vec<String>, GraphError> {
         use base64::Engine;
         use secrecy::ExposeSecret;
-        let bearer = self.tokens().bearer().await?;
+        let bearer = tokens.bearer().await?;
         let payload = bearer
             .secret
             .expose_secret()
@@ -222,8 +231,16 @@ impl Client {
         &self.0.config.patience
     }
 
-    pub(crate) fn tokens(&self) -> &TokenSource {
+    pub(crate) fn tokens(&self) -> &Arc<TokenSource> {
         &self.0.tokens
+    }
+
+    pub(super) fn credential(&self) -> &Credential {
+        &self.0.config.credential
+    }
+
+    pub(super) fn sharepoint_tokens(&self) -> &Mutex<HashMap<String, Arc<TokenSource>>> {
+        &self.0.sharepoint
     }
 
     pub(crate) fn limiters(&self) -> &Limiters {

@@ -10,6 +10,8 @@ pub struct Endpoints {
     pub login: Url,
     /// Graph, without the version (`https://graph.microsoft.com`).
     pub graph: Url,
+    /// Where all SharePoint hosts are reached; `None`: under their own names.
+    pub sharepoint: Option<Url>,
     /// True for Microsoft's own clouds: their published limits apply from the start.
     pub published_limits: bool,
 }
@@ -53,6 +55,7 @@ impl Cloud {
         Endpoints {
             login: url(login),
             graph: url(graph),
+            sharepoint: None,
             published_limits: true,
         }
     }
@@ -64,8 +67,15 @@ impl Endpoints {
         Self {
             login,
             graph,
+            sharepoint: None,
             published_limits: false,
         }
+    }
+
+    /// The same, with SharePoint's hosts there too.
+    pub fn with_sharepoint(mut self, sharepoint: Url) -> Self {
+        self.sharepoint = Some(sharepoint);
+        self
     }
 
     /// `https://host[:port]`, without a trailing slash.

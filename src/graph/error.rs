@@ -253,11 +253,21 @@ fn parse_error(value: &Value) -> (String, String, String, Option<String>) {
         let trace = value["trace_id"].as_str().map(str::to_owned);
         return (code.to_owned(), code.to_owned(), one_line(message), trace);
     }
-    let error = if error.is_object() { error } else { value };
+    let error = match () {
+        () if error.is_object() => error,
+        // SharePoint's own interface: {"odata.error": {"code", "message": {"lang", "value"}}}
+        () if value["odata.error"].is_object() => &value["odata.error"],
+        () => value,
+    };
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let outer = text(&error["code"]);
     let mut deepest = outer.clone();
     let mut message = text(&error["message"]);
+    for other in [&error["message"]["value"], &error["error_description"]] {
+        if message.is_empty() {
+            message = text(other);
+        }
+    }
     let mut request_id = None;
     let mut at = error;
     // The nesting is the service's to choose; sixteen levels are more than it ever used.

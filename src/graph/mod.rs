@@ -18,6 +18,7 @@ pub mod limiter;
 mod page;
 pub mod quickxor;
 mod retry;
+pub mod sharepoint;
 pub mod sites;
 mod stats;
 mod transport;

@@ -7,7 +7,7 @@
 //! creates something is sent again only if it is certain that the service did not process it:
 //! everything else is for the caller, who can look.
 //!
-//! Invariants: a token goes to Graph's own host only; a body is never larger than the call allows;
+//! Invariants: a token goes to the host only that it is for, Graph's or one of SharePoint's; a body is never larger than the call allows;
 //! every answer is counted.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -102,6 +102,7 @@ impl Client {
         check: impl Fn(&Answer) -> Result<(), String>,
     ) -> Result<Answer, GraphError> {
         let url = self.resolve(call)?;
+        let tokens = self.tokens_for(call)?;
         let (body, content_type) = call.payload.bytes();
         let gate = self.limiters().gate(&call.scope);
         let patience = self.patience();
@@ -111,7 +112,7 @@ impl Client {
         loop {
             let token = match bearer.take() {
                 Some(token) => token,
-                None => self.tokens().bearer().await?,
+                None => tokens.bearer().await?,
             };
             let permit = match &gate {
                 Some(gate) => Some(gate.enter(slots, call.cost, body.len() as u64).await),
@@ -148,11 +149,7 @@ impl Client {
                         }
                         tries.reauthorized = true;
                         let claims = answer.header("www-authenticate").and_then(challenge);
-                        bearer = Some(
-                            self.tokens()
-                                .another(token.generation, claims.as_deref())
-                                .await?,
-                        );
+                        bearer = Some(tokens.another(token.generation, claims.as_deref()).await?);
                         continue;
                     }
                     let wait = self.wait_after(call, &error, &answer, &mut tries);
@@ -263,6 +260,7 @@ impl Client {
             Target::Path(path) => format!("{}/v1.0{path}", endpoints.graph_origin()),
             Target::Beta(path) => format!("{}/beta{path}", endpoints.graph_origin()),
             Target::Link(link) => link.clone(),
+            Target::SharePoint { site, path } => return self.at_sharepoint(call, site, path),
         };
         let url = Url::parse(&text).map_err(|e| ours(format!("not a URL: {e}")))?;
         if !endpoints.is_graph(&url) {
@@ -287,7 +285,7 @@ impl Client {
             .request(call.method.clone(), url.clone())
             .timeout(call.timeout)
             .header("client-request-id", Uuid::new_v4().to_string())
-            .header("accept", "application/json, */*;q=0.5");
+            .header("accept", accepted(call));
         if let Ok(mut value) =
             HeaderValue::from_str(&format!("Bearer {}", token.secret.expose_secret()))
         {
@@ -393,6 +391,14 @@ impl Client {
             Attempt::Answered(answer) => Ok(answer),
             Attempt::Broken { error, .. } => Err(error),
         }
+    }
+}
+
+/// The kind of answer that is asked for. SharePoint has several kinds of JSON.
+fn accepted(call: &Call) -> &'static str {
+    match call.target {
+        Target::SharePoint { .. } => "application/json;odata=nometadata, */*;q=0.5",
+        _ => "application/json, */*;q=0.5",
     }
 }
 

@@ -224,8 +224,10 @@ impl Pusher {
         let Some(recogniser) = self.recogniser.clone() else {
             return (file, None);
         };
-        let (path, name) = (file.path(), target.name().unwrap_or_default().to_owned());
-        let origin = blocking(move || recogniser.recognise(&path, &name)).await;
+        let folder = target.folder().last().into_iter();
+        let hint: Vec<&str> = folder.map(String::as_str).chain(target.name()).collect();
+        let (path, hint) = (file.path(), hint.join("/"));
+        let origin = blocking(move || recogniser.recognise(&path, &hint)).await;
         // Not knowing what it was is no reason not to restore it; the log says what was lost.
         let origin = origin.unwrap_or_else(|e| {
             let text = format!(

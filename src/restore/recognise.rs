@@ -43,7 +43,7 @@ const MAX_TWINS: usize = 8;
 /// Knows what the snapshots know about bytes. Blocking.
 pub trait Recognise: Send + Sync {
     /// The item whose content is exactly that of the file, if any snapshot has one. `name` is what the
-    /// file is called: a hint.
+    /// file is called, with the folder that it is in (`folder/file`) where that is known: a hint.
     ///
     /// # Errors
     /// When it can't be known now.
@@ -323,11 +323,12 @@ impl SnapshotRecogniser {
         Ok(None)
     }
 
-    /// The newest item with this content; one called `name` if there is one.
+    /// The newest item with this content; one in a folder and of a name as in `hint` if there is one, else
+    /// one of that name.
     fn by_content(
         &self,
         snapshots: &[Snapshot],
-        name: &str,
+        hint: &str,
         content: ContentId,
     ) -> Result<Option<Origin>, RestoreError> {
         let hits = {
@@ -341,26 +342,40 @@ impl SnapshotRecogniser {
             let catalogue = guard.insert(catalogue);
             catalogue.find(&content.object)?
         };
-        let mut other = None;
+        // How well it fits: by nothing, by its name, by its folder too.
+        let fits = |path: &str| {
+            let tail = |path: &str, n| {
+                path.rsplit('/')
+                    .take(n)
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            match (
+                tail(path, 2) == tail(hint, 2),
+                tail(path, 1) == tail(hint, 1),
+            ) {
+                (true, _) => 2,
+                (false, named) => u8::from(named),
+            }
+        };
+        let mut best: Option<(u8, Entry, String, String)> = None;
         for hit in hits {
             let Some((path, entry, snapshot, account, workload)) =
                 self.check(snapshots, &hit, content)?
             else {
                 continue;
             };
-            let found = (
-                entry,
-                full_path(snapshot, &account, &workload, &path),
-                hit.workload,
-            );
-            if path.rsplit('/').next() == Some(name) {
-                other = Some(found);
+            let fit = fits(&path);
+            if best.as_ref().is_none_or(|(other, ..)| fit > *other) {
+                let path = full_path(snapshot, &account, &workload, &path);
+                best = Some((fit, entry, path, hit.workload));
+            }
+            if fit == 2 {
                 break;
             }
-            other.get_or_insert(found);
         }
-        match other {
-            Some((entry, path, workload)) => self.origin(&entry, &workload, path),
+        match best {
+            Some((_, entry, path, workload)) => self.origin(&entry, &workload, path),
             None => Ok(None),
         }
     }
@@ -391,7 +406,8 @@ impl SnapshotRecogniser {
 }
 
 impl Recognise for SnapshotRecogniser {
-    fn recognise(&self, file: &Path, name: &str) -> Result<Option<Origin>, RestoreError> {
+    fn recognise(&self, file: &Path, hint: &str) -> Result<Option<Origin>, RestoreError> {
+        let name = hint.rsplit('/').next().unwrap_or(hint);
         let contents = self.contents(file, name)?;
         if contents.is_empty() {
             return Ok(None);
@@ -407,7 +423,7 @@ impl Recognise for SnapshotRecogniser {
             {
                 return Ok(Some(origin));
             }
-            if let Some(origin) = self.by_content(&snapshots, name, content)? {
+            if let Some(origin) = self.by_content(&snapshots, hint, content)? {
                 return Ok(Some(origin));
             }
         }

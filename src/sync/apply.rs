@@ -3,6 +3,7 @@
 //!
 //! A change that is told again changes nothing: what is stored is compared first.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::report::{Counts, ItemLine};
 use super::{Shared, SyncError};
 use crate::graph::{ErrorClass, GraphError};
 use crate::tree::state::FailedItem;
-use crate::tree::{Entry, ItemKey};
+use crate::tree::{Entry, ItemKey, Scope};
 use crate::workload::{self, Account, Batch, Change, EntryKind, FeedId, Workload, merge};
 
 /// This many items failing one after the other for reasons that aren't theirs end the capture.
@@ -315,7 +316,7 @@ fn id_of(change: &Change) -> Option<&str> {
         | Change::Item { id, .. }
         | Change::Removed { id, .. }
         | Change::Skipped { id, .. } => Some(id),
-        Change::Noted { .. } => None,
+        Change::Holds { .. } | Change::Noted { .. } => None,
     }
 }
 
@@ -362,6 +363,11 @@ impl Plan {
                 self.skipped.push(id);
                 Ok(())
             }
+            Change::Holds {
+                folder,
+                parent,
+                items,
+            } => self.holds(c, folder, parent, &items, feed),
             Change::Noted { id, name, note } => {
                 let workload = workload.name();
                 self.notes
@@ -369,6 +375,51 @@ impl Plan {
                 Ok(())
             }
         }
+    }
+
+    /// Removes what is in a folder and not named, or the folder if nothing is.
+    fn holds(
+        &mut self,
+        c: &mut Collection,
+        folder: String,
+        parent: Option<String>,
+        items: &[String],
+        feed: u32,
+    ) -> Result<(), SyncError> {
+        let key = c.key(&folder);
+        if c.held(&key)?.is_none() {
+            return Ok(());
+        }
+        let mut remove = |id: String, key: ItemKey, parent: Option<String>| {
+            self.removals.push(Removal {
+                id,
+                key,
+                parent,
+                verify: false,
+                feed,
+                sweep: false,
+            });
+        };
+        if items.is_empty() {
+            remove(folder, key, parent);
+            return Ok(());
+        }
+        let named: HashSet<ItemKey> = items.iter().map(|id| c.key(id)).collect();
+        let others = RefCell::new(Vec::new());
+        c.retain(Scope::FilesIn(key), |key| {
+            if !named.contains(key) {
+                others.borrow_mut().push(*key);
+            }
+            true // Removals have their time.
+        })?;
+        for key in others.into_inner() {
+            let Some(held) = c.held(&key)? else { continue };
+            let record = c.record(&held.entry)?.unwrap_or_default();
+            if let Some(id) = workload::id_in(&record) {
+                remove(id.to_owned(), key, Some(folder.clone()));
+            }
+        }
+        Ok(())
     }
 
     fn folder(

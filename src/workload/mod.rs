@@ -116,6 +116,12 @@ pub enum Change {
         class: ErrorClass,
         reason: String,
     },
+    /// These items are in a folder, and no others: what else it held is gone. Without any, so is the folder.
+    Holds {
+        folder: String,
+        parent: Option<String>,
+        items: Vec<String>,
+    },
     /// A line for the report; nothing failed.
     Noted {
         id: String,
@@ -556,6 +562,11 @@ pub trait Workload: Send + Sync {
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError>;
 
+    /// The folder with what belongs to an item, by their ids: it goes with the item. Pure.
+    fn belongings(&self, _id: &str) -> Option<String> {
+        None
+    }
+
     // Restore.
 
     /// The record of an item of another workload (by [`Workload::name`]) as if it were of this one;
@@ -586,6 +597,20 @@ pub trait Workload: Send + Sync {
     /// What the push would be refused for before anything is sent.
     async fn plan(&self, _account: &Account, _push: &Push) -> Result<Option<String>, PushError> {
         Ok(None)
+    }
+
+    /// What [`Workload::make_folder`] would be refused for before anything is sent.
+    ///
+    /// # Errors
+    /// That, or Graph's.
+    async fn plan_folder(&self, _account: &Account, _path: &[String]) -> Result<(), PushError> {
+        Ok(())
+    }
+
+    /// Whether a file of this name in this folder only shows what the files beside it hold, so that there
+    /// is nothing to put back.
+    fn only_shows(&self, _folder: &[String], _name: &str) -> bool {
+        false
     }
 
     /// Whether [`Workload::plan`] reads the item's bytes.

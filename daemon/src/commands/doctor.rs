@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use tenantfs::graph::Client;
+use tenantfs::graph::{Call, Client};
 
 use super::Context;
 use crate::app;
@@ -195,6 +195,44 @@ const RESTORE: &[Permission] = &[
     },
 ];
 
+/// What it takes at SharePoint itself to read attachments of list items, and to put them back.
+const READ_SHAREPOINT: &[&str] = &[
+    "Sites.Read.All",
+    "Sites.ReadWrite.All",
+    "Sites.Manage.All",
+    "Sites.FullControl.All",
+];
+const WRITE_SHAREPOINT: &[&str] = &[
+    "Sites.ReadWrite.All",
+    "Sites.Manage.All",
+    "Sites.FullControl.All",
+];
+
+/// Whether SharePoint's own interface can be used, which alone has the attachments of list items.
+async fn sharepoint(section: &str, client: &Client, needs: &[&str], without: &str) -> Check {
+    let limited = |why: String| Check::new(section, Health::Limited, format!("{why}: {without}"));
+    if client.sharepoint().is_err() {
+        let why = "SharePoint's own interface takes no identity without a certificate";
+        return limited(why.into());
+    }
+    let root = Call::get("/sites/root", &[]).query("$select", "webUrl");
+    let root = match client.json(&root).await {
+        Ok(root) => root,
+        Err(error) => return limited(format!("the tenant's SharePoint is not known ({error})")),
+    };
+    let url = root["webUrl"].as_str().unwrap_or_default();
+    match client.sharepoint_roles(url).await {
+        Ok(roles) if roles.iter().any(|role| needs.contains(&role.as_str())) => {
+            Check::new(section, Health::Ok, format!("may use {url}/_api"))
+        }
+        Ok(_) => limited(format!(
+            "{} of SharePoint (not of Microsoft Graph) is not granted",
+            needs[0]
+        )),
+        Err(error) => limited(format!("no token for {url} ({error})")),
+    }
+}
+
 pub fn run(context: &Context) -> Result<Outcome> {
     let config = &context.config;
     let mut checks = vec![Check::new(
@@ -213,7 +251,11 @@ pub fn run(context: &Context) -> Result<Outcome> {
     checks.push(fuse());
     let runtime = app::runtime()?;
     match app::backup_client(config) {
-        Ok(client) => runtime.block_on(identity("tenant.backup", &client, BACKUP, &mut checks)),
+        Ok(client) => runtime.block_on(async {
+            identity("tenant.backup", &client, BACKUP, &mut checks).await;
+            let without = "attachments of list items are not captured";
+            checks.push(sharepoint("tenant.backup", &client, READ_SHAREPOINT, without).await);
+        }),
         Err(error) => checks.push(Check::new(
             "tenant.backup",
             Health::Broken,
@@ -222,7 +264,11 @@ pub fn run(context: &Context) -> Result<Outcome> {
     }
     match app::restore_client(config) {
         Ok(Some(client)) => {
-            runtime.block_on(identity("tenant.restore", &client, RESTORE, &mut checks));
+            runtime.block_on(async {
+                identity("tenant.restore", &client, RESTORE, &mut checks).await;
+                let without = "attachments of list items can't be put back";
+                checks.push(sharepoint("tenant.restore", &client, WRITE_SHAREPOINT, without).await);
+            });
         }
         Ok(None) => checks.push(Check::new(
             "tenant.restore",

@@ -79,6 +79,7 @@ fn describe(outcome: &ItemOutcome) -> String {
         ItemOutcome::Restored { notes, .. } => format!("restored, but {}", notes.join("; ")),
         ItemOutcome::MadeFolder => "made the folder".into(),
         ItemOutcome::Exists => "is there already".into(),
+        ItemOutcome::OnlyShows => "only shows the items beside it".into(),
         ItemOutcome::Live => "is not deleted".into(),
         ItemOutcome::WouldRestore(None | Some(Conflict::Skip)) => "would restore".into(),
         ItemOutcome::WouldRestore(Some(Conflict::Overwrite)) => {

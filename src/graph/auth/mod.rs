@@ -71,6 +71,8 @@ pub(crate) struct TokenSource {
     tenant: String,
     credential: Credential,
     patience: Patience,
+    /// What the tokens are for: `https://graph.microsoft.com`, or a SharePoint host.
+    resource: String,
     cached: Mutex<Option<Token>>,
 }
 
@@ -84,10 +86,24 @@ impl TokenSource {
     ) -> Self {
         Self {
             http,
+            resource: endpoints.resource(),
             endpoints,
             tenant,
             credential,
             patience,
+            cached: Mutex::new(None),
+        }
+    }
+
+    /// Tokens of the same identity for another resource.
+    pub fn for_resource(&self, resource: String) -> Self {
+        Self {
+            http: self.http.clone(),
+            endpoints: self.endpoints.clone(),
+            tenant: self.tenant.clone(),
+            credential: self.credential.clone(),
+            patience: self.patience.clone(),
+            resource,
             cached: Mutex::new(None),
         }
     }
@@ -153,7 +169,7 @@ impl TokenSource {
                         &self.http,
                         endpoint.as_deref(),
                         client_id.as_deref(),
-                        &self.endpoints.resource(),
+                        &self.resource,
                     )
                     .await
                 }
@@ -184,7 +200,7 @@ impl TokenSource {
         claims: Option<&str>,
     ) -> Result<(SecretString, Duration), GraphError> {
         let url = self.endpoints.token_url(&self.tenant);
-        let scope = format!("{}/.default", self.endpoints.resource());
+        let scope = format!("{}/.default", self.resource);
         let claims = merged_claims(claims);
         let mut form: Vec<(&str, SecretString)> = vec![
             ("grant_type", "client_credentials".into()),

@@ -83,6 +83,8 @@ pub enum Outcome {
     Exists,
     /// It is live (only what was deleted was asked for).
     Live,
+    /// It only shows what the files beside it hold.
+    OnlyShows,
     /// Would be restored: where nothing is, over what is there, or beside it.
     WouldRestore(Option<Conflict>),
     /// A folder would be made.
@@ -108,7 +110,7 @@ pub struct Summary {
     pub bytes: u64,
     /// Folders made (or that would be).
     pub folders: u64,
-    /// Left alone: there already, or live.
+    /// Left alone: there already, or live, or only showing what others hold.
     pub existing: u64,
     /// Refused.
     pub failed: u64,
@@ -229,7 +231,7 @@ impl<'a> Tally<'a> {
                     summary.bytes += size;
                 }
                 Outcome::MadeFolder | Outcome::WouldMakeFolder => summary.folders += 1,
-                Outcome::Exists | Outcome::Live => summary.existing += 1,
+                Outcome::Exists | Outcome::Live | Outcome::OnlyShows => summary.existing += 1,
                 Outcome::Failed(e) => {
                     summary.failed += 1;
                     if summary.failures.len() < LISTED {

@@ -93,6 +93,7 @@ impl<'a> ToService<'a> {
             // Made when something goes into it.
             None if self.options.deleted_only => false,
             None if self.options.dry_run => {
+                self.alive.service.plan_folder(target)?;
                 self.would_make(source, target);
                 false
             }
@@ -180,6 +181,19 @@ impl<'a> ToService<'a> {
         }
     }
 
+    /// Whether an item came from the same service and only shows what the items beside it hold.
+    fn only_shows(&self, job: &Job<TargetPath>) -> Result<bool, RestoreError> {
+        Ok(self.is_at_home(job) && self.alive.service.only_shows(&job.target)?)
+    }
+
+    /// Whether an item stays in the service that it was captured from.
+    fn is_at_home(&self, job: &Job<TargetPath>) -> bool {
+        let source = job.place.as_ref();
+        let source = source.and_then(|(_, path)| TargetPath::parse(path).ok());
+        let service = source.as_ref().and_then(TargetPath::workload);
+        service == job.target.workload()
+    }
+
     /// What would become of an item. Its name tells if it is there, where it is of that service;
     /// otherwise, and for what is refused, the service's own rules are asked.
     fn preview(
@@ -188,10 +202,7 @@ impl<'a> ToService<'a> {
         live: bool,
         folder_there: bool,
     ) -> Result<Outcome, RestoreError> {
-        let source = job.place.as_ref();
-        let source = source.and_then(|(_, path)| TargetPath::parse(path).ok());
-        let service = source.as_ref().and_then(TargetPath::workload);
-        let at_home = service == job.target.workload();
+        let at_home = self.is_at_home(job);
         let beside = live && self.conflict == Conflict::KeepBoth;
         let there = match at_home && (beside || !folder_there) {
             true => live,
@@ -303,6 +314,9 @@ impl Destination for ToService<'_> {
         }
         if self.options.deleted_only && self.is_live(job)? {
             return Ok(Outcome::Live);
+        }
+        if self.only_shows(job)? {
+            return Ok(Outcome::OnlyShows);
         }
         if self.options.dry_run {
             let outcome = self.preview(job, live.is_some(), folder_there)?;

@@ -187,6 +187,7 @@ impl Capture<'_> {
             .filter_map(|round| round.seen.take())
             .collect();
         let mut swept = Vec::new();
+        let workload = self.workload.clone();
         let removed = self.session.with(move |c| {
             for (removal, e) in unknown {
                 let name = c
@@ -206,6 +207,9 @@ impl Capture<'_> {
                 }
                 c.set_failure(&removal.id, None);
                 c.remove(removal.key)?;
+                if let Some(folder) = workload.belongings(&removal.id) {
+                    c.remove_if_held(&folder)?;
+                }
             }
             for (feed, state) in dead {
                 c.set_feed(&feed, None);

@@ -263,10 +263,39 @@ impl Libraries {
         };
         match made {
             Some(library) => Ok(entry(library)),
-            // A list has the name.
-            None => Err(PushError::Exists { name: name.into() }),
+            None => Err(taken(name)),
         }
     }
+
+    /// What a library of this name would be refused for.
+    async fn check_new(&self, account: &Account, name: &str) -> Result<(), PushError> {
+        names::check("SharePoint", &[name.to_owned()]).map_err(PushError::Invalid)?;
+        let call = Call::get(LISTS, &[&account.id])
+            .query("$select", "id,displayName")
+            .scope(Scope::Drives, MANY);
+        let lists = self.client.pages(call, MAX_LIBRARIES).await?;
+        let lower = name.to_lowercase();
+        let called = |list: &Value| {
+            let title = list["displayName"].as_str().unwrap_or_default();
+            title.to_lowercase() == lower
+        };
+        match lists.iter().any(called) {
+            true => Err(taken(name)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What a path in a library that is not there yet would be refused for, but for the library itself.
+fn check_below(path: &[String]) -> Result<(), PushError> {
+    let below = path.get(1..).unwrap_or_default();
+    names::check("SharePoint", below).map_err(PushError::Invalid)
+}
+
+fn taken(name: &str) -> PushError {
+    PushError::Invalid(format!(
+        "a list of this site is called {name}: a library needs another name"
+    ))
 }
 
 /// Kinds of drives that a site has.
@@ -440,8 +469,23 @@ impl Workload for Libraries {
     async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
         match self.find_writable(account, &push.folder).await {
             Ok((root, folder)) => self.drive.plan_file(&root, folder, push).await,
-            // A library that is made first.
-            Err(PushError::NoFolder { .. }) => Ok(None),
+            // The library is made first.
+            Err(PushError::NoFolder { .. }) => {
+                let path: Vec<String> = push.folder.iter().chain([&push.name]).cloned().collect();
+                check_below(&path)?;
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn plan_folder(&self, account: &Account, path: &[String]) -> Result<(), PushError> {
+        match self.find_writable(account, path).await {
+            Ok((_, folder)) => names::check("SharePoint", folder).map_err(PushError::Invalid),
+            Err(PushError::NoFolder { .. }) => match path {
+                [name] => self.check_new(account, name).await,
+                path => check_below(path),
+            },
             Err(e) => Err(e),
         }
     }

@@ -17,6 +17,8 @@ pub struct Tenant {
     pub dir: tempfile::TempDir,
     /// The authority to trust, where the emulator speaks TLS.
     ca: Option<PathBuf>,
+    /// Both identities prove themselves by a certificate.
+    certificate: bool,
     /// Talks to the tenant as an application would.
     pub graph: Graph,
 }
@@ -32,6 +34,37 @@ impl Tenant {
         Self::of(Recorded::start(options)?, None, extra)
     }
 
+    /// The same with a certificate instead of a secret: what SharePoint's own interface takes.
+    pub fn with_certificate(mut options: Options, extra: &str) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let subject = ["-subj", "/CN=tenantfs", "-days", "730", "-nodes"];
+        let output = Command::new("openssl")
+            .current_dir(dir.path())
+            .args(["req", "-x509", "-newkey", "rsa:2048"])
+            .args(subject)
+            .args(["-keyout", "key.pem", "-out", "cert.pem"])
+            .output()
+            .context("cannot run openssl")?;
+        ensure!(output.status.success(), "{}", text(&output.stderr));
+        options.client_certificate.push(dir.path().join("cert.pem"));
+        let emulator = Recorded::start(options)?;
+        let graph = Graph::sign_in(&emulator, None)?;
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name));
+        program::write_private(
+            &dir.path().join("identity.pem"),
+            &(read("cert.pem")? + &read("key.pem")?),
+        )?;
+        let tenant = Self {
+            emulator,
+            dir,
+            ca: None,
+            certificate: true,
+            graph,
+        };
+        tenant.init(extra)?;
+        Ok(tenant)
+    }
+
     /// A tenantfs for the tenant of this emulator, whose TLS is of the authority `ca`.
     pub fn of(emulator: Recorded, ca: Option<PathBuf>, extra: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
@@ -40,12 +73,18 @@ impl Tenant {
             emulator,
             dir,
             ca,
+            certificate: false,
             graph,
         };
-        tenant.write_config(extra)?;
-        let init = tenant.run(&["init"])?;
-        ensure!(init.status.success(), "init failed: {}", text(&init.stderr));
+        tenant.init(extra)?;
         Ok(tenant)
+    }
+
+    fn init(&self, extra: &str) -> Result<()> {
+        self.write_config(extra)?;
+        let init = self.run(&["init"])?;
+        ensure!(init.status.success(), "init failed: {}", text(&init.stderr));
+        Ok(())
     }
 
     /// Writes the configuration anew, with `extra` at its end.
@@ -53,10 +92,11 @@ impl Tenant {
         let e = &self.emulator;
         program::write_private(&self.path("secret"), &e.client_secret)?;
         program::write_private(&self.path("password"), "correct horse battery staple")?;
-        let identity = format!(
-            "client_id = \"{}\"\nclient_secret_file = \"secret\"\n",
-            e.client_id
-        );
+        let proof = match self.certificate {
+            true => "certificate_file = \"identity.pem\"",
+            false => "client_secret_file = \"secret\"",
+        };
+        let identity = format!("client_id = \"{}\"\n{proof}\n", e.client_id);
         let ca = self
             .ca
             .iter()
@@ -66,7 +106,7 @@ impl Tenant {
             self.config(),
             format!(
                 "state_dir = \"state\"\n[tenant]\nid = \"{}\"\n{ca}endpoints = {{ login = \"{url}\", graph = \
-                 \"{url}\" }}\n[tenant.backup]\n{identity}[tenant.restore]\n{identity}[repository]\n\
+                 \"{url}\", sharepoint = \"{url}\" }}\n[tenant.backup]\n{identity}[tenant.restore]\n{identity}[repository]\n\
                  location = \"repository\"\npassword_file = \"password\"\n{extra}",
                 e.tenant,
                 url = e.url,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::columns::{self, is_custom};
 use super::live::{ITEMS, LIST, LISTS, MANY, PAGE, SELECT};
 use super::references::References;
-use super::{CHANGED, CSV, DEFINITION, FEED, Lists, csv};
+use super::{CHANGED, CSV, DEFINITION, FEED, Lists, attachments, csv};
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Scope};
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, FeedError, FeedId, ID, ItemError, Page, id_in, merge,
@@ -40,12 +40,36 @@ struct RootCursor {
 }
 
 /// Where the feed of a list is.
-#[derive(Clone, Serialize, Deserialize)]
-struct ListCursor {
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(super) struct ListCursor {
     link: Option<String>,
     full: bool,
     /// This round told something: `items.csv` is to be written anew at its end.
     changed: bool,
+    /// This round makes sure that nothing was missed.
+    #[serde(default)]
+    sweep: bool,
+    /// Of an enumeration: what tells if the items are the same as in another.
+    #[serde(default)]
+    sum: u64,
+    /// Items have attachments that this identity could not read.
+    #[serde(default)]
+    pub unread: bool,
+    /// And this round has told so.
+    #[serde(default)]
+    pub noted: bool,
+}
+
+impl ListCursor {
+    /// The beginning of an enumeration.
+    fn anew(sweep: bool) -> Self {
+        Self {
+            full: true,
+            changed: true,
+            sweep,
+            ..Self::default()
+        }
+    }
 }
 
 impl Lists {
@@ -115,11 +139,11 @@ impl Lists {
     ) -> Result<Page, FeedError> {
         let at = cursor.map(serde_json::from_str).transpose();
         let at: Option<ListCursor> = at.map_err(|_| FeedError::Reset { start: None })?;
-        let mut at = at.unwrap_or(ListCursor {
-            link: None,
-            full: true,
-            changed: true,
-        });
+        let mut at = at.unwrap_or_else(|| ListCursor::anew(false));
+        // A certificate was given since: what it opens is read now.
+        if at.unread && !at.full && self.live.client.sharepoint().is_ok() {
+            return Err(FeedError::Reset { start: None });
+        }
         let call = match &at.link {
             Some(link) => Call::link(DELTA, link).scope(Scope::Drives, 1),
             None => Call::get(DELTA, &[site, list])
@@ -137,23 +161,23 @@ impl Lists {
             .filter_map(|item| change(list, item))
             .collect();
         at.changed |= !changes.is_empty();
-        let notes: Vec<Change> = changes.iter().filter_map(attachments).collect();
-        changes.extend(notes);
         let full = at.full;
+        if full {
+            at.sum = changes.iter().fold(at.sum, sum);
+        }
+        self.tell_attachments(site, list, &mut at, &mut changes)
+            .await?;
         let cursor = match (page.next, page.delta) {
             (Some(next), _) => {
                 at.link = Some(next);
                 Cursor::More(write(&at))
             }
             (None, Some(delta)) => {
-                if at.changed {
-                    let stamp = blake3::hash(delta.as_bytes()).to_hex();
-                    changes.push(table(list, &stamp[..16]));
-                }
+                changes.extend(self.tables(list, &at, &delta));
                 at = ListCursor {
                     link: Some(delta),
-                    full: false,
-                    changed: false,
+                    unread: at.unread,
+                    ..ListCursor::default()
                 };
                 Cursor::Done(write(&at))
             }
@@ -169,6 +193,28 @@ impl Lists {
         })
     }
 
+    /// What the end of a round tells of the table of a list. What was made of the same items has the same
+    /// stamp after an enumeration; ordinary rounds know no more than that something changed.
+    ///
+    /// A sweep says that the table is there, and leaves it as it is. If the items are not those that it was
+    /// made from, the ordinary round, which comes right behind, has it made anew: so it is not among what
+    /// only the sweep found.
+    fn tables(&self, list: &str, at: &ListCursor, delta: &str) -> Vec<Change> {
+        let sum = format!("{:016x}", at.sum);
+        if at.sweep {
+            self.swept.lock().insert(list.to_owned(), sum);
+            return [CSV, DEFINITION].map(|name| mention(list, name)).into();
+        }
+        let swept = self.swept.lock().remove(list);
+        let stamp = match swept {
+            _ if at.full => sum,
+            Some(sum) => sum,
+            None if at.changed => blake3::hash(delta.as_bytes()).to_hex()[..16].to_owned(),
+            None => return Vec::new(),
+        };
+        vec![table(list, &stamp)]
+    }
+
     fn feed_error(&self, at: &ListCursor, e: GraphError) -> FeedError {
         if is_gone(&e) {
             return FeedError::Gone;
@@ -180,8 +226,7 @@ impl Lists {
         let start = e.location.as_ref().filter(own).map(|link| {
             write(&ListCursor {
                 link: Some(link.clone()),
-                full: true,
-                changed: at.changed,
+                ..ListCursor::anew(at.sweep)
             })
         });
         FeedError::Reset { start }
@@ -194,6 +239,9 @@ impl Lists {
         record: &mut Value,
     ) -> Result<Content, ItemError> {
         let id = id_in(record).unwrap_or_default().to_owned();
+        if attachments::place(&id).is_some() {
+            return self.fetch_attachment(account, record).await;
+        }
         let (list, part) = id.split_once('/').unwrap_or_default();
         let site = &account.id;
         let columns = self.live.columns(site, list).await?;
@@ -213,13 +261,25 @@ impl Lists {
                 Ok(self.table_of(site, list, columns, references))
             }
             _ => {
-                let references = self.live.references(account, &columns).await?;
-                references.describe(&columns, record);
-                let custom = columns.iter().filter(|column| is_custom(column));
-                record["columns"] = custom.map(columns::trimmed).collect();
+                self.complete_record(account, list, record).await?;
                 Ok(Content::File(item_file(record)))
             }
         }
+    }
+
+    /// Adds to the record of an item what it takes to bring it to another site.
+    pub(super) async fn complete_record(
+        &self,
+        account: &Account,
+        list: &str,
+        record: &mut Value,
+    ) -> Result<(), GraphError> {
+        let columns = self.live.columns(&account.id, list).await?;
+        let references = self.live.references(account, &columns).await?;
+        references.describe(&columns, record);
+        let custom = columns.iter().filter(|column| is_custom(column));
+        record["columns"] = custom.map(columns::trimmed).collect();
+        Ok(())
     }
 
     /// The whole list, a page at a time.
@@ -255,28 +315,45 @@ impl Lists {
         )
     }
 
-    /// What became of items, definitions and tables.
+    /// What became of items, definitions, tables and attachments.
     pub(super) async fn look_up(
         &self,
         account: &Account,
         ids: &[String],
     ) -> Result<Vec<Alive>, GraphError> {
-        let calls: Vec<Call> = ids
+        let in_graph: Vec<&String> = ids
+            .iter()
+            .filter(|id| attachments::place(id).is_none())
+            .collect();
+        let calls: Vec<Call> = in_graph
             .iter()
             .map(|id| match id.split_once('/').unwrap_or((id, "")) {
                 (list, "" | DEFINITION | CSV) => list_call(&account.id, list),
-                (list, item) => Call::get(ITEM, &[&account.id, list, item])
-                    .query("$expand", "fields")
-                    .scope(Scope::Drives, 1),
+                (list, item) => item_call(&account.id, list, item),
             })
             .collect();
-        let answers = self.live.client.batch(Scope::Drives, &calls).await?;
-        let found = ids.iter().zip(answers).map(|(id, answer)| match answer {
-            Ok(part) => alive(id, part.body),
-            Err(e) if is_gone(&e) => Alive::Gone,
-            Err(e) => Alive::Unknown(e.into()),
-        });
-        Ok(found.collect())
+        let mut answers = match calls.is_empty() {
+            true => Vec::new(),
+            false => self.live.client.batch(Scope::Drives, &calls).await?,
+        }
+        .into_iter();
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(place) = attachments::place(id) {
+                found.push(self.look_up_attachment(&account.id, &place).await);
+                continue;
+            }
+            found.push(match answers.next() {
+                Some(Ok(part)) => alive(id, part.body),
+                Some(Err(e)) if is_gone(&e) => Alive::Gone,
+                Some(Err(e)) => Alive::Unknown(e.into()),
+                None => {
+                    let what = "it is missing in the answer";
+                    Alive::Unknown(GraphError::local(ErrorClass::Ours, ITEM, what).into())
+                }
+            });
+        }
+        Ok(found)
     }
 }
 
@@ -284,6 +361,19 @@ fn list_call(site: &str, list: &str) -> Call {
     Call::get(LIST, &[site, list])
         .query("$select", SELECT)
         .scope(Scope::Drives, 1)
+}
+
+/// An item with its values.
+pub(super) fn item_call(site: &str, list: &str, item: &str) -> Call {
+    Call::get(ITEM, &[site, list, item])
+        .query("$expand", "fields")
+        .scope(Scope::Drives, 1)
+}
+
+/// The cursor of an enumeration of a feed that stands at `cursor`.
+pub(super) fn anew(cursor: &str) -> Option<String> {
+    serde_json::from_str::<ListCursor>(cursor).ok()?;
+    Some(write(&ListCursor::anew(true)))
 }
 
 /// A list is a folder, and in it a file that defines it.
@@ -347,20 +437,29 @@ fn change(list: &str, mut record: Value) -> Option<Change> {
     Some(Change::Item { id, parent, record })
 }
 
-/// Graph tells that an item has attachments, and gives none.
-fn attachments(change: &Change) -> Option<Change> {
+/// What is there and is told elsewhere.
+fn mention(list: &str, name: &str) -> Change {
+    let id = format!("{list}/{name}");
+    Change::Item {
+        record: json!({ "id": name, ID: id, "name": name }),
+        id,
+        parent: Some(list.to_owned()),
+    }
+}
+
+/// Adds up what tells versions of items apart: the same for the same items in whatever order.
+fn sum(sum: u64, change: &Change) -> u64 {
     let Change::Item { id, record, .. } = change else {
-        return None;
+        return sum;
     };
-    (record["fields"]["Attachments"] == true).then(|| Change::Noted {
-        id: id.clone(),
-        name: record["fields"]["Title"].as_str().unwrap_or(id).to_owned(),
-        note: "its attachments are not captured: Graph does not give them".to_owned(),
-    })
+    let hash = blake3::hash(format!("{id} {}", record["eTag"]).as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.as_bytes()[..8]);
+    sum.wrapping_add(u64::from_le_bytes(first))
 }
 
 /// Annotations say the same in other words, or lead to where a reader is not.
-fn without_tags(mut record: Value) -> Value {
+pub(super) fn without_tags(mut record: Value) -> Value {
     let strip =
         |object: &mut Map<String, Value>| object.retain(|name, _| !name.contains("@odata."));
     if let Some(object) = record.as_object_mut() {

@@ -160,7 +160,8 @@ pub fn creation(column: &Value, lookup_list: Option<&str>) -> Result<Value, Stri
         let Some(list) = lookup_list else {
             let list = column["lookupList"].as_str().unwrap_or("unknown");
             return Err(format!(
-                "column {name} looks into the list {list}, which is not there: restore that first"
+                "column {name} looks into the list {list}, which is not there yet: restore that, and then \
+                 this once more with overwrite"
             ));
         };
         says = json!({

@@ -1,6 +1,10 @@
 //! A whole list as one `items.csv` (RFC 4180, UTF-8 with a mark, so that spreadsheets read it right). Pure.
 //!
-//! It is for reading: restores are made from the items' own files.
+//! It is for reading: restores are made from the items' own files. So text that a spreadsheet would take for
+//! a formula gets an apostrophe in front. Anybody who may write into a list could else have a formula run in
+//! the spreadsheet of whoever reads the backup; and `+47-12-34` would be shown as 1. Numbers of number columns
+//! are numbers, also negative ones: they are no text that somebody chose. A program that needs values exactly
+//! as they are reads the `.json` files.
 
 use serde_json::Value;
 
@@ -59,13 +63,21 @@ fn cell(column: &Value, fields: &Value, references: &References) -> String {
     })
 }
 
-/// A value as a person reads it.
+/// A value as a cell has it.
 fn plain(value: &Value) -> String {
     match value {
+        Value::Number(number) => number.to_string(),
+        other => text(&words(other)),
+    }
+}
+
+/// A value as a person reads it.
+fn words(value: &Value) -> String {
+    match value {
         Value::Null => String::new(),
-        Value::String(s) => text(s),
+        Value::String(s) => s.clone(),
         Value::Array(all) => {
-            let all: Vec<String> = all.iter().map(plain).collect();
+            let all: Vec<String> = all.iter().map(words).collect();
             all.join("; ")
         }
         Value::Object(object) => {
@@ -78,7 +90,7 @@ fn plain(value: &Value) -> String {
                 "fileName",
             ];
             match first.iter().find_map(|name| object.get(*name)) {
-                Some(value) => plain(value),
+                Some(value) => words(value),
                 None => value.to_string(),
             }
         }
@@ -86,11 +98,16 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// What formulas begin with, also as they are typed in East Asia, and what is skipped before one.
+const FORMULA: [char; 11] = [
+    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];
+
 /// Text that a spreadsheet must not take for a formula.
 fn text(value: &str) -> String {
-    match value.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{value}"),
-        _ => value.to_owned(),
+    match value.starts_with(FORMULA) {
+        true => format!("'{value}"),
+        false => value.to_owned(),
     }
 }
 
@@ -115,6 +132,26 @@ fn line(out: &mut String, cells: &[String]) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn only_text_is_kept_from_being_a_formula() {
+        for (value, cell) in [
+            (json!("=HYPERLINK(\"x\")"), "'=HYPERLINK(\"x\")"),
+            (json!("+47-12-34"), "'+47-12-34"),
+            (json!("-5"), "'-5"),
+            (json!("@SUM(A1)"), "'@SUM(A1)"),
+            (json!("\t=1"), "'\t=1"),
+            (json!("\u{ff1d}1"), "'\u{ff1d}1"),
+            (json!(["=1", "-2"]), "'=1; -2"),
+            (json!([{ "LookupValue": "=1" }]), "'=1"),
+            (json!(-5), "-5"),
+            (json!(-0.5), "-0.5"),
+            (json!(true), "true"),
+            (json!("a=b"), "a=b"),
+        ] {
+            assert_eq!(plain(&value), cell);
+        }
+    }
 
     #[test]
     fn every_kind_of_value() {

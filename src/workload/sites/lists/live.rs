@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::capture::{item_call, without_tags};
 use super::columns::{Kind, MARKER, kind};
 use super::references::References;
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
@@ -16,6 +17,7 @@ use crate::workload::{Account, Marker};
 pub const LISTS: &str = "/sites/{site}/lists";
 pub const LIST: &str = "/sites/{site}/lists/{list}";
 pub const COLUMNS: &str = "/sites/{site}/lists/{list}/columns";
+const SITE: &str = "/sites/{site}";
 const TYPES: &str = "/sites/{site}/lists/{list}/contentTypes";
 pub const ITEMS: &str = "/sites/{site}/lists/{list}/items";
 
@@ -172,8 +174,14 @@ impl Live {
         let mut call = Call::get(ITEMS, &[site, list])
             .query("$select", "id,lastModifiedDateTime")
             .query("$top", PAGE);
-        if columns.iter().any(|column| column["name"] == MARKER) {
-            call = call.query("$expand", &format!("fields($select=id,{MARKER})"));
+        let there = |name: &str| columns.iter().any(|column| column["name"] == name);
+        let told: Vec<&str> = [MARKER, "Attachments"]
+            .into_iter()
+            .filter(|name| there(name))
+            .collect();
+        if !told.is_empty() {
+            let told = told.join(",");
+            call = call.query("$expand", &format!("fields($select=id,{told})"));
         }
         self.cached(marks_key(site, list), call, MAX_ITEMS).await
     }
@@ -185,6 +193,31 @@ impl Live {
             .query("$top", PAGE)
             .scope(Scope::Drives, MANY);
         self.client.pages(call, MAX_ITEMS).await
+    }
+
+    /// The address of a site, for SharePoint's own interface.
+    pub async fn address(&self, site: &str) -> Result<String, GraphError> {
+        let key = format!("address {site} ");
+        if let Some((at, known)) = self.known.lock().get(&key)
+            && at.elapsed() < FRESH
+            && let Some(url) = known.first().and_then(Value::as_str)
+        {
+            return Ok(url.to_owned());
+        }
+        let call = Call::get(SITE, &[site])
+            .query("$select", "id,webUrl")
+            .scope(Scope::Drives, 1);
+        let told = self.client.json(&call).await?;
+        let url = told["webUrl"].as_str().unwrap_or_default().to_owned();
+        let known = Arc::new(vec![json!(url)]);
+        self.known.lock().insert(key, (Instant::now(), known));
+        Ok(url)
+    }
+
+    /// An item with its values.
+    pub async fn item(&self, site: &str, list: &str, item: &str) -> Result<Value, GraphError> {
+        let told = self.client.json(&item_call(site, list, item)).await?;
+        Ok(without_tags(told))
     }
 
     /// Adds an item that was just made to what is known.

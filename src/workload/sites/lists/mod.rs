@@ -4,6 +4,7 @@
 //! ```text
 //! Lists/Assets/
 //!   0007.k3f9a2mq7x.json     an item, by its number
+//!   0007.k3f9a2mq7x.attachments/invoice.pdf
 //!   items.csv                all of them, for a spreadsheet
 //!   list.json                columns, content types
 //! ```
@@ -13,19 +14,28 @@
 //!
 //! What differs after a restore, because Graph has no way to set it: author, editor, times, number and
 //! history of an item; hyperlinks and pictures, places, images, and columns that Graph has no type for;
-//! managed metadata in a list that was made anew (such a column can't be made); attachments. Views,
-//! validation, workflows and forms of a list are not in Graph at all.
+//! managed metadata in a list that was made anew (such a column can't be made). Views, validation,
+//! workflows and forms of a list are not in Graph at all. Attachments are in SharePoint's own interface
+//! only, which takes a certificate.
 
+mod attach;
+mod attachments;
 mod capture;
 mod columns;
 mod csv;
+mod late;
 mod live;
+mod make;
 mod references;
 mod restore;
+mod shown;
 mod values;
+
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::LISTS;
@@ -56,7 +66,20 @@ pub struct Lists {
     known: Known,
     /// One push at a time makes columns.
     making: tokio::sync::Mutex<()>,
+    /// Items that look up what was not there yet.
+    late: Mutex<Vec<late::Late>>,
+    /// Attachments that are in memory at a time.
+    large: tokio::sync::Semaphore,
+    /// Lists that a sweep went through, and what it makes of their items; until their ordinary round.
+    swept: Mutex<HashMap<String, String>>,
+    /// Folders for attachments that were asked for and have nothing in them yet, by site.
+    promised: Mutex<HashSet<(String, Vec<String>)>>,
 }
+
+/// Folders that are promised at a time.
+const MAX_PROMISED: usize = 10_000;
+/// Attachments of up to 250 MB in memory at a time.
+const LARGE: usize = 2;
 
 impl Lists {
     /// For capture give it the client of the backup identity, for restore that of the restore
@@ -69,7 +92,24 @@ impl Lists {
             ongoing: Ongoing::default(),
             known: Known::default(),
             making: tokio::sync::Mutex::default(),
+            late: Mutex::default(),
+            large: tokio::sync::Semaphore::new(LARGE),
+            swept: Mutex::default(),
+            promised: Mutex::default(),
         }
+    }
+
+    fn promise(&self, account: &Account, path: &[String]) {
+        let mut promised = self.promised.lock();
+        if promised.len() >= MAX_PROMISED {
+            promised.clear();
+        }
+        promised.insert((account.id.clone(), path.to_vec()));
+    }
+
+    fn is_promised(&self, account: &Account, path: &[String]) -> bool {
+        let key = (account.id.clone(), path.to_vec());
+        self.promised.lock().contains(&key)
     }
 }
 
@@ -86,6 +126,14 @@ const CHANGED: &str = "tenantfsSince";
 /// The name of an item's file: its number, which never changes.
 fn file_name(number: u64, key: &ItemKey) -> String {
     item_name(&[&format!("{number:04}")], "json", key)
+}
+
+/// Behind the name of the folder with an item's attachments.
+const ATTACHMENTS: &str = "attachments";
+
+/// The name of that folder.
+fn attachments_name(number: u64, key: &ItemKey) -> String {
+    item_name(&[&format!("{number:04}")], ATTACHMENTS, key)
 }
 
 fn time(record: &Value, property: &str) -> i64 {
@@ -140,7 +188,22 @@ impl Workload for Lists {
         }
     }
 
+    /// The root's feed lists all lists in each round.
+    fn sweep(&self, feed: &FeedId, cursor: &str) -> Option<String> {
+        feed.0.strip_prefix(FEED)?;
+        capture::anew(cursor)
+    }
+
+    fn belongings(&self, id: &str) -> Option<String> {
+        attachments::place(id)
+            .is_none()
+            .then(|| attachments::folder_of(id))
+    }
+
     fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
+        if let Some(described) = self.describe_attachment(key, record) {
+            return described;
+        }
         let text = |property: &str| record[property].as_str().unwrap_or_default();
         if kind == EntryKind::Folder {
             return Described {
@@ -181,10 +244,19 @@ impl Workload for Lists {
 
     async fn plan(&self, account: &Account, push: &Push) -> Result<Option<String>, PushError> {
         match push.name.as_str() {
-            CSV => Err(restore::only_shows()),
+            _ if push.folder.len() > 1 => self.plan_attachment(account, push).await,
+            CSV => restore::check_table(push).map(|()| None),
             DEFINITION => Ok(None),
             _ => once::plan(self, account, push).await,
         }
+    }
+
+    async fn plan_folder(&self, account: &Account, path: &[String]) -> Result<(), PushError> {
+        self.check_new(account, path).await
+    }
+
+    fn only_shows(&self, folder: &[String], name: &str) -> bool {
+        folder.len() == 1 && name == CSV
     }
 
     async fn list(&self, account: &Account, path: &[String]) -> Result<Vec<LiveEntry>, GraphError> {
@@ -198,11 +270,18 @@ impl Workload for Lists {
     ) -> Result<LiveEntry, PushError> {
         match path {
             [name] => self.make_list(account, name).await,
-            _ => Err(PushError::Invalid(format!(
-                "{}: there are no folders in a list",
-                path.join("/")
-            ))),
+            path => self.make_attachments(account, path).await,
         }
+    }
+
+    /// Everything is in the list, and in those before it.
+    async fn finish_folder(
+        &self,
+        account: &Account,
+        _folder: &LiveEntry,
+        _record: &Value,
+    ) -> Result<(), GraphError> {
+        self.make_up(account).await
     }
 
     async fn push(
@@ -220,6 +299,7 @@ impl Workload for Lists {
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
         match push.name.as_str() {
+            _ if push.folder.len() > 1 => self.find_attached(account, push).await,
             // Made again it makes what is missing, which is nothing then.
             DEFINITION | CSV => Ok(None),
             _ => once::find_pushed(self, account, push).await,

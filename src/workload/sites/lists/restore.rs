@@ -1,4 +1,4 @@
-//! Puts items into lists, and makes lists that are gone.
+//! Puts items into lists.
 //!
 //! Invariants: an item is made once, which the hidden column [`MARKER`] tells; overwriting sets the values
 //! of the item that is there, so that it keeps its number and its history; columns are made only in a list
@@ -10,17 +10,17 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::columns::{self, Kind, MARKER, OWN_LIST, creation, is_custom, kind, rank};
-use super::live::{COLUMNS, ITEMS, LISTS, MANY, known_as};
+use super::columns::{Kind, MARKER, is_custom, kind};
+use super::live::{ITEMS, MANY, known_as};
+use super::shown::shown;
 use super::values::{self, Written};
-use super::{CSV, DEFINITION, Lists, file_name, item_of, time};
+use super::{CSV, DEFINITION, Lists, item_of};
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
-use crate::tree::names::exact_name;
 use crate::workload::known::{Fact, Known};
 use crate::workload::once::{self, Made, Once, Origin};
 use crate::workload::ongoing::Ongoing;
 use crate::workload::{
-    Account, ID, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source, id_in,
+    Account, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source, id_in,
 };
 
 const ITEM: &str = "/sites/{site}/lists/{list}/items/{item}";
@@ -53,7 +53,7 @@ impl once::Composed for Composed {
     }
 }
 
-async fn read(file: &Path, name: &str) -> Result<Value, PushError> {
+pub(super) async fn read(file: &Path, name: &str) -> Result<Value, PushError> {
     let no = |why: &str| PushError::Invalid(format!("{name}: {why}"));
     if tokio::fs::metadata(file).await?.len() > MAX_FILE {
         return Err(no("too large for an item of a list"));
@@ -225,11 +225,15 @@ impl Once for Lists {
     }
 }
 
-/// Why the table is refused.
-pub(super) fn only_shows() -> PushError {
-    PushError::Invalid(format!(
-        "{CSV} only shows the list: restore the .json files beside it"
-    ))
+/// Of the table nothing is made: it shows what the items beside it hold. One that did not come out of a
+/// snapshot says something else, which would be lost.
+pub(super) fn check_table(push: &Push) -> Result<(), PushError> {
+    match push.source {
+        Source::Record { .. } => Ok(()),
+        Source::File => Err(PushError::Invalid(format!(
+            "{CSV} only shows the list: restore the .json files beside it"
+        ))),
+    }
 }
 
 /// What the service fills in by itself.
@@ -252,37 +256,56 @@ impl Lists {
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
         match push.name.as_str() {
-            CSV => Err(only_shows()),
+            _ if push.folder.len() > 1 => self.attach(account, push, journal).await,
+            CSV => self.pass_over(account, push).await,
             DEFINITION => self.define(account, push).await,
             _ => {
-                if push.policy == Policy::Overwrite
-                    && let Some(pushed) = self.set(account, push).await?
-                {
-                    return Ok(pushed);
+                let pushed = self.put_item(account, push, journal).await?;
+                if let Err(e) = self.put_off(account, push).await {
+                    tracing::debug!(%e, "what an item looks up may stay unset");
                 }
-                once::push(self, account, push, journal).await
+                Ok(pushed)
             }
         }
     }
 
-    /// The id of the list of that name.
-    async fn find_list(&self, account: &Account, name: &str) -> Result<Option<String>, GraphError> {
-        let lists = self.live.lists(&account.id).await?;
-        let lower = name.to_lowercase();
-        let found = lists
-            .iter()
-            .find(|list| self.is_captured(list) && self.name_of(list).to_lowercase() == lower);
-        Ok(found.and_then(|list| list["id"].as_str().map(str::to_owned)))
+    async fn put_item(
+        &self,
+        account: &Account,
+        push: &Push,
+        journal: &dyn Journal,
+    ) -> Result<Pushed, PushError> {
+        if self.sets(account, push).await?
+            && let Some(pushed) = self.set(account, push).await?
+        {
+            return Ok(pushed);
+        }
+        match once::push(self, account, push, journal).await {
+            // Its attachments were faster.
+            Err(PushError::Exists { .. }) if self.sets(account, push).await? => {
+                let set = self.set(account, push).await?;
+                set.ok_or_else(|| lost("the item is gone again"))
+            }
+            pushed => pushed,
+        }
     }
 
-    fn name_of(&self, list: &Value) -> String {
-        let id = list["id"].as_str().unwrap_or_default();
-        let title = list["displayName"].as_str().unwrap_or_default();
-        exact_name(title, &(self.keyer)(id))
+    /// Whether a push sets the values of an item that is there: to overwrite it, or to claim what stands
+    /// in for it.
+    async fn sets(&self, account: &Account, push: &Push) -> Result<bool, PushError> {
+        match push.policy {
+            Policy::Overwrite => Ok(true),
+            Policy::Skip => self.has_stand_in(account, push).await,
+            Policy::KeepBoth => Ok(false),
+        }
     }
 
     /// Sets the values of the item that is there; `None`: there is none.
-    async fn set(&self, account: &Account, push: &Push) -> Result<Option<Pushed>, PushError> {
+    pub(super) async fn set(
+        &self,
+        account: &Account,
+        push: &Push,
+    ) -> Result<Option<Pushed>, PushError> {
         let composed = self.compose(account, push).await?;
         let Some(list) = self.target(account, push).await? else {
             return Ok(None);
@@ -346,233 +369,19 @@ impl Lists {
         Ok((body, notes))
     }
 
-    /// Makes the hidden column, and in a list that a restore made those that the item needs.
-    async fn ready(
-        &self,
-        account: &Account,
-        list: &str,
-        record: &Value,
-    ) -> Result<Vec<String>, PushError> {
-        let needed = record["columns"].as_array().map_or(&[][..], Vec::as_slice);
-        let is_ready = |there: &[Value]| {
-            let marker = there.iter().find(|column| column["name"] == MARKER);
-            let own = marker.is_some_and(|column| column["description"] == OWN_LIST);
-            marker.is_some() && (!own || missing(needed, there).is_empty())
-        };
-        if is_ready(&self.live.columns(&account.id, list).await?) {
-            return Ok(Vec::new());
-        }
-        let _making = self.making.lock().await;
-        self.live.forget(&account.id, Some(list));
-        let there = self.live.columns(&account.id, list).await?;
-        let marker = there.iter().find(|column| column["name"] == MARKER);
-        let own = marker.is_some_and(|column| column["description"] == OWN_LIST);
-        if marker.is_none() {
-            self.make_column(account, list, columns::marker(false))
-                .await?;
-        }
-        if own {
-            return self
-                .make_columns(account, list, &missing(needed, &there))
-                .await;
-        }
-        self.live.forget(&account.id, Some(list));
-        Ok(Vec::new())
-    }
-
-    /// Makes columns; what can't be made comes back in words.
-    async fn make_columns(
-        &self,
-        account: &Account,
-        list: &str,
-        wanted: &[Value],
-    ) -> Result<Vec<String>, PushError> {
-        let mut wanted: Vec<&Value> = wanted.iter().collect();
-        wanted.sort_by_key(|column| rank(column));
-        let mut notes = Vec::new();
-        for column in wanted {
-            let looked_up = match column["lookupList"].as_str() {
-                Some(name) => self.find_list(account, name).await?,
-                None => None,
-            };
-            match creation(column, looked_up.as_deref()) {
-                Ok(body) => match self.make_column(account, list, body).await {
-                    Ok(()) => {}
-                    Err(PushError::Graph(e)) if e.class == ErrorClass::Ours => {
-                        notes.push(format!("column {}: {e}", column["name"]));
-                    }
-                    Err(e) => return Err(e),
-                },
-                Err(why) => notes.push(why),
-            }
-        }
-        self.live.forget(&account.id, Some(list));
-        Ok(notes)
-    }
-
-    async fn make_column(
-        &self,
-        account: &Account,
-        list: &str,
-        body: Value,
-    ) -> Result<(), PushError> {
-        // Made twice, it fails the second time.
-        let call = Call::post(COLUMNS, &[&account.id, list], body)
-            .scope(Scope::Drives, MANY)
-            .repeatable();
-        match self.live.client.json(&call).await {
-            Ok(_) => Ok(()),
-            Err(e) if e.class == ErrorClass::Conflict => Ok(()),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// Makes the columns of a definition that a list lacks.
-    async fn define(&self, account: &Account, push: &Push) -> Result<Pushed, PushError> {
-        let definition = match &push.source {
-            Source::Record { record, .. } => record.clone(),
-            Source::File => read(&push.file, &push.name).await?,
-        };
-        let Some(wanted) = definition["columns"].as_array() else {
-            let what = format!("{}: a definition of a list has \"columns\"", push.name);
-            return Err(PushError::Invalid(what));
-        };
+    /// A table that is copied along with the items.
+    async fn pass_over(&self, account: &Account, push: &Push) -> Result<Pushed, PushError> {
+        check_table(push)?;
         let list = self.target(account, push).await?;
         let list = list.ok_or_else(|| PushError::NoFolder {
             path: push.folder.join("/"),
         })?;
-        let _making = self.making.lock().await;
-        self.live.forget(&account.id, Some(&list));
-        let there = self.live.columns(&account.id, &list).await?;
-        let notes = self
-            .make_columns(account, &list, &missing(wanted, &there))
-            .await?;
         Ok(Pushed {
-            entry: shown(&list, DEFINITION),
+            entry: shown(&list, CSV),
             replaced: None,
-            notes,
+            notes: vec!["it shows the items, and nothing is made of it".to_owned()],
         })
     }
-
-    pub(super) async fn make_list(
-        &self,
-        account: &Account,
-        name: &str,
-    ) -> Result<LiveEntry, PushError> {
-        let body = json!({ "displayName": name, "list": { "template": "genericList" },
-                           "columns": [columns::marker(true)] });
-        // Made twice, it fails the second time, and is found.
-        let call = Call::post(LISTS, &[&account.id], body)
-            .scope(Scope::Drives, MANY)
-            .repeatable();
-        match self.live.client.json(&call).await {
-            Ok(_) => {}
-            Err(e) if e.class == ErrorClass::Conflict => {}
-            Err(e) => return Err(e.into()),
-        }
-        self.live.forget(&account.id, None);
-        let lists = self.live.lists(&account.id).await?;
-        let made = lists
-            .iter()
-            .find(|list| self.is_captured(list) && self.name_of(list) == name);
-        made.map(|list| self.folder_of(list))
-            // A library has the name.
-            .ok_or_else(|| PushError::Exists { name: name.into() })
-    }
-
-    fn folder_of(&self, list: &Value) -> LiveEntry {
-        LiveEntry {
-            id: list["id"].as_str().unwrap_or_default().to_owned(),
-            name: self.name_of(list),
-            is_dir: true,
-            size: 0,
-            mtime: time(list, "createdDateTime"),
-            record: list.clone(),
-        }
-    }
-
-    pub(super) async fn list_live(
-        &self,
-        account: &Account,
-        path: &[String],
-    ) -> Result<Vec<LiveEntry>, GraphError> {
-        let no_such = || {
-            let what = format!("there is no list {}", path.join("/"));
-            GraphError::local(ErrorClass::NotFound, LISTS, what)
-        };
-        let name = match path {
-            [] => {
-                let lists = self.live.lists(&account.id).await?;
-                let captured = lists.iter().filter(|list| self.is_captured(list));
-                return Ok(captured.map(|list| self.folder_of(list)).collect());
-            }
-            [name] => name,
-            _ => return Err(no_such()),
-        };
-        let list = self.find_list(account, name).await?.ok_or_else(no_such)?;
-        self.live.forget_marks(&account.id, &list);
-        let marks = self.live.marks(&account.id, &list).await?;
-        let items = marks.iter().filter_map(|item| self.live_item(&list, item));
-        let mut entries: Vec<LiveEntry> = items.collect();
-        entries.push(shown(&list, CSV));
-        // One that has nothing but what every list has can still be defined.
-        let columns = self.live.columns(&account.id, &list).await?;
-        let is_own = |column: &Value| column["name"] == MARKER && column["description"] == OWN_LIST;
-        let bare = !columns.iter().any(|c| is_custom(c) && c["name"] != "Title");
-        if !(bare && columns.iter().any(is_own)) {
-            entries.push(shown(&list, DEFINITION));
-        }
-        Ok(entries)
-    }
-
-    /// A live item as the mount names it: a copy goes by the name of its original.
-    fn live_item(&self, list: &str, item: &Value) -> Option<LiveEntry> {
-        let number: u64 = item["id"].as_str()?.rsplit('/').next()?.parse().ok()?;
-        let id = format!("{list}/{number}");
-        let mark = item["fields"][MARKER].as_str().and_then(Marker::parse);
-        let original = mark.and_then(|mark| {
-            let number = u64::try_from(mark.created?).ok()?;
-            Some((number, mark.origin?))
-        });
-        let (shown, key) = original.unwrap_or_else(|| (number, (self.keyer)(&id)));
-        let mut record = item.clone();
-        record["id"] = json!(number.to_string());
-        record[ID] = json!(id);
-        Some(LiveEntry {
-            name: file_name(shown, &key),
-            is_dir: false,
-            size: 0,
-            mtime: time(item, "lastModifiedDateTime"),
-            id,
-            record,
-        })
-    }
-}
-
-/// A file that a list always has.
-fn shown(list: &str, name: &str) -> LiveEntry {
-    LiveEntry {
-        id: format!("{list}/{name}"),
-        name: name.to_owned(),
-        is_dir: false,
-        size: 0,
-        mtime: 0,
-        record: Value::Null,
-    }
-}
-
-/// Those of the wanted columns that are a person's and not there.
-fn missing(wanted: &[Value], there: &[Value]) -> Vec<Value> {
-    let is_there = |column: &Value| there.iter().any(|other| other["name"] == column["name"]);
-    let missing = wanted
-        .iter()
-        .filter(|column| is_custom(column) && creatable(column) && !is_there(column));
-    missing.cloned().collect()
-}
-
-/// Columns that can't be made are named with the values that they leave out.
-fn creatable(column: &Value) -> bool {
-    creation(column, Some("")).is_ok()
 }
 
 /// Empties a column that the item to be restored has nothing in.
@@ -599,22 +408,6 @@ fn lost(what: &str) -> PushError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_a_list_lacks_and_can_have_is_made() {
-        let wanted = [
-            json!({ "name": "Title", "text": {} }),
-            json!({ "name": "Price", "number": {} }),
-            json!({ "name": "Topic" }),
-            json!({ "name": "Editor", "personOrGroup": {} }),
-        ];
-        let there = [json!({ "name": "Title", "text": {} })];
-        let names: Vec<_> = missing(&wanted, &there)
-            .iter()
-            .map(|c| c["name"].clone())
-            .collect();
-        assert_eq!(names, ["Price"]);
-    }
 
     #[test]
     fn what_is_not_in_the_snapshot_is_emptied() {

@@ -8,7 +8,7 @@ use e2e::{corpus, exported};
 use serde_json::{Value, json};
 use tenantfs::format::{eml, fasttransfer};
 
-use crate::attached::{to_mailbox, to_onedrive};
+use crate::attached::{to_library, to_mailbox, to_onedrive};
 use crate::calendar::Calendar;
 use crate::cells;
 use crate::contacts::Contacts;
@@ -250,6 +250,16 @@ fn onedrive() -> Result<()> {
     let alpha = find(&Archive, &home, ALPHA)?;
     let calendar = format!("{}/Archive/Calendar", home.upn);
     to_onedrive(&stage, &Archive, stage.path_of(&alpha)?, &calendar)
+}
+
+/// As files, in a document library.
+#[test]
+fn library() -> Result<()> {
+    let stage = stage()?;
+    let home = stage.home(Cast::Services);
+    let alpha = find(&Archive, &home, ALPHA)?;
+    let calendar = format!("{}/Archive/Calendar", home.upn);
+    to_library(&stage, &Archive, stage.path_of(&alpha)?, &calendar)
 }
 
 /// Puts an archived thing into the service for its kind, through the mount and by the command into a

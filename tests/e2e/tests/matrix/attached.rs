@@ -6,6 +6,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use e2e::corpus;
+use e2e::graph::Graph;
 use serde_json::Value;
 use tenantfs::format::eml;
 
@@ -98,10 +99,21 @@ fn attached(files: Files) -> Files {
 /// the command, and repeats both: once is enough. Then a folder, and everything of that kind, both ways.
 pub fn to_mailbox(stage: &Stage, row: &dyn Row, files: [&str; 2], folder: &str) -> Result<()> {
     let home = stage.home(Cast::Services);
+    to_mailbox_of(stage, &home, row, files, folder)
+}
+
+/// The same, from the cast to the mailbox of somebody.
+pub fn to_mailbox_of(
+    stage: &Stage,
+    home: &Home,
+    row: &dyn Row,
+    files: [&str; 2],
+    folder: &str,
+) -> Result<()> {
     let target = format!("{}/Mail/Received", home.upn);
     stage.mkdir(&target)?;
     let listed = |place: &str| -> Result<String> {
-        let there = received(&home, place)?;
+        let there = received(home, place)?;
         Ok(there.into_keys().collect::<Vec<_>>().join("\n"))
     };
     let live = || listed("Received");
@@ -116,15 +128,16 @@ pub fn to_mailbox(stage: &Stage, row: &dyn Row, files: [&str; 2], folder: &str) 
     for file in files {
         expected.insert(split(file).1.to_owned(), fs::read(stage.captured(file))?);
     }
-    same(&expected, &received(&home, "Received")?)?;
+    same(&expected, &received(home, "Received")?)?;
 
-    let whole = format!("{}/{}", home.upn, row.folder());
+    let whole = format!("{}/{}", stage.home(Cast::Services).upn, row.folder());
     let mut expected = attached(captured(stage, folder, "folder")?);
     expected.extend(attached(captured(stage, &whole, "whole")?));
     let sources = [(folder, "folder"), (&whole[..], "whole")];
-    all_ways(stage, "Mail", "Received", &sources, &listed)?;
+    let service = format!("{}/Mail", home.upn);
+    all_ways(stage, &service, "Received", &sources, &listed)?;
     for way in WAYS {
-        let there = received(&home, &format!("Received by {way}"))?;
+        let there = received(home, &format!("Received by {way}"))?;
         same(&expected, &there).with_context(|| format!("by {way}"))?;
     }
     stage.tenant.nothing_was_sent()
@@ -132,7 +145,7 @@ pub fn to_mailbox(stage: &Stage, row: &dyn Row, files: [&str; 2], folder: &str) 
 
 const WAYS: [&str; 2] = ["mount", "command"];
 
-/// Copies folders of the snapshot to `SERVICE/PLACE by WAY/NAME`.
+/// Copies folders of the snapshot to `SERVICE/PLACE by WAY/NAME`, the service with its account.
 fn all_ways(
     stage: &Stage,
     service: &str,
@@ -140,10 +153,9 @@ fn all_ways(
     sources: &[(&str, &str)],
     listed: &dyn Fn(&str) -> Result<String>,
 ) -> Result<()> {
-    let upn = stage.home(Cast::Services).upn;
     for way in WAYS {
         let place = format!("{place} by {way}");
-        let target = format!("{upn}/{service}/{place}");
+        let target = format!("{service}/{place}");
         if way == "mount" {
             stage.mkdir(&target)?;
         }
@@ -164,41 +176,89 @@ fn fitting(name: &str) -> String {
     name.replace(':', "_")
 }
 
-/// All files below a folder of a drive.
-fn stored(home: &Home, folder: &str) -> Result<Files> {
-    let graph = home.graph();
-    let root = graph.list(&home.at("drive/root/children"))?;
-    let root = root.into_iter().find(|child| child["name"] == folder);
-    let mut below: Vec<(String, Value)> = root.into_iter().map(|r| (String::new(), r)).collect();
-    let mut files = Files::new();
-    while let Some((place, folder)) = below.pop() {
-        let path = home.at(&format!("drive/items/{}", text(&folder, "id")));
-        for child in graph.list(&format!("{path}/children?$top=200"))? {
-            let name = format!("{place}{}", text(&child, "name"));
-            if child["folder"].is_object() {
-                below.push((format!("{name}/"), child));
-                continue;
-            }
-            let content = home.at(&format!("drive/items/{}/content", text(&child, "id")));
-            files.insert(name, graph.bytes(&content)?);
-        }
-    }
-    Ok(files)
+/// A drive as a target.
+pub struct Drive<'a> {
+    pub graph: &'a Graph,
+    /// Its path below Graph.
+    pub path: String,
+    /// Where `restore/` has it.
+    pub target: String,
 }
 
-/// Copies a file of the snapshot, a folder, and everything of that kind into a drive: they are the files
-/// that the mount shows.
+impl<'a> Drive<'a> {
+    /// Somebody's OneDrive.
+    pub fn of(home: &Home<'a>) -> Self {
+        Self {
+            graph: home.graph(),
+            path: home.at("drive"),
+            target: format!("{}/OneDrive", home.upn),
+        }
+    }
+
+    /// The documents of a site.
+    pub fn documents(home: &Home<'a>) -> Result<Self> {
+        Ok(Self {
+            graph: home.graph(),
+            path: format!("/sites/{}/drive", home.site()?),
+            target: format!("{}/Libraries/Documents", home.upn),
+        })
+    }
+
+    /// All files below a folder.
+    fn stored(&self, folder: &str) -> Result<Files> {
+        let (graph, drive) = (self.graph, &self.path);
+        let root = graph.list(&format!("{drive}/root/children"))?;
+        let root = root.into_iter().find(|child| child["name"] == folder);
+        let mut below: Vec<(String, Value)> =
+            root.into_iter().map(|r| (String::new(), r)).collect();
+        let mut files = Files::new();
+        while let Some((place, folder)) = below.pop() {
+            let path = format!("{drive}/items/{}", text(&folder, "id"));
+            for child in graph.list(&format!("{path}/children?$top=200"))? {
+                let name = format!("{place}{}", text(&child, "name"));
+                if child["folder"].is_object() {
+                    below.push((format!("{name}/"), child));
+                    continue;
+                }
+                let content = format!("{drive}/items/{}/content", text(&child, "id"));
+                files.insert(name, graph.bytes(&content)?);
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Copies a file of the snapshot, a folder, and everything of that kind into the OneDrive of the same
+/// account: they are the files that the mount shows.
 pub fn to_onedrive(stage: &Stage, row: &dyn Row, file: &str, folder: &str) -> Result<()> {
+    let home = stage.home(Cast::Services);
+    to_drive(stage, row, file, folder, &Drive::of(&home))
+}
+
+/// The same into the documents of a site.
+pub fn to_library(stage: &Stage, row: &dyn Row, file: &str, folder: &str) -> Result<()> {
+    let site = Home::new(&stage.tenant, "Sites/Finance");
+    to_drive(stage, row, file, folder, &Drive::documents(&site)?)
+}
+
+/// The same into any drive.
+pub fn to_drive(
+    stage: &Stage,
+    row: &dyn Row,
+    file: &str,
+    folder: &str,
+    drive: &Drive,
+) -> Result<()> {
     let home = stage.home(Cast::Services);
     let whole = format!("{}/{}", home.upn, row.folder());
     let listed = |place: &str| -> Result<String> {
-        let there = stored(&home, place)?;
+        let there = drive.stored(place)?;
         Ok(there.into_keys().collect::<Vec<_>>().join("\n"))
     };
     let sources = [(folder, "folder"), (&whole[..], "whole")];
-    all_ways(stage, "OneDrive", "Saved", &sources, &listed)?;
+    all_ways(stage, &drive.target, "Saved", &sources, &listed)?;
 
-    let target = |way: &str| format!("{}/OneDrive/Saved by {way}", home.upn);
+    let target = |way: &str| format!("{}/Saved by {way}", drive.target);
     let mounted = stage.target(&target("mount"));
     stage.copy("cp", &stage.captured(file), &mounted)?;
     let live = || listed("Saved by command");
@@ -213,7 +273,7 @@ pub fn to_onedrive(stage: &Stage, row: &dyn Row, file: &str, folder: &str) -> Re
         .map(|(path, bytes)| (fitting(&path), bytes))
         .collect();
     for way in WAYS {
-        let there = stored(&home, &format!("Saved by {way}"))?;
+        let there = drive.stored(&format!("Saved by {way}"))?;
         same(&expected, &there).with_context(|| format!("by {way}"))?;
     }
     stage.tenant.nothing_was_sent()

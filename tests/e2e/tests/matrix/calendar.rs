@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::attached::{to_mailbox, to_onedrive};
+use crate::attached::{to_library, to_mailbox, to_onedrive};
 use crate::cells;
 use crate::row::{ALPHA, BETA, Home, Item, Row, attachment, attachments, chosen, find};
 use crate::row::{fingerprint, text};
@@ -275,6 +275,16 @@ fn onedrive() -> Result<()> {
     let alpha = find(&Calendar, &home, ALPHA)?;
     let folder = format!("{}/Calendar/Calendar", home.upn);
     to_onedrive(&stage, &Calendar, stage.path_of(&alpha)?, &folder)
+}
+
+/// As `.ics` files, in a document library.
+#[test]
+fn library() -> Result<()> {
+    let stage = stage()?;
+    let home = stage.home(Cast::Services);
+    let alpha = find(&Calendar, &home, ALPHA)?;
+    let folder = format!("{}/Calendar/Calendar", home.upn);
+    to_library(&stage, &Calendar, stage.path_of(&alpha)?, &folder)
 }
 
 /// As messages with the `.ics` attached.

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use base64::Engine;
 use serde_json::{Value, json};
 
-use crate::attached::{to_mailbox, to_onedrive};
+use crate::attached::{to_library, to_mailbox, to_onedrive};
 use crate::cells;
 use crate::row::{ALPHA, BETA, Home, Item, Row, find, text};
 use crate::stage::{Cast, Shared, Stage};
@@ -217,6 +217,16 @@ fn onedrive() -> Result<()> {
     let alpha = find(&Contacts, &home, ALPHA)?;
     let first = format!("{}/Contacts/Contacts/First", home.upn);
     to_onedrive(&stage, &Contacts, stage.path_of(&alpha)?, &first)
+}
+
+/// As `.vcf` files, in a document library.
+#[test]
+fn library() -> Result<()> {
+    let stage = stage()?;
+    let home = stage.home(Cast::Services);
+    let alpha = find(&Contacts, &home, ALPHA)?;
+    let first = format!("{}/Contacts/Contacts/First", home.upn);
+    to_library(&stage, &Contacts, stage.path_of(&alpha)?, &first)
 }
 
 /// As messages with the `.vcf` attached.

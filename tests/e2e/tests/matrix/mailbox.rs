@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::exported;
 use serde_json::{Value, json};
 
-use crate::attached::to_onedrive;
+use crate::attached::{to_library, to_onedrive};
 use crate::cells;
 use crate::row::{ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, attachment, attachments, chosen};
 use crate::row::{find, fingerprint, place_below, text};
@@ -280,6 +280,16 @@ fn onedrive() -> Result<()> {
     let alpha = find(&Mailbox, &home, ALPHA)?;
     let inbox = format!("{}/Mail/Inbox", home.upn);
     to_onedrive(&stage, &Mailbox, stage.path_of(&alpha)?, &inbox)
+}
+
+/// As `.eml` files, in a document library.
+#[test]
+fn library() -> Result<()> {
+    let stage = stage()?;
+    let home = stage.home(Cast::Services);
+    let alpha = find(&Mailbox, &home, ALPHA)?;
+    let inbox = format!("{}/Mail/Inbox", home.upn);
+    to_library(&stage, &Mailbox, stage.path_of(&alpha)?, &inbox)
 }
 
 /// As mails, in the in-place archive.

@@ -13,6 +13,8 @@ mod attached;
 mod calendar;
 mod cells;
 mod contacts;
+mod libraries;
+mod lists;
 mod mailbox;
 mod onedrive;
 mod readme;

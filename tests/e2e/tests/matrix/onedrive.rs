@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use e2e::exported;
+use e2e::graph::Graph;
 use serde_json::{Value, json};
 
-use crate::attached::to_mailbox;
+use crate::attached::{to_library, to_mailbox};
 use crate::cells;
 use crate::row::{ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, find, fingerprint, text};
 use crate::stage::{Cast, Shared, Stage};
@@ -32,7 +33,7 @@ const TASK: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VTODO\r\
     DTSTAMP:20260101T000000Z\r\nSUMMARY:Saved task\r\nEND:VTODO\r\nEND:VCALENDAR\r\n";
 
 /// What a file holds, and what it is called.
-fn file(title: &str) -> (String, Vec<u8>) {
+pub fn file(title: &str) -> (String, Vec<u8>) {
     match title {
         ALPHA => ("Alpha & more #1.bin".into(), vec![7; 900_000]),
         BETA => ("Beta.eml".into(), MAIL.into()),
@@ -44,6 +45,56 @@ fn file(title: &str) -> (String, Vec<u8>) {
                 .into(),
         ),
     }
+}
+
+/// Puts the file of that title into a drive (its path below Graph).
+pub fn put_file(graph: &Graph, drive: &str, place: &str, title: &str) -> Result<()> {
+    let (name, bytes) = file(title);
+    let encoded = name.replace(' ', "%20").replace('#', "%23");
+    let path = format!("{place}/{encoded}");
+    let path = format!("{drive}/root:/{}", path.trim_start_matches('/'));
+    let made = graph.put(&format!("{path}:/content"), bytes)?;
+    let times = json!({ "fileSystemInfo": { "createdDateTime": "2025-02-03T04:05:06Z",
+        "lastModifiedDateTime": "2025-12-24T18:00:00Z" } });
+    let item = format!("{drive}/items/{}", text(&made, "id"));
+    graph.patch(&item, &times).map(drop)
+}
+
+/// What is the same of a file under another name.
+pub fn nameless(meaning: &Value) -> Value {
+    let mut same = meaning.clone();
+    same["name"] = Value::Null;
+    same
+}
+
+/// All files of a drive.
+pub fn files_of(graph: &Graph, drive: &str) -> Result<Vec<Item>> {
+    let mut all = Vec::new();
+    let mut below = vec![(String::new(), format!("{drive}/root/children"))];
+    while let Some((place, children)) = below.pop() {
+        for child in graph.list(&format!("{children}?$top=200"))? {
+            let (id, name) = (text(&child, "id"), text(&child, "name"));
+            if child["folder"].is_object() {
+                let place = match &place[..] {
+                    "" => name,
+                    above => format!("{above}/{name}"),
+                };
+                below.push((place, format!("{drive}/items/{id}/children")));
+                continue;
+            }
+            let times = &child["fileSystemInfo"];
+            let meaning = json!({ "name": name, "size": child["size"],
+                "hash": child["file"]["hashes"]["quickXorHash"],
+                "created": times["createdDateTime"], "modified": times["lastModifiedDateTime"] });
+            all.push(Item {
+                id,
+                title: name,
+                place: place.clone(),
+                meaning,
+            });
+        }
+    }
+    Ok(all)
 }
 
 impl Row for OneDrive {
@@ -60,43 +111,11 @@ impl Row for OneDrive {
     }
 
     fn put(&self, home: &Home, place: &str, title: &str) -> Result<()> {
-        let (name, bytes) = file(title);
-        let encoded = name.replace(' ', "%20").replace('#', "%23");
-        let path = home.at(&format!("drive/root:/{place}/{encoded}"));
-        let made = home.graph().put(&format!("{path}:/content"), bytes)?;
-        let times = json!({ "fileSystemInfo": { "createdDateTime": "2025-02-03T04:05:06Z",
-            "lastModifiedDateTime": "2025-12-24T18:00:00Z" } });
-        let item = home.at(&format!("drive/items/{}", text(&made, "id")));
-        home.graph().patch(&item, &times).map(drop)
+        put_file(home.graph(), &home.at("drive"), place, title)
     }
 
     fn live(&self, home: &Home) -> Result<Vec<Item>> {
-        let mut all = Vec::new();
-        let mut below = vec![(String::new(), home.at("drive/root/children"))];
-        while let Some((place, children)) = below.pop() {
-            for child in home.graph().list(&format!("{children}?$top=200"))? {
-                let (id, name) = (text(&child, "id"), text(&child, "name"));
-                if child["folder"].is_object() {
-                    let place = match &place[..] {
-                        "" => name,
-                        above => format!("{above}/{name}"),
-                    };
-                    below.push((place, home.at(&format!("drive/items/{id}/children"))));
-                    continue;
-                }
-                let times = &child["fileSystemInfo"];
-                let meaning = json!({ "name": name, "size": child["size"],
-                    "hash": child["file"]["hashes"]["quickXorHash"],
-                    "created": times["createdDateTime"], "modified": times["lastModifiedDateTime"] });
-                all.push(Item {
-                    id,
-                    title: name,
-                    place: place.clone(),
-                    meaning,
-                });
-            }
-        }
-        Ok(all)
+        files_of(home.graph(), &home.at("drive"))
     }
 
     fn remove(&self, home: &Home, item: &Item) -> Result<()> {
@@ -129,9 +148,7 @@ impl Row for OneDrive {
 
     /// It goes by another name.
     fn of_copy(&self, meaning: &Value) -> Value {
-        let mut same = meaning.clone();
-        same["name"] = Value::Null;
-        same
+        nameless(meaning)
     }
 }
 
@@ -203,6 +220,16 @@ fn download() -> Result<()> {
     let alpha = find(&OneDrive, &stage.home(Cast::Giver), ALPHA)?;
     ensure!(fs::read(stage.file_of(&alpha)?)? == file(ALPHA).1);
     Ok(())
+}
+
+/// As files of a document library.
+#[test]
+fn library() -> Result<()> {
+    let stage = stage()?;
+    let home = stage.home(Cast::Services);
+    let alpha = find(&OneDrive, &home, ALPHA)?;
+    let documents = format!("{}/OneDrive/Documents", home.upn);
+    to_library(&stage, &OneDrive, stage.path_of(&alpha)?, &documents)
 }
 
 /// As messages with the file attached; a `.eml` becomes the mail it is.

@@ -25,13 +25,15 @@ const WAYS: [&str; 12] = [
 ];
 
 /// Its columns, in order: the kinds, each with the module that has its tests.
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 8] = [
     ("Mailbox", "mailbox"),
     ("Calendar", "calendar"),
     ("Contacts", "contacts"),
     ("Archive", "archive"),
     ("Tasks", "tasks"),
     ("OneDrive", "onedrive"),
+    ("Libraries", "libraries"),
+    ("Lists", "lists"),
 ];
 
 /// The table: its head, and the cells of each row.

@@ -28,7 +28,7 @@ pub struct Item {
     pub meaning: Value,
 }
 
-/// An account, for who looks at it through Graph.
+/// An account (`alice@contoso.com`) or a site (`Sites/Finance`), for who looks at it through Graph.
 #[derive(Clone, Copy)]
 pub struct Home<'a> {
     pub tenant: &'a Tenant,
@@ -48,7 +48,20 @@ impl<'a> Home<'a> {
     pub fn at(&self, path: &str) -> String {
         format!("/users/{}/{path}", self.upn)
     }
+
+    /// The id of the site.
+    pub fn site(&self) -> Result<String> {
+        let name = self.upn.strip_prefix("Sites/");
+        let name = name.with_context(|| format!("{} is no site", self.upn))?;
+        let site = self
+            .graph()
+            .get(&format!("/sites/{SITE_HOST}:/sites/{name}"))?;
+        Ok(text(&site, "id"))
+    }
 }
+
+/// Where the sites are.
+pub const SITE_HOST: &str = "contoso.sharepoint.com";
 
 /// See the module.
 pub trait Row: Sync {
@@ -80,6 +93,18 @@ pub trait Row: Sync {
     /// Whether what is replaced stays the same thing with another content.
     fn keeps_id(&self) -> bool {
         false
+    }
+    /// Whether a file of the snapshot (a path below the folder of all) is one of the things.
+    fn is_thing(&self, _path: &str) -> bool {
+        true
+    }
+    /// How many files are restored with these things and the folders that they are in.
+    fn restores(&self, items: &[&Item]) -> u64 {
+        items.len() as u64
+    }
+    /// How everything is copied through the mount onto what may be there.
+    fn copies_all(&self) -> &'static str {
+        "cp -r"
     }
     /// What is the same of a copy beside it.
     fn of_copy(&self, meaning: &Value) -> Value {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::attached::{to_mailbox, to_onedrive};
+use crate::attached::{to_library, to_mailbox, to_onedrive};
 use crate::cells;
 use crate::row::{ALPHA, BETA, Home, Item, Row, attachments, chosen, find, text};
 use crate::stage::{Cast, Shared, Stage};
@@ -213,6 +213,16 @@ fn onedrive() -> Result<()> {
     let alpha = find(&Tasks, &home, ALPHA)?;
     let folder = format!("{}/Tasks/Tasks", home.upn);
     to_onedrive(&stage, &Tasks, stage.path_of(&alpha)?, &folder)
+}
+
+/// As `.ics` files, in a document library.
+#[test]
+fn library() -> Result<()> {
+    let stage = stage()?;
+    let home = stage.home(Cast::Services);
+    let alpha = find(&Tasks, &home, ALPHA)?;
+    let folder = format!("{}/Tasks/Tasks", home.upn);
+    to_library(&stage, &Tasks, stage.path_of(&alpha)?, &folder)
 }
 
 /// As messages with the `.ics` attached.

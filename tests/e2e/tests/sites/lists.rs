@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::scene::Scene;
 
-const LISTS_ONLY: &str = "[protect]\nworkloads = [\"lists\"]\n";
+pub const LISTS_ONLY: &str = "[protect]\nworkloads = [\"lists\"]\n";
 
 fn scene() -> Result<Scene> {
     Scene::with(LISTS_ONLY, |o| {
@@ -72,7 +72,7 @@ fn values(items: &[Value]) -> BTreeMap<String, Value> {
 }
 
 impl Scene {
-    fn list_id(&self, site: &str, name: &str) -> Result<(String, String)> {
+    pub fn list_id(&self, site: &str, name: &str) -> Result<(String, String)> {
         let site = self.site(site)?;
         let site = site["id"].as_str().context("no id")?.to_owned();
         let list = self
@@ -82,13 +82,13 @@ impl Scene {
         Ok((site, list["id"].as_str().context("no id")?.to_owned()))
     }
 
-    fn items(&self, site: &str, list: &str) -> Result<Vec<Value>> {
+    pub fn items(&self, site: &str, list: &str) -> Result<Vec<Value>> {
         let (site, list) = self.list_id(site, list)?;
         let path = format!("/sites/{site}/lists/{list}/items?$expand=fields");
         self.tenant.graph.list(&path)
     }
 
-    fn delete_items(&self, site: &str, list: &str) -> Result<()> {
+    pub fn delete_items(&self, site: &str, list: &str) -> Result<()> {
         let (site, id) = self.list_id(site, list)?;
         for item in self
             .tenant
@@ -104,7 +104,7 @@ impl Scene {
 }
 
 /// The item files of a list, by number.
-fn files(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+pub fn files(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -113,7 +113,7 @@ fn files(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if name != "list.json" && name != "items.csv" {
+        if name.ends_with(".json") && name != "list.json" {
             let number = name.split('.').next().unwrap_or_default();
             all.insert(number.trim_start_matches('0').to_owned(), path);
         }
@@ -426,4 +426,140 @@ fn items_go_to_another_site_and_policies_hold() -> Result<()> {
         ensure!(!ok, "{name} was taken");
     }
     scene.nothing_was_sent()
+}
+
+/// The list that is looked into comes last.
+#[test]
+fn all_lists_come_back_with_what_they_look_up() -> Result<()> {
+    let scene = scene()?;
+    let looked_up = || -> Result<BTreeMap<String, String>> {
+        let vendors = scene.items("/sites/Finance", "Vendors")?;
+        let name = |number: &Value| {
+            let found = vendors.iter().find(|vendor| vendor["id"] == *number);
+            found.map(|vendor| vendor["fields"]["Title"].to_string())
+        };
+        let assets = scene.items("/sites/Finance", "Assets")?;
+        let told = assets.iter().map(|item| {
+            let fields = &item["fields"];
+            let bidders = fields["Bidders"].as_array().into_iter().flatten();
+            let bidders: Vec<_> = bidders.map(|b| b["LookupValue"].to_string()).collect();
+            let vendor = name(&fields["VendorLookupId"]);
+            (
+                fields["Title"].to_string(),
+                format!("{vendor:?} {bidders:?}"),
+            )
+        });
+        Ok(told.collect())
+    };
+    let before = looked_up()?;
+    ensure!(
+        before.values().any(|told| told.contains("Some")),
+        "{before:#?}"
+    );
+    scene.tenant.backup()?;
+    let delete_all = || -> Result<()> {
+        for name in ["Assets", "Vendors"] {
+            let (site, list) = scene.list_id("/sites/Finance", name)?;
+            let path = format!("/sites/{site}/lists/{list}");
+            scene.tenant.graph.delete(&path)?;
+        }
+        Ok(())
+    };
+    delete_all()?;
+    let arguments = ["restore", "latest/Sites/Finance/Lists", "Sites/Finance"];
+    let done = scene.tenant.json(&arguments)?;
+    ensure!(done["failed"] == 0, "{done:#}");
+    ensure!(looked_up()? == before, "{:#?} {before:#?}", looked_up()?);
+
+    // Nobody tells the mount when all is done: once more over what is there.
+    delete_all()?;
+    let mount = scene.tenant.mount()?;
+    let lists = mount
+        .path("snapshots/latest")
+        .canonicalize()?
+        .join("Sites/Finance/Lists");
+    for (policy, name) in [("", "Assets"), ("", "Vendors"), ("@overwrite/", "Assets")] {
+        let from = quote(&lists.join(name));
+        let line = format!("cp -r {from} restore/{policy}Sites/Finance/Lists/");
+        sh_ok(&mount.dir, &line)?;
+    }
+    ensure!(looked_up()? == before, "{:#?} {before:#?}", looked_up()?);
+    scene.nothing_was_sent()
+}
+
+/// Reads a table as spreadsheets do, by Python's csv: rows of cells.
+fn table(file: &Path) -> Result<Vec<Vec<String>>> {
+    let script = "import csv, json, sys\n\
+                  rows = csv.reader(open(sys.argv[1], encoding='utf-8-sig', newline=''), strict=True)\n\
+                  print(json.dumps(list(rows)))";
+    let output = std::process::Command::new("python3")
+        .args(["-c", script])
+        .arg(file)
+        .output()
+        .context("cannot run python3")?;
+    ensure!(output.status.success(), "{}", e2e::text(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[test]
+fn the_table_opens_in_a_spreadsheet() -> Result<()> {
+    let scene = scene()?;
+    let (site, list) = scene.list_id("/sites/Finance", "Vendors")?;
+    let path = format!("/sites/{site}/lists/{list}/items");
+    let odd = [
+        (
+            "=HYPERLINK(\"https://evil.example\",\"Click\")",
+            "+47-12-34",
+        ),
+        ("Two\nlines, \"quoted\"; and Ünïcode 漢字", "-5"),
+        ("@SUM(1+1)*cmd|' /C calc'!A0", ""),
+    ];
+    for (title, phone) in odd {
+        let fields = json!({ "fields": { "Title": title, "Phone": phone } });
+        scene.tenant.graph.post(&path, &fields)?;
+    }
+    scene.tenant.backup()?;
+    let mount = scene.tenant.mount()?;
+    let lists = mount
+        .path("snapshots/latest")
+        .canonicalize()?
+        .join("Sites/Finance/Lists");
+    let rows = table(&lists.join("Vendors/items.csv"))?;
+    let (head, rows) = rows.split_first().context("no head")?;
+    ensure!(head[0] == "ID" && rows.iter().all(|row| row.len() == head.len()));
+    let live = scene.items("/sites/Finance", "Vendors")?;
+    ensure!(rows.len() == live.len(), "{} rows", rows.len());
+    let at = |name: &str| head.iter().position(|title| title == name);
+    let (title, phone) = (
+        at("Title").context("no Title")?,
+        at("Phone").context("no Phone")?,
+    );
+    for (row, item) in rows.iter().zip(&live) {
+        ensure!(row[0] == item["id"]);
+        // As it is, with nothing in front of it that is no formula.
+        for (cell, field) in [(&row[title], "Title"), (&row[phone], "Phone")] {
+            let text = item["fields"][field].as_str().unwrap_or_default();
+            ensure!(cell.trim_start_matches('\'') == text, "{cell} {text}");
+            ensure!(
+                !cell.starts_with(['=', '+', '-', '@']),
+                "{cell} is a formula"
+            );
+        }
+    }
+    // Every kind of column has its cells.
+    let rows = table(&lists.join("Assets/items.csv"))?;
+    ensure!(rows.iter().all(|row| row.len() == rows[0].len()));
+    ensure!(rows.len() == scene.items("/sites/Finance", "Assets")?.len() + 1);
+    // A program that is a spreadsheet says the same, where there is one.
+    let office = std::process::Command::new("soffice")
+        .args(["--headless", "--convert-to", "xlsx", "--outdir"])
+        .arg(scene.tenant.path("out"))
+        .arg(lists.join("Vendors/items.csv"))
+        .env("HOME", scene.tenant.path(""))
+        .output();
+    if let Ok(output) = office {
+        let made = scene.tenant.path("out/items.xlsx");
+        ensure!(made.is_file(), "{}", e2e::text(&output.stderr));
+    }
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! SharePoint sites, captured, mounted and put back.
 
+mod attachments;
 mod capture;
 mod lists;
 mod restore;
 mod scene;
+mod sweep;

@@ -31,6 +31,19 @@ impl Scene {
     }
 
     pub fn with(config: &str, change: impl FnOnce(&mut Options)) -> Result<Self> {
+        Ok(Self {
+            tenant: Tenant::with_config(Self::options(change), config)?,
+        })
+    }
+
+    /// The same with identities that SharePoint's own interface takes.
+    pub fn with_certificate(config: &str, change: impl FnOnce(&mut Options)) -> Result<Self> {
+        Ok(Self {
+            tenant: Tenant::with_certificate(Self::options(change), config)?,
+        })
+    }
+
+    fn options(change: impl FnOnce(&mut Options)) -> Options {
         let mut options = Options {
             accounts: 2,
             messages: 10,
@@ -41,9 +54,7 @@ impl Scene {
             ..Options::default()
         };
         change(&mut options);
-        Ok(Self {
-            tenant: Tenant::with_config(options, config)?,
-        })
+        options
     }
 
     /// The site at an address below the tenant's host (`/sites/Finance`); the host's own has none.

@@ -257,6 +257,7 @@ impl Mirror {
                         told.insert(id.clone());
                         self.skipped.push(reason);
                     }
+                    Change::Holds { .. } => panic!("only lists tell that"),
                     Change::Noted { note, .. } => self.notes.push(note),
                 }
             }

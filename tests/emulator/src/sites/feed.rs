@@ -11,6 +11,7 @@ use crate::clock::parse_rfc3339;
 use crate::delta::TokenError;
 use crate::drive::Failure;
 use crate::drive::feed::{history_lost, page_size};
+use crate::losses::{Told, lost};
 use crate::options::Quirk;
 use crate::world::World;
 
@@ -147,7 +148,13 @@ fn collect(
             }
             position.after = row.seq;
             let too_old = position.since.is_some_and(|since| row.changed_at <= since);
-            if (position.full && row.deleted) || too_old {
+            let told = Told {
+                seq: row.seq,
+                gone: row.deleted,
+                moved: false,
+                follows: !position.full,
+            };
+            if (position.full && row.deleted) || too_old || lost(&world.options, told) {
                 continue;
             }
             value.push(match row.deleted {
