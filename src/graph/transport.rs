@@ -114,7 +114,10 @@ impl Client {
                 None => self.tokens().bearer().await?,
             };
             let permit = match &gate {
-                Some(gate) => Some(gate.enter(slots, call.cost, body.len() as u64).await),
+                Some(gate) => {
+                    let entered = gate.enter(slots, call.cost, body.len() as u64).await;
+                    Some(entered.map_err(|used_up| used_up.refuse(call.label()))?)
+                }
                 None => None,
             };
             let attempt = self.attempt(call, &url, &token, &body, content_type).await;

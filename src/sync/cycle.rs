@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use super::ledger::Ledger;
 use super::{
     AccountLine, CycleOutcome, ItemLine, Progress, Report, Shared, Status, SyncError, apply,
-    blocking, capture, collection, report, spawn,
+    blocking, capture, collection, details, report, spawn,
 };
 use crate::graph::{ErrorClass, GraphError};
 use crate::repo::Snapshot;
@@ -74,6 +74,37 @@ impl Cycle {
                 }
             }
         }
+    }
+
+    /// Asks for what may wait, now that all else is there.
+    pub async fn details(
+        &mut self,
+        accounts: &[Account],
+        workloads: &[Arc<dyn Workload>],
+    ) -> Result<(), SyncError> {
+        let (shared, ledger) = (self.shared.clone(), self.ledger.clone());
+        let due: Vec<_> = accounts
+            .iter()
+            .filter(|account| account.closed.is_none())
+            .flat_map(|account| workloads.iter().map(move |workload| (account, workload)))
+            .filter(|(account, workload)| {
+                let state = ledger.workload(&account.id, workload.name());
+                state.is_some_and(|state| state.waiting.is_some())
+            })
+            .map(|(account, workload)| (account.clone(), workload.clone()))
+            .collect();
+        let mut asked = stream::iter(due)
+            .map(|(account, workload)| {
+                let (shared, ledger) = (shared.clone(), ledger.clone());
+                spawn(async move { details::details(&shared, &ledger, &account, &workload).await })
+            })
+            .buffer_unordered(self.shared.options.accounts.max(1));
+        while let Some(notes) = asked.next().await {
+            for note in notes.map_err(SyncError::Panicked)?? {
+                self.report.add_note(note);
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, done: AccountDone) {

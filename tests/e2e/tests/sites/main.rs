@@ -4,3 +4,5 @@ mod capture;
 mod lists;
 mod restore;
 mod scene;
+mod sharing;
+mod special;
