@@ -329,18 +329,24 @@ impl Gate {
 
     /// The service said no: nobody sends before `wait` is over, and fewer at once afterwards.
     pub fn throttled(&self, wait: Duration) {
+        self.pause(wait);
         let mut state = self.state.lock();
         let now = Instant::now();
-        let until = now + wait;
-        if state.fence.is_none_or(|fence| fence < until) {
-            state.fence = Some(until);
-        }
         // One burst of refusals is one lesson, not four.
         if now.duration_since(state.changed) > Duration::from_secs(2)
             || state.limit == state.ceiling
         {
             state.limit = (state.limit / 2).max(1);
             state.changed = now;
+        }
+    }
+
+    /// The service will say no soon: nobody sends before `wait` is over.
+    pub fn pause(&self, wait: Duration) {
+        let mut state = self.state.lock();
+        let until = Instant::now() + wait;
+        if state.fence.is_none_or(|fence| fence < until) {
+            state.fence = Some(until);
         }
     }
 
@@ -638,6 +644,28 @@ mod tests {
                 .await
                 .is_ok()
         );
+    }
+
+    #[tokio::test]
+    async fn what_the_service_tells_of_its_budget_is_heeded() {
+        let gate = gate(4, None);
+        assert!(gate.enter(1, 100_000, 0).await.is_ok());
+        gate.learn(1_250, MINUTE);
+        // Four fifths are used when it tells; a twentieth is never used.
+        assert!(gate.enter(1, 187, 0).await.is_ok());
+        assert!(
+            tokio::time::timeout(50 * MS, gate.enter(1, 1, 0))
+                .await
+                .is_err()
+        );
+        let other = Arc::new(Gate::new(4, Vec::new(), Vec::new()));
+        other.pause(80 * MS);
+        assert!(
+            tokio::time::timeout(30 * MS, other.enter(1, 1, 0))
+                .await
+                .is_err()
+        );
+        assert!(other.enter(4, 1, 0).await.is_ok());
     }
 
     #[tokio::test]

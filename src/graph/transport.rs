@@ -247,10 +247,11 @@ impl Client {
         };
         if let Some(limit) = number("ratelimit-limit") {
             gate.learn(limit, Duration::from_secs(60));
-            if number("ratelimit-remaining") == Some(0)
+            // Others of this tenant may use it, too: the last twentieth is left alone.
+            if number("ratelimit-remaining").is_some_and(|left| left <= limit / 20)
                 && let Some(reset) = number("ratelimit-reset")
             {
-                gate.throttled(Duration::from_secs(reset.min(300)));
+                gate.pause(Duration::from_secs(reset.min(300)));
             }
         }
         if let Some(units) = number("x-ms-resource-unit") {

@@ -83,20 +83,25 @@ impl Cycle {
         workloads: &[Arc<dyn Workload>],
     ) -> Result<(), SyncError> {
         let (shared, ledger) = (self.shared.clone(), self.ledger.clone());
-        let due: Vec<_> = accounts
-            .iter()
-            .filter(|account| account.closed.is_none())
-            .flat_map(|account| workloads.iter().map(move |workload| (account, workload)))
-            .filter(|(account, workload)| {
-                let state = ledger.workload(&account.id, workload.name());
-                state.is_some_and(|state| state.waiting.is_some())
-            })
-            .map(|(account, workload)| (account.clone(), workload.clone()))
-            .collect();
+        let waits = |account: &Account| {
+            let state =
+                |workload: &Arc<dyn Workload>| ledger.workload(&account.id, workload.name());
+            let mut states = workloads.iter().filter_map(state);
+            account.closed.is_none() && states.any(|state| state.waiting.is_some())
+        };
+        let due: Vec<Account> = accounts.iter().filter(|a| waits(a)).cloned().collect();
         let mut asked = stream::iter(due)
-            .map(|(account, workload)| {
+            .map(|account| {
                 let (shared, ledger) = (shared.clone(), ledger.clone());
-                spawn(async move { details::details(&shared, &ledger, &account, &workload).await })
+                let workloads = workloads.to_vec();
+                spawn(async move {
+                    let mut notes = Vec::new();
+                    for workload in &workloads {
+                        let told = details::details(&shared, &ledger, &account, workload).await?;
+                        notes.extend(told);
+                    }
+                    Ok::<_, SyncError>(notes)
+                })
             })
             .buffer_unordered(self.shared.options.accounts.max(1));
         while let Some(notes) = asked.next().await {
