@@ -200,9 +200,11 @@ fn notebooks_of_both_shapes_are_folders() -> Result<()> {
         let record: Value = serde_json::from_slice(&record)?;
         ensure!(record["remoteItem"]["id"].is_string(), "{record:#}");
         let source = format!("latest/{}/OneDrive/{shortcut}", people[0]);
-        let done = scene
-            .tenant
-            .json(&["restore", &source, &format!("{}/OneDrive", people[1])])?;
+        let done = scene.tenant.json(&[
+            "restore",
+            &source,
+            &format!("{}/OneDrive/Elsewhere", people[1]),
+        ])?;
         ensure!(
             done["failed"] == 1 && done.to_string().contains("shortcut"),
             "{done:#}"
@@ -301,17 +303,23 @@ fn documents_that_sharepoint_writes_into_are_no_damage() -> Result<()> {
     let mount = scene.tenant.mount()?;
     let latest = mount.path("snapshots/latest").canonicalize()?;
     for (name, item) in names.iter().zip(&items) {
+        ensure!(
+            fs::read(latest.join(LIBRARY).join(name))? == files.bytes(name)?,
+            "{name}"
+        );
+        scene
+            .tenant
+            .graph
+            .delete(&format!("/drives/{}/items/{item}", files.drive))?;
+    }
+    for name in names {
         let from = latest.join(LIBRARY).join(name);
-        let kept = fs::read(&from)?;
-        ensure!(kept == files.bytes(name)?, "{name}");
-        let path = format!("/drives/{}/items/{item}", files.drive);
-        scene.tenant.graph.delete(&path)?;
         sh_ok(
             &mount.dir,
             &format!("cp {} restore/{LIBRARY}/", quote(&from)),
         )?;
         // SharePoint wrote into it again.
-        let back = files.bytes(name)?;
+        let (kept, back) = (fs::read(&from)?, files.bytes(name)?);
         ensure!(back.len() > kept.len() && back.starts_with(&kept), "{name}");
     }
     let log = fs::read_to_string(mount.path("restore/.log"))?;
