@@ -220,12 +220,16 @@ pub fn workloads(
         workloads.push(Arc::new(Drive::new(
             client.clone(),
             keyer.clone(),
-            DriveOptions::default(),
+            DriveOptions {
+                restore_permissions: config.restore.permissions,
+                ..DriveOptions::default()
+            },
         )));
     }
     if protected("libraries") {
         let options = LibrariesOptions {
             system: config.protect.system_lists,
+            restore_permissions: config.restore.permissions,
             ..LibrariesOptions::default()
         };
         let libraries = Libraries::new(client.clone(), keyer.clone(), options);

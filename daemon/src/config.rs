@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use serde::Deserialize;
 use tenantfs::graph::Cloud;
+use tenantfs::workload::drive::RestorePermissions;
 use tenantfs::workload::mail::Route;
 
 use crate::schedule::{Schedule, parse_period};
@@ -167,8 +168,9 @@ pub struct Protect {
     pub recoverable_items: bool,
     /// Capture photos of contacts: one request for each contact that is new or changed.
     pub contact_photos: bool,
-    /// Most resource units that captures spend on drives and sites in 24 hours; then they wait. None
-    /// here: what Microsoft grants a tenant of up to 1,000 licences.
+    /// Most resource units that captures spend on drives and sites in 24 hours; then they go on in a
+    /// later cycle, and permissions wait from four fifths of it on. None here: what Microsoft grants a
+    /// tenant of up to 1,000 licences.
     pub unit_budget: Option<u64>,
     /// How mail is captured.
     pub mail: ProtectMail,
@@ -258,6 +260,8 @@ pub struct Mount {
 pub struct Restore {
     /// What happens when the item is already there.
     pub conflict: Conflict,
+    /// When restored files and folders get the permissions and links again that they had.
+    pub permissions: RestorePermissions,
 }
 
 /// What a restore does with an item that is already there.

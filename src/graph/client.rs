@@ -202,6 +202,16 @@ impl Client {
         self.0.limiters.drive_units()
     }
 
+    /// Counts resource units that were spent before this client was there, by how long ago.
+    pub fn drive_units_before(&self, spent: &[(Duration, u64)]) {
+        self.0.limiters.drive_units_before(spent);
+    }
+
+    /// Resource units that may be spent on what can wait; `None`: as many as there is need for.
+    pub fn spare_drive_units(&self) -> Option<u64> {
+        self.0.limiters.spare_drive_units()
+    }
+
     /// Starts counting anew.
     pub fn reset_stats(&self) {
         self.0.stats.reset();

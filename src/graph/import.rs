@@ -50,7 +50,10 @@ impl Client {
         let mut throttled = 0;
         loop {
             let permit = match &gate {
-                Some(gate) => Some(gate.enter(1, 1, body.len() as u64).await),
+                Some(gate) => {
+                    let entered = gate.enter(1, 1, body.len() as u64).await;
+                    Some(entered.map_err(|used_up| used_up.refuse(route))?)
+                }
                 None => None,
             };
             let sent = self.bare(

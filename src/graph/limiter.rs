@@ -3,7 +3,8 @@
 //! A [`Gate`] guards one budget: a mailbox, the drives of the tenant, the directory. It admits in
 //! order of arrival, at most so many at once (additive increase, halved when throttled), within
 //! sliding windows of requests or resource units and of uploaded bytes. A 429 raises a fence:
-//! nobody of that gate sends anything until it falls, because calls made meanwhile count too.
+//! nobody of that gate sends anything until it falls, because calls made meanwhile count too. Where
+//! a day's budget is used up, there is nothing to wait for: the request is refused here.
 //!
 //! Invariants: a waiter that is dropped leaves the queue; a permit that is dropped gives its slots
 //! back; units are spent when admitted, also for requests that then fail (the service counts them).
@@ -18,6 +19,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::error::{ErrorClass, GraphError};
 
 /// Which budget a request is counted against.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -138,6 +141,23 @@ impl Window {
             .map(|&(start, _)| start + self.slot * (self.slots as u32 + 1))
     }
 
+    /// As [`Window::spend`], for what was spent before anything else that is in it.
+    fn spent_before(&mut self, n: u64, age: Duration) {
+        let span = self.slot * (self.slots as u32 + 1);
+        if age < span
+            && let Some(at) = Instant::now().checked_sub(age)
+        {
+            self.spent.push_front((at, n));
+            self.sum += n;
+        }
+    }
+
+    /// What may still be spent now.
+    fn left(&mut self, now: Instant) -> u64 {
+        self.forget_old(now);
+        self.limit.saturating_sub(self.sum)
+    }
+
     fn spend(&mut self, n: u64, now: Instant) {
         if n == 0 {
             return;
@@ -174,6 +194,33 @@ pub struct Gate {
     freed: Notify,
 }
 
+/// Why a ticket does not get in.
+enum Closed {
+    /// It may, then; or when something changes.
+    Until(Option<Instant>),
+    UsedUp(UsedUp),
+}
+
+/// A budget is used up, and has no room for so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedUp(pub Duration);
+
+impl UsedUp {
+    /// As the error of a request that was not sent.
+    pub fn refuse(self, route: impl Into<String>) -> GraphError {
+        let minutes = self.0.as_secs().div_ceil(60);
+        let what = format!(
+            "the budget of resource units for 24 hours is used up; there is room again in {} h {} min",
+            minutes / 60,
+            minutes % 60
+        );
+        GraphError::local(ErrorClass::Throttled, route, what)
+    }
+}
+
+/// The longest time that a request waits for room in a budget.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
 /// How long without throttling until one more request may be in flight.
 const CLEAN: Duration = Duration::from_secs(60);
 
@@ -200,7 +247,15 @@ impl Gate {
 
     /// Waits for `slots` of the concurrency (fewer, if that is all there is now), `units`, and
     /// `bytes` to send.
-    pub async fn enter(self: &Arc<Self>, slots: u32, units: u64, bytes: u64) -> Permit {
+    ///
+    /// # Errors
+    /// When a budget has no room for longer than anybody would wait.
+    pub async fn enter(
+        self: &Arc<Self>,
+        slots: u32,
+        units: u64,
+        bytes: u64,
+    ) -> Result<Permit, UsedUp> {
         let ticket = Ticket {
             gate: self,
             number: self.draw(),
@@ -211,12 +266,13 @@ impl Gate {
             freed.as_mut().enable();
             let wait_until = match self.try_enter(ticket.number, slots, units, bytes) {
                 Ok(taken) => {
-                    return Permit {
+                    return Ok(Permit {
                         gate: Arc::clone(self),
                         slots: taken,
-                    };
+                    });
                 }
-                Err(until) => until,
+                Err(Closed::Until(until)) => until,
+                Err(Closed::UsedUp(used_up)) => return Err(used_up),
             };
             // The deadline also covers a wake-up that went to somebody who then gave up.
             let until = wait_until.unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
@@ -232,24 +288,18 @@ impl Gate {
         number
     }
 
-    fn try_enter(
-        &self,
-        ticket: u64,
-        slots: u32,
-        units: u64,
-        bytes: u64,
-    ) -> Result<u32, Option<Instant>> {
+    fn try_enter(&self, ticket: u64, slots: u32, units: u64, bytes: u64) -> Result<u32, Closed> {
         let mut state = self.state.lock();
         let now = Instant::now();
         if let Some(fence) = state.fence {
             if now < fence {
-                return Err(Some(fence));
+                return Err(Closed::Until(Some(fence)));
             }
             state.fence = None;
         }
         let slots = slots.clamp(1, state.limit);
         if state.queue.front() != Some(&ticket) || state.in_flight + slots > state.limit {
-            return Err(None);
+            return Err(Closed::Until(None));
         }
         let mut until = None;
         for (windows, n) in [(0, units), (1, bytes)] {
@@ -263,7 +313,11 @@ impl Gate {
             }
         }
         if let Some(until) = until {
-            return Err(Some(until));
+            let wait = until.saturating_duration_since(now);
+            return Err(match wait > LONGEST_WAIT {
+                true => Closed::UsedUp(UsedUp(wait)),
+                false => Closed::Until(Some(until)),
+            });
         }
         state.units.iter_mut().for_each(|w| w.spend(units, now));
         state.bytes.iter_mut().for_each(|w| w.spend(bytes, now));
@@ -275,18 +329,24 @@ impl Gate {
 
     /// The service said no: nobody sends before `wait` is over, and fewer at once afterwards.
     pub fn throttled(&self, wait: Duration) {
+        self.pause(wait);
         let mut state = self.state.lock();
         let now = Instant::now();
-        let until = now + wait;
-        if state.fence.is_none_or(|fence| fence < until) {
-            state.fence = Some(until);
-        }
         // One burst of refusals is one lesson, not four.
         if now.duration_since(state.changed) > Duration::from_secs(2)
             || state.limit == state.ceiling
         {
             state.limit = (state.limit / 2).max(1);
             state.changed = now;
+        }
+    }
+
+    /// The service will say no soon: nobody sends before `wait` is over.
+    pub fn pause(&self, wait: Duration) {
+        let mut state = self.state.lock();
+        let until = Instant::now() + wait;
+        if state.fence.is_none_or(|fence| fence < until) {
+            state.fence = Some(until);
         }
     }
 
@@ -316,6 +376,24 @@ impl Gate {
     /// Units spent since the start.
     pub fn spent(&self) -> u64 {
         self.state.lock().spent
+    }
+
+    /// Counts units that were spent so long ago, before this gate was there.
+    fn spent_before(&self, units: u64, age: Duration) {
+        let mut state = self.state.lock();
+        let windows = state.units.iter_mut();
+        windows.for_each(|window| window.spent_before(units, age));
+    }
+
+    /// Limit and rest of the longest budget of units; `None`: there is none.
+    fn budget(&self) -> Option<(u64, u64)> {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let longest = state
+            .units
+            .iter_mut()
+            .max_by_key(|window| window.slot * window.slots as u32)?;
+        (longest.slot * longest.slots as u32 >= DAY).then(|| (longest.limit, longest.left(now)))
     }
 
     fn idle_since(&self) -> Option<Instant> {
@@ -369,6 +447,7 @@ pub struct Limiters {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl Limiters {
     pub fn new(limits: Limits) -> Self {
@@ -377,7 +456,7 @@ impl Limiters {
             drive_units.push(Window::new(n, MINUTE, 60));
         }
         if let Some(n) = limits.drive_units_day {
-            drive_units.push(Window::new(n, 1440 * MINUTE, 144));
+            drive_units.push(Window::new(n, DAY, 144));
         }
         let directory = limits
             .directory_units
@@ -393,6 +472,23 @@ impl Limiters {
     /// Resource units spent on drives and sites since the start.
     pub fn drive_units(&self) -> u64 {
         self.drives.spent()
+    }
+
+    /// Counts units of drives and sites that were spent earlier, by how long ago.
+    pub fn drive_units_before(&self, spent: &[(Duration, u64)]) {
+        // The youngest first, so that the oldest stands in front.
+        let mut spent = spent.to_vec();
+        spent.sort();
+        for (age, units) in spent {
+            self.drives.spent_before(units, age);
+        }
+    }
+
+    /// Units of drives and sites that may be spent on what can wait: a fifth of a day's budget is kept
+    /// for what changes later. `None`: as many as there is need for.
+    pub fn spare_drive_units(&self) -> Option<u64> {
+        let (limit, left) = self.drives.budget()?;
+        Some(left.saturating_sub(limit / 5))
     }
 
     /// The gate of a scope; `None` for [`Scope::Free`].
@@ -548,5 +644,55 @@ mod tests {
                 .await
                 .is_ok()
         );
+    }
+
+    #[tokio::test]
+    async fn what_the_service_tells_of_its_budget_is_heeded() {
+        let gate = gate(4, None);
+        assert!(gate.enter(1, 100_000, 0).await.is_ok());
+        gate.learn(1_250, MINUTE);
+        // Four fifths are used when it tells; a twentieth is never used.
+        assert!(gate.enter(1, 187, 0).await.is_ok());
+        assert!(
+            tokio::time::timeout(50 * MS, gate.enter(1, 1, 0))
+                .await
+                .is_err()
+        );
+        let other = Arc::new(Gate::new(4, Vec::new(), Vec::new()));
+        other.pause(80 * MS);
+        assert!(
+            tokio::time::timeout(30 * MS, other.enter(1, 1, 0))
+                .await
+                .is_err()
+        );
+        assert!(other.enter(4, 1, 0).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_day_that_is_used_up_refuses_instead_of_waiting() {
+        let limiters = Limiters::new(Limits {
+            drive_units_day: Some(100),
+            ..Limits::adaptive()
+        });
+        let hour = Duration::from_secs(3600);
+        limiters.drive_units_before(&[(hour, 10), (30 * hour, 1_000), (2 * hour, 20)]);
+        assert_eq!(limiters.spare_drive_units(), Some(50));
+        let gate = limiters.gate(&Scope::Drives).unwrap();
+        drop(gate.enter(1, 65, 0).await.unwrap());
+        assert_eq!(limiters.spare_drive_units(), Some(0));
+        assert!(gate.enter(1, 5, 0).await.is_ok());
+        let refused = gate.enter(1, 5, 0).await.unwrap_err();
+        // What was spent two hours ago is the first to be forgotten.
+        assert!(
+            refused.0 > 21 * hour && refused.0 < 23 * hour,
+            "{refused:?}"
+        );
+        let error = refused.refuse("GET /x");
+        assert_eq!(error.class, ErrorClass::Throttled);
+        assert!(error.to_string().contains("is used up"), "{error}");
+        // The others go on.
+        let directory = limiters.gate(&Scope::Directory).unwrap();
+        assert!(directory.enter(1, 50, 0).await.is_ok());
+        assert_eq!(Limiters::new(Limits::adaptive()).spare_drive_units(), None);
     }
 }

@@ -115,7 +115,10 @@ impl Client {
                 None => tokens.bearer().await?,
             };
             let permit = match &gate {
-                Some(gate) => Some(gate.enter(slots, call.cost, body.len() as u64).await),
+                Some(gate) => {
+                    let entered = gate.enter(slots, call.cost, body.len() as u64).await;
+                    Some(entered.map_err(|used_up| used_up.refuse(call.label()))?)
+                }
                 None => None,
             };
             let attempt = self.attempt(call, &url, &token, &body, content_type).await;
@@ -241,10 +244,11 @@ impl Client {
         };
         if let Some(limit) = number("ratelimit-limit") {
             gate.learn(limit, Duration::from_secs(60));
-            if number("ratelimit-remaining") == Some(0)
+            // Others of this tenant may use it, too: the last twentieth is left alone.
+            if number("ratelimit-remaining").is_some_and(|left| left <= limit / 20)
                 && let Some(reset) = number("ratelimit-reset")
             {
-                gate.throttled(Duration::from_secs(reset.min(300)));
+                gate.pause(Duration::from_secs(reset.min(300)));
             }
         }
         if let Some(units) = number("x-ms-resource-unit") {

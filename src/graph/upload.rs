@@ -98,7 +98,10 @@ impl Client {
                 ),
             ];
             let permit = match &gate {
-                Some(gate) => Some(gate.enter(1, u64::from(at == 0), piece.len() as u64).await),
+                Some(gate) => {
+                    let entered = gate.enter(1, u64::from(at == 0), piece.len() as u64).await;
+                    Some(entered.map_err(|used_up| used_up.refuse(ROUTE))?)
+                }
                 None => None,
             };
             let outcome = self

@@ -195,7 +195,7 @@ impl Service {
         target: &TargetPath,
         folder: LiveEntry,
         record: serde_json::Value,
-    ) -> Result<(), RestoreError> {
+    ) -> Result<Vec<String>, RestoreError> {
         let (pusher, target) = (Arc::clone(&self.inner.pusher), target.clone());
         self.wait_for(CALL, async move {
             let place = pusher.places.resolve(&target).await?;

@@ -451,6 +451,9 @@ impl Plan {
             .flatten();
         let mut record = old.clone().unwrap_or_default();
         merge(&mut record, &told);
+        if workload.needs_details(old.as_ref(), &record) {
+            c.set_waiting(id, true);
+        }
         let as_told = workload.describe(EntryKind::Folder, &workload::ItemKey(key.0), &record);
         let same = held.as_ref().is_some_and(|h| {
             h.parent == parent && h.name == as_told.name && h.entry.mtime == as_told.mtime
@@ -485,6 +488,9 @@ impl Plan {
             .flatten();
         let mut record = old.clone().unwrap_or_default();
         merge(&mut record, &told);
+        if workload.needs_details(old.as_ref(), &record) {
+            c.set_waiting(&id, true);
+        }
         let as_told = workload.describe(EntryKind::Item, &workload::ItemKey(key.0), &record);
         let failing = c.failures().contains_key(&id);
         if let (Some(held), Some(old), false) = (&held, &old, failing)

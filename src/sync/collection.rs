@@ -99,6 +99,7 @@ pub(super) struct Collection {
     editor: Editor,
     feeds: Table<FeedState>,
     failed: Table<FailedItem>,
+    waiting: Table<bool>,
 }
 
 impl Collection {
@@ -114,6 +115,7 @@ impl Collection {
             editor: Editor::new(nodes, state.collection),
             feeds: Table::open(nodes, state.cursors)?,
             failed: Table::open(nodes, state.failed)?,
+            waiting: Table::open(nodes, state.waiting)?,
         })
     }
 
@@ -161,6 +163,16 @@ impl Collection {
 
     pub fn set_failure(&mut self, id: &str, failure: Option<FailedItem>) {
         self.failed.set(id, failure);
+    }
+
+    // What waits for its details.
+
+    pub fn waiting(&self) -> Vec<String> {
+        self.waiting.values.keys().cloned().collect()
+    }
+
+    pub fn set_waiting(&mut self, id: &str, waits: bool) {
+        self.waiting.set(id, waits.then_some(true));
     }
 
     // Items.
@@ -280,9 +292,11 @@ impl Collection {
         self.editor.pending()
     }
 
-    /// Whether feeds or failures changed since they were written.
+    /// Whether feeds, failures or what waits changed since they were written.
     pub fn is_changed(&self) -> bool {
-        !self.feeds.changed.is_empty() || !self.failed.changed.is_empty()
+        !self.feeds.changed.is_empty()
+            || !self.failed.changed.is_empty()
+            || !self.waiting.changed.is_empty()
     }
 
     /// Writes the items that changed so far.
@@ -300,6 +314,7 @@ impl Collection {
             collection,
             cursors: self.feeds.save(&self.nodes, &mut self.stream)?,
             failed: self.failed.save(&self.nodes, &mut self.stream)?,
+            waiting: self.waiting.save(&self.nodes, &mut self.stream)?,
             changed: if changed { now } else { before.changed },
         })
     }

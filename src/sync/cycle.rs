@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use super::ledger::Ledger;
 use super::{
     AccountLine, CycleOutcome, ItemLine, Progress, Report, Shared, Status, SyncError, apply,
-    blocking, capture, collection, report, spawn,
+    blocking, capture, collection, details, report, spawn,
 };
 use crate::graph::{ErrorClass, GraphError};
 use crate::repo::Snapshot;
@@ -74,6 +74,42 @@ impl Cycle {
                 }
             }
         }
+    }
+
+    /// Asks for what may wait, now that all else is there.
+    pub async fn details(
+        &mut self,
+        accounts: &[Account],
+        workloads: &[Arc<dyn Workload>],
+    ) -> Result<(), SyncError> {
+        let (shared, ledger) = (self.shared.clone(), self.ledger.clone());
+        let waits = |account: &Account| {
+            let state =
+                |workload: &Arc<dyn Workload>| ledger.workload(&account.id, workload.name());
+            let mut states = workloads.iter().filter_map(state);
+            account.closed.is_none() && states.any(|state| state.waiting.is_some())
+        };
+        let due: Vec<Account> = accounts.iter().filter(|a| waits(a)).cloned().collect();
+        let mut asked = stream::iter(due)
+            .map(|account| {
+                let (shared, ledger) = (shared.clone(), ledger.clone());
+                let workloads = workloads.to_vec();
+                spawn(async move {
+                    let mut notes = Vec::new();
+                    for workload in &workloads {
+                        let told = details::details(&shared, &ledger, &account, workload).await?;
+                        notes.extend(told);
+                    }
+                    Ok::<_, SyncError>(notes)
+                })
+            })
+            .buffer_unordered(self.shared.options.accounts.max(1));
+        while let Some(notes) = asked.next().await {
+            for note in notes.map_err(SyncError::Panicked)?? {
+                self.report.add_note(note);
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, done: AccountDone) {

@@ -1,5 +1,5 @@
 //! What a cycle keeps on this host to save requests: newer cursors of idle feeds, accounts that
-//! have nothing to capture, when a failing item was tried last.
+//! have nothing to capture, when a failing item was tried last, the resource units of a day.
 //!
 //! All of it may be lost at any time: the next cycle asks a little more. Nothing here is believed
 //! if it doesn't fit the snapshot: an idle cursor counts only while the snapshot's own is the one
@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,12 @@ use serde_json::Value;
 use super::collection::FeedState;
 use crate::local::{LocalState, Table};
 use crate::workload::{Account, Cursor, FeedId};
+
+/// Where the resource units are kept that were spent, by the hour.
+const UNITS: &str = "units";
+const HOUR: i64 = 3_600;
+/// Seconds.
+const DAY: u64 = 86_400;
 
 /// The users of the tenant as of the last round.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +136,28 @@ impl Local {
         self.put(&format!("tried/{owner}/{id}"), &at);
     }
 
+    /// Resource units spent in the last 24 hours, by how long ago. `now` is Unix seconds.
+    pub fn units(&self, now: i64) -> Vec<(Duration, u64)> {
+        let hours: BTreeMap<i64, u64> = self.get(UNITS).unwrap_or_default();
+        let age = |hour: i64| u64::try_from(now - hour * HOUR).unwrap_or_default();
+        hours
+            .into_iter()
+            .map(|(hour, units)| (Duration::from_secs(age(hour)), units))
+            .filter(|(age, _)| age.as_secs() < DAY)
+            .collect()
+    }
+
+    pub fn add_units(&self, now: i64, units: u64) {
+        if units == 0 {
+            return;
+        }
+        let mut hours: BTreeMap<i64, u64> = self.get(UNITS).unwrap_or_default();
+        let hour = now.div_euclid(HOUR);
+        hours.retain(|at, _| hour - at <= 24);
+        *hours.entry(hour).or_default() += units;
+        self.put(UNITS, &hours);
+    }
+
     /// Makes it durable. Worth one call a cycle.
     pub fn flush(&self) {
         if let Some(state) = &self.state
@@ -173,5 +202,18 @@ mod tests {
         let none = Local::new(None);
         none.set_tried("u/mail", "i", 3);
         assert_eq!(none.tried("u/mail", "i"), None);
+    }
+
+    #[test]
+    fn units_are_remembered_for_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = Local::new(Some(LocalState::open(dir.path()).unwrap()));
+        local.add_units(100 * HOUR, 5);
+        local.add_units(110 * HOUR, 7);
+        local.add_units(110 * HOUR + 60, 8);
+        let sum = |hour: i64| -> u64 { local.units(hour * HOUR).iter().map(|(_, n)| n).sum() };
+        assert_eq!((sum(111), sum(124), sum(133), sum(140)), (20, 15, 15, 0));
+        local.add_units(140 * HOUR, 1);
+        assert_eq!(local.units(140 * HOUR), [(Duration::ZERO, 1)]);
     }
 }

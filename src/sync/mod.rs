@@ -12,6 +12,8 @@
 //!   good state stays, and it is tried again. Only the repository and sign-in fail a cycle, and a
 //!   service that can't be reached at all.
 //! - An account that leaves the tenant stays in later snapshots as it was.
+//! - What is dear and may wait (permissions) is asked for when all accounts are captured, within the
+//!   budget of resource units; what is left waits for the next cycle, and is counted in the report.
 //! - Delta is not trusted for ever: now and then a feed is enumerated anew, and what was missed is
 //!   found (a [sweep](Options::sweep)).
 //!
@@ -24,6 +26,7 @@ mod apply;
 mod capture;
 mod collection;
 mod cycle;
+mod details;
 mod fetch;
 mod ledger;
 mod local;
@@ -79,6 +82,14 @@ pub trait Directory: Send + Sync {
 
     /// Resource units of drives and sites spent so far.
     fn drive_units(&self) -> u64;
+
+    /// Resource units that may be spent on what can wait; `None`: as many as there is need for.
+    fn spare_drive_units(&self) -> Option<u64> {
+        None
+    }
+
+    /// Counts resource units that were spent before this began, by how long ago.
+    fn drive_units_before(&self, _spent: &[(Duration, u64)]) {}
 }
 
 #[async_trait]
@@ -97,6 +108,14 @@ impl Directory for Client {
 
     fn drive_units(&self) -> u64 {
         Client::drive_units(self)
+    }
+
+    fn spare_drive_units(&self) -> Option<u64> {
+        Client::spare_drive_units(self)
+    }
+
+    fn drive_units_before(&self, spent: &[(Duration, u64)]) {
+        Client::drive_units_before(self, spent);
     }
 
     fn requests(&self) -> Vec<RequestLine> {
@@ -168,12 +187,14 @@ impl SyncContext {
         local: Option<LocalState>,
         options: Options,
     ) -> SyncContext {
+        let local = Local::new(local);
+        directory.drive_units_before(&local.units((options.clock)()));
         SyncContext {
             repo,
             directory,
             workloads,
             options,
-            local: Local::new(local),
+            local,
         }
     }
 }
@@ -240,6 +261,7 @@ struct Shared {
     repo: Repository,
     writer: Writer,
     nodes: Nodes,
+    directory: Arc<dyn Directory>,
     options: Options,
     local: Local,
     progress: Arc<Progress>,
@@ -342,7 +364,12 @@ pub async fn run(
     for note in sites.notes {
         cycle.report.add_note(note);
     }
-    let captured = cycle.captures(accounts, &workloads).await;
+    let mut captured = cycle.captures(accounts.clone(), &workloads).await;
+    if captured.is_ok() {
+        captured = cycle.details(&accounts, &workloads).await;
+    }
+    let units = cx.directory.drive_units().saturating_sub(units);
+    cx.local.add_units((cx.options.clock)(), units);
     cx.local.flush();
     if let Err(e) = captured {
         // What is in the ledger is good, whatever happened to the rest.
@@ -355,7 +382,7 @@ pub async fn run(
         return Err(SyncError::Unreachable(e));
     }
     cycle.report.requests = since(&requests, cx.directory.requests());
-    cycle.report.drive_units = cx.directory.drive_units().saturating_sub(units);
+    cycle.report.drive_units = units;
     cycle.end().await
 }
 
@@ -404,6 +431,7 @@ fn open(
         repo,
         writer,
         nodes,
+        directory: cx.directory.clone(),
         options: cx.options.clone(),
         local: cx.local.clone(),
         progress,

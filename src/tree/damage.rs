@@ -250,7 +250,8 @@ impl Search<'_> {
             for workload in account.workloads.values() {
                 let path = format!("{}/{}", account.folder, workload.folder);
                 let collection = &workload.collection;
-                for root in [collection.ids, workload.cursors, workload.failed] {
+                let kept = [workload.cursors, workload.failed, workload.waiting];
+                for root in [collection.ids].into_iter().chain(kept) {
                     self.walk(root, &path, false, report);
                 }
                 // Detached items hang on their folders, which may be large.

@@ -50,6 +50,10 @@ pub struct WorkloadState {
     /// Item id to JSON [`FailedItem`]: what is tried again. Shape [`Shape::Hashed`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: MapRoot,
+    /// Item ids, each with `true`: what something is still to be asked of that may wait for another
+    /// cycle (permissions). Shape [`Shape::Hashed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: MapRoot,
     /// When its collection last changed, Unix seconds: the folder's mtime.
     #[serde(default)]
     pub changed: i64,

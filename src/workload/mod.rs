@@ -226,6 +226,15 @@ impl From<GraphError> for ItemError {
     }
 }
 
+/// A stored item or folder that waits for its details.
+#[derive(Clone, Debug)]
+pub struct Detail {
+    /// To be completed.
+    pub record: Value,
+    /// Records of the folders that it lies in, the nearest first; their own details are there.
+    pub above: Vec<Arc<Value>>,
+}
+
 /// Whether an account has this workload at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -551,6 +560,24 @@ pub trait Workload: Send + Sync {
         fetched
     }
 
+    /// Whether something of an item or folder is still to be asked for that is dear and may wait
+    /// (permissions), given the stored record and the one that takes its place. Pure.
+    fn needs_details(&self, _stored: Option<&Value>, _record: &Value) -> bool {
+        false
+    }
+
+    /// Completes records with that. The answers come in the order of the records.
+    ///
+    /// # Errors
+    /// When nothing could be asked at all.
+    async fn details(
+        &self,
+        _account: &Account,
+        items: &mut [Detail],
+    ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
+        Ok(items.iter().map(|_| Ok(())).collect())
+    }
+
     /// What became of these ids? The answers come in the order of the ids. Also how an item on the
     /// list of failed ones is found again.
     ///
@@ -633,6 +660,7 @@ pub trait Workload: Send + Sync {
 
     /// Gives a folder that was made for a restore what the record of the original says of it beyond its
     /// name. Called when everything is in it: some of that changes with each item.
+    /// Returns what could not be given, for the log.
     ///
     /// # Errors
     /// Graph's. The folder is there all the same.
@@ -641,8 +669,8 @@ pub trait Workload: Send + Sync {
         _account: &Account,
         _folder: &LiveEntry,
         _record: &Value,
-    ) -> Result<(), GraphError> {
-        Ok(())
+    ) -> Result<Vec<String>, GraphError> {
+        Ok(Vec::new())
     }
 
     /// Puts an item there, and returns when Microsoft 365 has confirmed all of it.

@@ -105,13 +105,14 @@ fn report(style: Style, summary: &Value) -> Result<()> {
         }
         writeln!(
             out,
-            "  {} new, {} changed, {} gone; fetched {} ({}) with {}; wrote {}",
+            "  {} new, {} changed, {} gone; fetched {} ({}) with {}, {}; wrote {}",
             number(&counts["added"]),
             number(&counts["updated"]),
             number(&counts["removed"]),
             count(number(&counts["fetched"]), "item"),
             bytes(number(&counts["bytes"])),
             count(number(&summary["requests"]), "request"),
+            count(number(&summary["drive_units"]), "resource unit"),
             bytes(number(&summary["bytes_written"])),
         )?;
         if number(&counts["found"]) > 0 {

@@ -1,6 +1,8 @@
 //! `tenantfs stats`: what is stored, and how well it packs.
 
 use anyhow::Result;
+use tenantfs::repo::{Kind, Repository, Snapshot};
+use tenantfs::sync::Report;
 
 use super::Context;
 use crate::exit::Outcome;
@@ -11,7 +13,12 @@ pub fn run(context: &Context) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     let stats = repository.stats()?;
     let latest = snapshots::complete(&repository)?.pop();
-    context.style.report(&stats, |out| {
+    let units = latest
+        .as_ref()
+        .and_then(|latest| units(&repository, latest));
+    let mut told = serde_json::to_value(&stats)?;
+    told["drive_units"] = units.into();
+    context.style.report(&told, |out| {
         let rows = [
             ("data packs", stats.data_packs, stats.data_bytes),
             ("meta packs", stats.meta_packs, stats.meta_bytes),
@@ -37,7 +44,23 @@ pub fn run(context: &Context) -> Result<Outcome> {
                 stats.bytes as f64 / shown.max(1) as f64
             )?;
         }
+        if let Some(units) = units {
+            writeln!(
+                out,
+                "its cycle cost {} of drives and sites",
+                count(units, "resource unit")
+            )?;
+        }
         Ok(())
     })?;
     Ok(Outcome::Done)
+}
+
+/// What the requests to drives and sites cost in the cycle that made a snapshot.
+fn units(repository: &Repository, snapshot: &Snapshot) -> Option<u64> {
+    let report = repository
+        .get(Kind::Record, &snapshot.manifest.report?)
+        .ok()?;
+    let report: Report = serde_json::from_slice(&report).ok()?;
+    Some(report.drive_units)
 }

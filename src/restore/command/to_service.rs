@@ -146,8 +146,9 @@ impl<'a> ToService<'a> {
             let record = self.alive.recogniser.read(&record);
             let finished =
                 record.and_then(|record| self.alive.service.finish_folder(&target, made, record));
-            if let Err(e) = finished {
-                let text = format!("the folder is there, but not as it was: {}", e.reason);
+            let notes = finished.unwrap_or_else(|e| vec![e.reason]);
+            for note in notes {
+                let text = format!("the folder is there, but not as it was: {note}");
                 self.alive.service.note(&target, &text);
             }
         }

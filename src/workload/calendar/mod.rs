@@ -176,8 +176,9 @@ impl Workload for Calendar {
         account: &Account,
         folder: &LiveEntry,
         record: &Value,
-    ) -> Result<(), GraphError> {
-        self.set_color(account, folder, record).await
+    ) -> Result<Vec<String>, GraphError> {
+        self.set_color(account, folder, record).await?;
+        Ok(Vec::new())
     }
 
     async fn push(

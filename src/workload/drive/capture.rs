@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::permissions::CHANGED;
 use super::target::Root;
-use super::{Drive, MANY, ONE, is_rewritten};
+use super::{Drive, MANY, ONE, is_rewritten, special};
 use crate::graph::{BATCH, Call, Download, ErrorClass, GraphError, Scope, hash_of};
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, FeedError, ID, ItemError, Page, Presence, Workload,
@@ -53,6 +54,7 @@ impl DriveCursor {
             drive: self.drive.clone(),
             root: self.root.clone(),
             library: self.library,
+            site: None,
         }
     }
 }
@@ -133,9 +135,7 @@ impl Drive {
             .into_iter()
             .filter_map(|item| change(&at, item))
             .collect();
-        if self.options.permissions {
-            self.add_permissions(&at.drive, &mut changes).await?;
-        }
+        changes.extend(special::notes(&changes, at.full));
         let full = at.full;
         let cursor = match (page.next, page.delta) {
             (Some(next), _) => {
@@ -197,26 +197,22 @@ impl Drive {
                 reason,
             });
         }
-        if let Some(malware) = record.get("malware").filter(|m| m.is_object()) {
-            let what = malware["description"].as_str().unwrap_or("no description");
-            let reason = format!("the service holds it for malware ({what}) and gives no content");
-            return Err(ItemError {
-                class: ErrorClass::Denied,
-                reason,
-            });
+        if let Some(infected) = special::infected(record) {
+            return Err(infected);
         }
         let content = Call::get(CONTENT, &[drive, item]).scope(Scope::Drives, ONE);
         let again = Call::get(ITEM, &[drive, item])
             .query("$select", "id,size,file,eTag")
             .scope(Scope::Drives, ONE);
         let name = record["name"].as_str().unwrap_or_default();
-        Ok(Content::Stream(self.client.download(Download {
+        let stream = self.client.download(Download {
             content,
             item: again,
             size: record["size"].as_u64(),
             hash: hash_of(record).map(str::to_owned),
             tolerant: is_rewritten(name),
-        })))
+        });
+        Ok(Content::Stream(special::only_this_item(record, stream)))
     }
 
     /// Asks for items by Graph's id, in batches.
@@ -269,7 +265,7 @@ fn change(at: &DriveCursor, mut record: Value) -> Option<Change> {
         });
     }
     if record["root"].is_object() || item == at.root {
-        return None;
+        return root_shared_differently(at, &record);
     }
     if record["parentReference"]["driveId"]
         .as_str()
@@ -284,8 +280,12 @@ fn change(at: &DriveCursor, mut record: Value) -> Option<Change> {
         // Pre-authenticated: secret, short-lived, and never the same twice.
         record.retain(|name, _| !name.ends_with(".downloadUrl"));
         // Items are told whole. What is not told any more must not survive in the stored record.
-        for facet in ["shared", "permissions", "malware", "pendingOperations"] {
+        for facet in ["shared", "malware", "pendingOperations"] {
             record.entry(facet).or_insert(Value::Null);
+        }
+        if !record["shared"].is_object() {
+            record.insert("permissions".to_owned(), Value::Null);
+            record.remove(CHANGED);
         }
     }
     let container = record["folder"].is_object() || record["package"].is_object();
@@ -298,6 +298,17 @@ fn change(at: &DriveCursor, mut record: Value) -> Option<Change> {
         });
     }
     Some(Change::Item { id, parent, record })
+}
+
+/// The root of a library is its folder, of which another feed tells all else.
+fn root_shared_differently(at: &DriveCursor, record: &Value) -> Option<Change> {
+    let changed = &record[CHANGED];
+    (at.library && !at.full && !changed.is_null()).then(|| Change::Folder {
+        id: at.drive.clone(),
+        parent: None,
+        record: json!({ CHANGED: changed }),
+        feed: None,
+    })
 }
 
 fn read(cursor: Option<&str>) -> Result<Option<DriveCursor>, FeedError> {
@@ -372,6 +383,25 @@ mod tests {
             matches!(told, Some(Change::Removed { id, parent: Some(p), .. }) if id == "b!d/I" && p == "b!d/F")
         );
         assert!(change(&library, json!({ "id": "R", "root": {}, "folder": {} })).is_none());
+    }
+
+    #[test]
+    fn only_other_permissions_of_a_root_are_told() {
+        let library = DriveCursor {
+            library: true,
+            ..at()
+        };
+        let root = json!({ "id": "R", "root": {}, "folder": {}, CHANGED: "True" });
+        let Some(Change::Folder { id, record, .. }) = change(&library, root.clone()) else {
+            panic!()
+        };
+        assert_eq!((id.as_str(), &record[CHANGED]), ("b!d", &json!("True")));
+        let anew = DriveCursor {
+            full: true,
+            ..library
+        };
+        assert!(change(&anew, root.clone()).is_none());
+        assert!(told(root).is_none());
     }
 
     #[test]

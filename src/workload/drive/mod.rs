@@ -2,15 +2,17 @@
 //!
 //! One delta feed per drive. Items are known by id: a renamed or moved folder is one change, however
 //! much is below it. Content is asked for only when hash or size differ. Permissions cost five
-//! units a piece, so they are asked only of items that delta says are shared themselves.
+//! units a piece, so they are asked last, and only of items that delta says are shared themselves.
 //!
 //! The libraries of a site ([`super::sites`]) are drives, too, and go through what is here: a
 //! [`target::Root`] says which drive is meant.
 
 mod capture;
 pub(super) mod names;
-mod permissions;
+pub(super) mod permissions;
 mod restore;
+mod sharing;
+mod special;
 pub(super) mod target;
 
 use async_trait::async_trait;
@@ -18,22 +20,29 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Account, Alive, Content, Described, Detail, EntryKind, FeedError, FeedId, ItemError, ItemKey,
+    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope, hash_of};
 use crate::tree::names::exact_name;
 
-/// What of a drive is captured.
+pub use sharing::RestorePermissions;
+
+/// What of a drive is captured, and restored.
 #[derive(Clone, Debug)]
 pub struct DriveOptions {
     /// Who shared items are shared with.
     pub permissions: bool,
+    /// When they are shared again.
+    pub restore_permissions: RestorePermissions,
 }
 
 impl Default for DriveOptions {
     fn default() -> Self {
-        Self { permissions: true }
+        Self {
+            permissions: true,
+            restore_permissions: RestorePermissions::default(),
+        }
     }
 }
 
@@ -134,6 +143,18 @@ impl Workload for Drive {
         self.fetch_file(record)
     }
 
+    fn needs_details(&self, stored: Option<&Value>, record: &Value) -> bool {
+        self.options.permissions && permissions::needs_permissions(stored, record)
+    }
+
+    async fn details(
+        &self,
+        _account: &Account,
+        items: &mut [Detail],
+    ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
+        self.add_permissions(items).await
+    }
+
     async fn verify_removed(
         &self,
         account: &Account,
@@ -181,9 +202,10 @@ impl Workload for Drive {
         account: &Account,
         folder: &LiveEntry,
         record: &Value,
-    ) -> Result<(), GraphError> {
+    ) -> Result<Vec<String>, GraphError> {
         let root = self.root(account).await?;
-        self.set_folder_times(&root.drive, folder, record).await
+        self.finish_drive_folder(&root.drive, None, folder, record)
+            .await
     }
 
     async fn push(

@@ -54,8 +54,47 @@ struct Job<'a> {
 }
 
 impl Drive {
-    /// Puts a file into the folder `folder` of a drive.
+    /// Puts a file into the folder `folder` of a drive. One that was not there gets the permissions of
+    /// its original; one that is replaced keeps those that it has now.
     pub(in crate::workload) async fn push_file(
+        &self,
+        root: Root,
+        folder: &[String],
+        push: &Push,
+        journal: &dyn Journal,
+    ) -> Result<Pushed, PushError> {
+        let sharing = self.sharing_of(&root, push);
+        let replaces = sharing.is_some()
+            && push.policy == Policy::Overwrite
+            && self.plan_file(&root, folder, push).await?.is_some();
+        let mut pushed = match self.upload_file(root.clone(), folder, push, journal).await {
+            Ok(pushed) => pushed,
+            Err(e) => {
+                let path: Vec<String> = folder.iter().cloned().chain([name_of(push)]).collect();
+                return Err(self.explain(&root, &path, e).await);
+            }
+        };
+        if let Some(record) = sharing.filter(|_| !replaces) {
+            let (drive, item) = (&root.drive, &pushed.entry.id);
+            let notes = self.share_again(drive, item, record).await?;
+            pushed.notes.extend(notes);
+        }
+        Ok(pushed)
+    }
+
+    /// The original's record, if the file is to be shared as that was.
+    fn sharing_of<'a>(&self, root: &Root, push: &'a Push) -> Option<&'a Value> {
+        match &push.source {
+            Source::Record { record, .. } if record["shared"].is_object() => self
+                .options
+                .restore_permissions
+                .apply(&root.drive, root.site.as_deref(), record)
+                .then_some(record),
+            _ => None,
+        }
+    }
+
+    async fn upload_file(
         &self,
         root: Root,
         folder: &[String],
@@ -130,7 +169,7 @@ impl Drive {
         }
     }
 
-    /// Whether it arrived there.
+    /// Whether it arrived there. If so, it is shared as well.
     pub(in crate::workload) async fn find_pushed_file(
         &self,
         root: Root,
@@ -151,7 +190,20 @@ impl Drive {
             if let Some(item) = self.item_at(&job.root, &job.path()).await?
                 && job.is(&item)
             {
-                return self.accept(&job, item).map(Some);
+                let mut pushed = self.accept(&job, item)?;
+                match self.sharing_of(&job.root, push) {
+                    // Nobody knows any more whether it replaced one.
+                    Some(_) if push.policy == Policy::Overwrite => pushed
+                        .notes
+                        .push("permissions: they are left as they are now".to_owned()),
+                    Some(record) => {
+                        let drive = &job.root.drive;
+                        let notes = self.share_again(drive, &pushed.entry.id, record).await?;
+                        pushed.notes.extend(notes);
+                    }
+                    None => {}
+                }
+                return Ok(Some(pushed));
             }
         }
         Ok(None)
@@ -185,6 +237,11 @@ impl Drive {
                 return Err(PushError::Invalid(format!(
                     "{name}: a shortcut to a folder of another drive, which Graph makes none of: its owner \
                      adds it again"
+                )));
+            }
+            if record["id"].is_string() && !record["file"].is_object() {
+                return Err(PushError::Invalid(format!(
+                    "{name}: it was neither file nor folder, and Graph gave no content of it"
                 )));
             }
             if let Some(created) = record["fileSystemInfo"]["createdDateTime"].as_str() {

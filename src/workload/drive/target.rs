@@ -33,6 +33,8 @@ pub(in crate::workload) struct Root {
     pub root: String,
     /// It is a library of a site, whose collection holds several drives.
     pub library: bool,
+    /// Id of the site collection, where it is known.
+    pub site: Option<String>,
 }
 
 impl Root {
@@ -93,6 +95,7 @@ impl Drive {
                 drive: drive.to_owned(),
                 root: root.to_owned(),
                 library,
+                site: None,
             }),
             _ => {
                 let what = "the root of the drive has no id";
@@ -214,8 +217,38 @@ impl Drive {
         })
     }
 
-    /// Gives a folder the times of its original.
-    pub(in crate::workload) async fn set_folder_times(
+    /// Gives a folder the times and the permissions of its original.
+    pub(in crate::workload) async fn finish_drive_folder(
+        &self,
+        drive: &str,
+        collection: Option<&str>,
+        folder: &LiveEntry,
+        record: &Value,
+    ) -> Result<Vec<String>, GraphError> {
+        self.set_folder_times(drive, folder, record).await?;
+        let when = self.options.restore_permissions;
+        match record["shared"].is_object() && when.apply(drive, collection, record) {
+            true => self.share_again(drive, &folder.id, record).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// Gives a library that was made the permissions of its original.
+    pub(in crate::workload) async fn finish_library(
+        &self,
+        drive: &str,
+        collection: Option<&str>,
+        record: &Value,
+    ) -> Result<Vec<String>, GraphError> {
+        let when = self.options.restore_permissions;
+        if !when.apply(drive, collection, record) {
+            return Ok(Vec::new());
+        }
+        let root = self.library_root(drive).await?;
+        self.share_again(drive, &root.root, record).await
+    }
+
+    async fn set_folder_times(
         &self,
         drive: &str,
         folder: &LiveEntry,

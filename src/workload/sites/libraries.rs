@@ -16,23 +16,29 @@ use serde_json::{Value, json};
 use super::LIBRARIES;
 use crate::graph::{BATCH, Call, Client, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
+use crate::workload::drive::permissions::needs_permissions;
 use crate::workload::drive::target::Root;
-use crate::workload::drive::{Drive, DriveOptions, names};
+use crate::workload::drive::{Drive, DriveOptions, RestorePermissions, names};
 use crate::workload::{
-    Account, AccountKind, Alive, Change, Content, Cursor, Described, EntryKind, FeedError, FeedId,
-    ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed,
+    Account, AccountKind, Alive, Change, Content, Cursor, Described, Detail, EntryKind, FeedError,
+    FeedId, ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed,
     Workload,
 };
 
 const DRIVES: &str = "/sites/{site}/drives";
 const DRIVE: &str = "/drives/{drive}";
 const LISTS: &str = "/sites/{site}/lists";
+const SITE_PERMISSIONS: &str = "/sites/{site}/permissions";
 const LIST_DRIVE: &str = "/sites/{site}/lists/{list}/drive";
 /// Without what moves with every change of a file: the record is the library's.
 const SELECT: &str = "id,name,description,driveType,webUrl,createdDateTime,createdBy,sharePointIds,\
                       system";
 /// Resource units of a listing or a write.
 const MANY: u64 = 2;
+/// Resource units of anything about permissions.
+const PERMISSIONS: u64 = 5;
+/// Applications with a grant of their own in a site.
+const MAX_GRANTS: usize = 1_000;
 /// Libraries and lists of a site collection: SharePoint takes 2,000.
 const MAX_LIBRARIES: usize = 10_000;
 /// How long the libraries of a site are believed without asking.
@@ -48,6 +54,8 @@ pub struct LibrariesOptions {
     pub permissions: bool,
     /// Libraries that SharePoint hides: Style Library, Preservation Hold Library, ...
     pub system: bool,
+    /// When items are shared again.
+    pub restore_permissions: RestorePermissions,
 }
 
 impl Default for LibrariesOptions {
@@ -55,6 +63,7 @@ impl Default for LibrariesOptions {
         Self {
             permissions: true,
             system: false,
+            restore_permissions: RestorePermissions::default(),
         }
     }
 }
@@ -89,6 +98,7 @@ impl Libraries {
     pub fn new(client: Client, keyer: Keyer, options: LibrariesOptions) -> Self {
         let files = DriveOptions {
             permissions: options.permissions,
+            restore_permissions: options.restore_permissions,
         };
         Self {
             drive: Drive::new(client.clone(), keyer.clone(), files),
@@ -212,7 +222,8 @@ impl Libraries {
         if root.is_err() {
             self.known.lock().remove(&account.id);
         }
-        Ok((root?, rest))
+        let site = collection_id(account);
+        Ok((Root { site, ..root? }, rest))
     }
 
     /// The same for what is to be written.
@@ -232,6 +243,13 @@ impl Libraries {
             )),
             false => self.find(account, path).await,
         }
+    }
+
+    /// Which applications were given access to this site: Graph tells nothing else of the site itself.
+    async fn site_permissions(&self, site: &str) -> Result<Value, GraphError> {
+        let call = Call::get(SITE_PERMISSIONS, &[site]).scope(Scope::Drives, PERMISSIONS);
+        let grants = self.client.pages(call, MAX_GRANTS).await?;
+        Ok(Value::Array(grants))
     }
 
     async fn make_library(&self, account: &Account, name: &str) -> Result<LiveEntry, PushError> {
@@ -319,6 +337,16 @@ fn kind(drive: &Value) -> Kind {
         _ if drive["system"].is_object() => Kind::Hidden,
         _ => Kind::Ordinary,
     }
+}
+
+/// Its record is a library's, not that of a file or folder in one.
+fn is_library(record: &Value) -> bool {
+    record["driveType"].is_string()
+}
+
+/// The site collection of a site, from its id: `host,collection,web`.
+fn collection_id(site: &Account) -> Option<String> {
+    site.id.split(',').nth(1).map(str::to_owned)
 }
 
 fn drive_call(id: &str) -> Call {
@@ -411,7 +439,7 @@ impl Workload for Libraries {
     }
 
     fn describe(&self, kind: EntryKind, key: &ItemKey, record: &Value) -> Described {
-        if record["driveType"].is_string() {
+        if is_library(record) {
             return Described {
                 name: exact_name(record["name"].as_str().unwrap_or_default(), key),
                 mtime: created(record),
@@ -426,6 +454,38 @@ impl Workload for Libraries {
 
     async fn fetch(&self, _account: &Account, record: &mut Value) -> Result<Content, ItemError> {
         self.drive.fetch_file(record)
+    }
+
+    fn needs_details(&self, stored: Option<&Value>, record: &Value) -> bool {
+        self.options.permissions && needs_permissions(stored, record)
+    }
+
+    async fn details(
+        &self,
+        account: &Account,
+        items: &mut [Detail],
+    ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
+        let mut answers = self.drive.add_permissions(items).await?;
+        let Some(first) = items.iter().position(|item| is_library(&item.record)) else {
+            return Ok(answers);
+        };
+        let grants = match self.site_permissions(&account.id).await {
+            Ok(grants) => grants,
+            Err(e) if e.class.is_temporary() => return Err(e),
+            Err(e) => {
+                if let Some(answer) = answers.get_mut(first).filter(|answer| answer.is_ok()) {
+                    *answer = Err(ItemError {
+                        class: e.class,
+                        reason: format!("permissions of applications in the site: {e}"),
+                    });
+                }
+                Value::Null
+            }
+        };
+        for item in items.iter_mut().filter(|item| is_library(&item.record)) {
+            item.record["sitePermissions"] = grants.clone();
+        }
+        Ok(answers)
     }
 
     async fn verify_removed(
@@ -525,14 +585,23 @@ impl Workload for Libraries {
 
     async fn finish_folder(
         &self,
-        _account: &Account,
+        account: &Account,
         folder: &LiveEntry,
         record: &Value,
-    ) -> Result<(), GraphError> {
+    ) -> Result<Vec<String>, GraphError> {
+        let collection = collection_id(account);
+        let collection = collection.as_deref();
         // A library itself is in no drive, and has no times that could be set.
         match folder.record["parentReference"]["driveId"].as_str() {
-            Some(drive) => self.drive.set_folder_times(drive, folder, record).await,
-            None => Ok(()),
+            None => {
+                let library = &folder.id;
+                self.drive.finish_library(library, collection, record).await
+            }
+            Some(drive) => {
+                self.drive
+                    .finish_drive_folder(drive, collection, folder, record)
+                    .await
+            }
         }
     }
 

@@ -51,6 +51,10 @@ pub fn handle(world: &World, method: &Method, path: &[String], body: &[u8]) -> A
             let value: Value = serde_json::from_slice(body).unwrap_or_default();
             crate::sites::control(world, &value).unwrap_or_else(refuse)
         }
+        ("drives", "POST") => {
+            let value: Value = serde_json::from_slice(body).unwrap_or_default();
+            crate::drive::special::control(world, &value).unwrap_or_else(refuse)
+        }
         ("imports", "GET") => ApiResponse::ok(world.imports.report()),
         ("outbox", "GET") => ApiResponse::ok(json!({"value": *world.outbox.lock()})),
         ("outbox", "DELETE") => {
@@ -60,7 +64,7 @@ pub fn handle(world: &World, method: &Method, path: &[String], body: &[u8]) -> A
         _ => ApiResponse::error(
             404,
             "NotFound",
-            "Control routes: requests, clock, expire-delta-tokens, revoke-tokens, faults, imports, outbox, sites.",
+            "Control routes: requests, clock, expire-delta-tokens, revoke-tokens, faults, imports, outbox, sites, drives.",
         ),
     }
 }

@@ -12,13 +12,14 @@ use super::capture::{item_call, without_tags};
 use super::columns::{Kind, MARKER, kind};
 use super::references::References;
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
-use crate::workload::{Account, Marker};
+use crate::workload::{Account, Detail, ItemError, Marker};
 
 pub const LISTS: &str = "/sites/{site}/lists";
 pub const LIST: &str = "/sites/{site}/lists/{list}";
 pub const COLUMNS: &str = "/sites/{site}/lists/{list}/columns";
 const SITE: &str = "/sites/{site}";
 const TYPES: &str = "/sites/{site}/lists/{list}/contentTypes";
+const PERMISSIONS: &str = "/sites/{site}/lists/{list}/permissions";
 pub const ITEMS: &str = "/sites/{site}/lists/{list}/items";
 
 /// The hidden list of everybody that a site collection knows.
@@ -56,6 +57,38 @@ impl Live {
             client,
             known: Mutex::default(),
         }
+    }
+
+    /// Puts the permissions of lists into their records.
+    pub async fn add_permissions(
+        &self,
+        site: &str,
+        lists: &mut [Detail],
+    ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
+        let call = |list: &Detail| {
+            let id = list.record["id"].as_str().unwrap_or_default();
+            Call::get(PERMISSIONS, &[site, id]).scope(Scope::Drives, 5)
+        };
+        let calls: Vec<Call> = lists.iter().map(call).collect();
+        let answers = self.client.batch(Scope::Drives, &calls).await?;
+        let mut done = Vec::with_capacity(lists.len());
+        for (list, answer) in lists.iter_mut().zip(answers) {
+            done.push(match answer {
+                Ok(mut part) => {
+                    list.record["permissions"] = part.body["value"].take();
+                    Ok(())
+                }
+                Err(e) if e.class.is_temporary() => Err(e.into()),
+                Err(e) => {
+                    list.record["permissions"] = Value::Null;
+                    Err(ItemError {
+                        class: e.class,
+                        reason: format!("permissions: {e}"),
+                    })
+                }
+            });
+        }
+        Ok(done)
     }
 
     async fn cached(

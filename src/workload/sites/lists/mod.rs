@@ -45,8 +45,9 @@ use crate::workload::known::Known;
 use crate::workload::once;
 use crate::workload::ongoing::Ongoing;
 use crate::workload::{
-    Account, AccountKind, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError,
-    ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, id_in,
+    Account, AccountKind, Alive, Content, Described, Detail, EntryKind, FeedError, FeedId,
+    ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed,
+    Workload, id_in,
 };
 use live::Live;
 
@@ -229,6 +230,21 @@ impl Workload for Lists {
 
     async fn fetch(&self, account: &Account, record: &mut Value) -> Result<Content, ItemError> {
         self.render(account, record).await
+    }
+
+    /// Graph tells no change of a list's permissions: they are asked when anything else of it changed.
+    fn needs_details(&self, stored: Option<&Value>, record: &Value) -> bool {
+        record["list"]["template"].is_string()
+            && (record.get("permissions").is_none()
+                || stored.is_some_and(|stored| stored != record))
+    }
+
+    async fn details(
+        &self,
+        account: &Account,
+        items: &mut [Detail],
+    ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
+        self.live.add_permissions(&account.id, items).await
     }
 
     async fn verify_removed(

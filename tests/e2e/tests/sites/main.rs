@@ -6,3 +6,5 @@ mod lists;
 mod restore;
 mod scene;
 mod sweep;
+mod sharing;
+mod special;

@@ -2,7 +2,9 @@ use graph_emulator::{Options, Quirk};
 use serde_json::json;
 use tenantfs::graph::hash_of;
 use tenantfs::graph::quickxor::quick_xor;
-use tenantfs::workload::{EntryKind, NoJournal, Policy, Presence, PushError, Source, Workload};
+use tenantfs::workload::{
+    Detail, EntryKind, NoJournal, Policy, Presence, PushError, Source, Workload,
+};
 
 use crate::support::{Mirror, Tenant, count, key, total};
 
@@ -202,7 +204,19 @@ async fn who_it_is_shared_with_is_in_the_record() {
     .await;
     let mut mirror = Mirror::default();
     mirror.cycle(&t.drive, &account).await;
+    // They come last, and only of what is shared.
+    let asks = |record: &serde_json::Value| t.drive.needs_details(None, record);
     let record = &mirror.items[&pushed.entry.id];
+    assert!(asks(record), "{record}");
+    assert!(mirror.items.values().any(|record| !asks(record)));
+    let mut item = [Detail {
+        record: record.clone(),
+        above: Vec::new(),
+    }];
+    let answers = t.drive.details(&account, &mut item).await.unwrap();
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let record = &item[0].record;
+    assert!(!t.drive.needs_details(Some(record), record), "{record}");
     assert!(
         record["permissions"]
             .as_array()

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::content::Content;
 use super::home::Person;
 use super::sharing::Sharing;
+use super::special::Special;
 
 /// Place of an item in its drive's table. Never used again for another item.
 pub type Index = u32;
@@ -52,6 +53,8 @@ pub struct Item {
     /// Counts changes of the content.
     pub ctag: u32,
     pub malware: bool,
+    /// Most items have none.
+    pub special: Option<Box<Special>>,
     pub sharing: Option<Box<Sharing>>,
     /// What the library's own columns hold; most items have nothing there.
     pub fields: Option<Box<Fields>>,
@@ -260,6 +263,7 @@ mod tests {
             etag: 4,
             ctag: 3,
             malware: false,
+            special: None,
             sharing: None,
             fields: None,
             deleted: false,

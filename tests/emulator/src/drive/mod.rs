@@ -23,6 +23,7 @@ pub mod render;
 pub mod route;
 mod seeded;
 pub mod sharing;
+pub mod special;
 mod store;
 mod upload;
 mod versions;
@@ -336,7 +337,9 @@ fn item(
         ("GET", ["content"]) => download::content(world, request, &drive, index),
         ("POST", ["copy"]) => copy::start(world, request, drive, index),
         ("GET", ["thumbnails"]) => Ok(read::nothing(request, "thumbnails")),
-        ("GET", ["retentionlabel"]) => Err(Failure::item_not_found()),
+        ("GET" | "PATCH" | "DELETE", ["retentionlabel"]) => {
+            special::label(world, request, &mut drive, index)
+        }
         ("POST", ["checkout" | "checkin" | "discardcheckout"]) => Ok(ApiResponse::no_content()),
         ("GET", ["versions"]) => versions::list(request, &drive, index),
         ("GET", ["versions", id]) => versions::get(request, &drive, index, id),
@@ -447,6 +450,9 @@ pub fn render_all(
         wrong_hash: render::wants_wrong_hash(request),
         package_only: world.options.has(Quirk::PackageOnly),
         download_url: &url,
+        label: request
+            .option("expand")
+            .is_some_and(|e| e.to_ascii_lowercase().contains("retentionlabel")),
     };
     indexes.iter().map(|&index| renderer.item(index)).collect()
 }

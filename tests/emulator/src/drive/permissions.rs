@@ -93,6 +93,7 @@ pub fn invite(
         grants.push(permission.clone());
     }
     drive.shared_differently(index, world.clock.now());
+    mail(world, drive, index, &body, "sendInvitation");
     Ok(collection(request, drive, &made))
 }
 
@@ -122,7 +123,19 @@ pub fn create_link(
     }
     drive.sharing_mut(index).links.push(wanted.clone());
     drive.shared_differently(index, world.clock.now());
+    mail(world, drive, index, &body, "sendNotification");
     Ok(single(request, drive, &wanted, 201))
+}
+
+/// People are told by mail, unless the body says `false` to it.
+fn mail(world: &World, drive: &Drive, index: Index, body: &Value, unless: &str) {
+    let nobody = body["recipients"].as_array().is_none_or(Vec::is_empty);
+    if nobody || body[unless] == false {
+        return;
+    }
+    world.outbox.lock().push(json!({
+        "kind": "sharing", "item": drive.item(index).name, "recipients": body["recipients"],
+    }));
 }
 
 /// The link that the body of a `createLink` asks for.

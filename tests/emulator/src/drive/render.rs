@@ -12,7 +12,7 @@ use super::home::{Home, Owner, Person};
 use super::item::{Actor, Index, Item, Kind, ROOT, guid_text};
 use super::sharing::{self, Permission, Principal};
 use super::store::Drive;
-use super::{names, quickxor};
+use super::{names, quickxor, special};
 
 /// Which properties an answer has: what `$select` named, or all.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +77,8 @@ pub struct Renderer<'a> {
     pub package_only: bool,
     /// Makes a pre-authenticated download URL.
     pub download_url: &'a dyn Fn(&Drive, Index) -> String,
+    /// With the retention label.
+    pub label: bool,
 }
 
 impl Renderer<'_> {
@@ -133,6 +135,9 @@ impl Renderer<'_> {
             o.insert("sharepointIds".into(), sharepoint_ids(drive, Some(index)));
         }
         self.select.apply(&mut o);
+        if self.label {
+            o.insert("retentionLabel".into(), special::label_of(item));
+        }
         Ok(Value::Object(o))
     }
 
@@ -162,6 +167,8 @@ impl Renderer<'_> {
                     o.insert("specialFolder".into(), json!({"name": "documents"}));
                 }
             }
+            // Such items were seen; nobody knows what they are.
+            _ if item.special.as_ref().is_some_and(|s| s.bare) => {}
             Kind::File(file) => {
                 if !delta {
                     o.insert("cTag".into(), item.ctag_text().into());

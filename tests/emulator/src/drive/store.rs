@@ -423,6 +423,12 @@ impl Drive {
         (index as usize) < self.items.len()
     }
 
+    /// Notes a change of something else than content, name and times.
+    pub fn changed_otherwise(&mut self, index: Index, now: i64) {
+        self.item_mut(index).etag += 1;
+        self.changed(index, now);
+    }
+
     /// Notes a change of an item's permissions; its own times stay.
     pub fn shared_differently(&mut self, index: Index, now: i64) {
         self.item_mut(index).etag += 1;
@@ -478,6 +484,7 @@ impl Drive {
             etag: 1,
             ctag: 1,
             malware: false,
+            special: None,
             sharing: None,
             fields: None,
             deleted: false,

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::item::Index;
 use super::links;
 use super::route::Address;
+use super::special;
 use super::store::{Conflict, Drive, Place, Stamp, Times};
 use super::write;
 
@@ -87,6 +88,7 @@ pub fn create(
     match existing {
         Some(index) => {
             write::check_match(request, drive, index)?;
+            special::check_writable(drive.item(index))?;
             if request
                 .header("if-none-match")
                 .is_some_and(|tags| drive.item(index).matches(tags))

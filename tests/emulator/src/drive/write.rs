@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::item::{Index, Kind, ROOT, Remote};
 use super::names;
 use super::route::Address;
+use super::special;
 use super::store::{Conflict, Drive, Place, Times};
 
 /// Largest body of a simple PUT.
@@ -189,6 +190,7 @@ pub fn put_content(
         return Err(Failure::item_not_found());
     };
     check_match(request, drive, index)?;
+    special::check_writable(drive.item(index))?;
     if request
         .header("if-none-match")
         .is_some_and(|tags| drive.item(index).matches(tags))
@@ -242,6 +244,7 @@ pub fn patch(
     index: Index,
 ) -> Result<ApiResponse, Failure> {
     check_match(request, drive, index)?;
+    special::check_writable(drive.item(index))?;
     let body = json(request)?;
     let Some(object) = body.as_object() else {
         return Err(Failure::invalid("The body must be a driveItem."));
@@ -353,6 +356,7 @@ pub fn delete(
     keep_in_bin: bool,
 ) -> Result<ApiResponse, Failure> {
     check_match(request, drive, index)?;
+    special::check_deletable(drive.item(index))?;
     if index == ROOT {
         return Err(Failure::new(
             403,

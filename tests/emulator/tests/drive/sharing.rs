@@ -285,3 +285,79 @@ async fn a_batch_gives_redirects_and_items() {
     assert_eq!(find("3")["body"]["error"]["code"], "itemNotFound");
     graph.finish();
 }
+
+#[tokio::test]
+async fn people_are_told_by_mail_unless_the_request_says_no() {
+    let graph = Graph::new();
+    let drive = graph.drive().await;
+    let file = graph.file(&drive, "told.txt", b"x").await;
+    let file = format!("{drive}/items/{file}");
+    let some = json!([{ "email": "bob@contoso.com" }]);
+    let invite = |send: Value| json!({ "recipients": some, "roles": ["read"], "requireSignIn": true, "sendInvitation": send });
+    let link = |send: Value| json!({ "recipients": some, "type": "view", "scope": "users", "sendNotification": send });
+    let post = async |what: &str, body: Value| {
+        let answer = graph.post(&format!("{file}/{what}"), body).await;
+        assert!(answer.status < 300, "{what}");
+        let outbox = format!("{}/_emulator/outbox", graph.running.url);
+        let outbox = graph.send(graph.raw(Method::GET, &outbox)).await.json();
+        outbox["value"].as_array().unwrap().len()
+    };
+    assert_eq!(post("invite", invite(json!(false))).await, 0);
+    assert_eq!(post("createLink", link(json!(false))).await, 0);
+    assert_eq!(post("invite", invite(json!(true))).await, 1);
+    assert_eq!(post("createLink", link(Value::Null)).await, 2);
+    graph.finish();
+}
+
+#[tokio::test]
+async fn labelled_files_are_neither_replaced_nor_deleted() {
+    let graph = Graph::new();
+    let drive = graph.drive().await;
+    let id = graph.file(&drive, "contract.txt", b"signed").await;
+    let file = format!("{drive}/items/{id}");
+    let label = format!("{file}/retentionLabel");
+    graph.get(&label).await.expect(404);
+    graph
+        .patch(&label, json!({ "name": "Nothing" }))
+        .await
+        .expect(400);
+    let keep = graph
+        .patch(&label, json!({ "name": "Keep 7 years" }))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(keep["retentionSettings"]["isDeleteAllowed"], false);
+    graph
+        .patch(&file, json!({ "name": "renamed.txt" }))
+        .await
+        .expect(200);
+    graph.delete(&file).await.expect(403);
+    // A record is locked as well.
+    graph
+        .patch(&label, json!({ "name": "Records" }))
+        .await
+        .expect(200);
+    let locked = graph
+        .patch(&file, json!({ "name": "again.txt" }))
+        .await
+        .expect(423);
+    assert_eq!(locked.codes().1, "resourceLocked");
+    let shown = graph
+        .get(&format!("{file}?$expand=retentionLabel"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        shown["retentionLabel"]["retentionSettings"]["isRecordLocked"],
+        true
+    );
+    let unlock = json!({ "retentionSettings": { "isRecordLocked": false } });
+    graph.patch(&label, unlock).await.expect(200);
+    graph
+        .patch(&file, json!({ "name": "again.txt" }))
+        .await
+        .expect(200);
+    graph.delete(&label).await.expect(204);
+    graph.delete(&file).await.expect(204);
+    graph.finish();
+}
