@@ -5,6 +5,6 @@ mod capture;
 mod lists;
 mod restore;
 mod scene;
-mod sweep;
 mod sharing;
 mod special;
+mod sweep;
