@@ -296,8 +296,9 @@ impl Workload for Lists {
         account: &Account,
         _folder: &LiveEntry,
         _record: &Value,
-    ) -> Result<(), GraphError> {
-        self.make_up(account).await
+    ) -> Result<Vec<String>, GraphError> {
+        self.make_up(account).await?;
+        Ok(Vec::new())
     }
 
     async fn push(
