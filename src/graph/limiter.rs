@@ -595,7 +595,7 @@ mod tests {
         assert!(tokio::time::timeout(20 * MS, &mut narrow).await.is_err());
         drop(first);
         drop(wide.await.unwrap());
-        narrow.await;
+        assert!(narrow.await.is_ok());
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
     let units = latest
         .as_ref()
         .and_then(|latest| units(&repository, latest));
-    let mut told = serde_json::to_value(&stats)?;
+    let mut told = serde_json::to_value(stats)?;
     told["drive_units"] = units.into();
     context.style.report(&told, |out| {
         let rows = [
