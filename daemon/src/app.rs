@@ -11,7 +11,7 @@ use tenantfs::tree::ItemKey;
 use tenantfs::workload::archive::Archive;
 use tenantfs::workload::calendar::{Calendar, CalendarOptions};
 use tenantfs::workload::contacts::{Contacts, ContactsOptions};
-use tenantfs::workload::drive::{Drive, DriveOptions};
+use tenantfs::workload::drive::{Drive, DriveOptions, KeepVersions};
 use tenantfs::workload::mail::{Mail, MailOptions};
 use tenantfs::workload::settings::Settings;
 use tenantfs::workload::sites::{Libraries, LibrariesOptions, Lists, ListsOptions};
@@ -212,16 +212,25 @@ pub fn workloads(
     if protected("settings") {
         workloads.push(Arc::new(Settings::new(client.clone(), keyer.clone())));
     }
+    let versions = KeepVersions {
+        keep: config.protect.versions,
+        of_new_files: config.protect.versions_of_new_files,
+    };
     if protected("drive") {
+        let options = DriveOptions {
+            versions,
+            ..DriveOptions::default()
+        };
         workloads.push(Arc::new(Drive::new(
             client.clone(),
             keyer.clone(),
-            DriveOptions::default(),
+            options,
         )));
     }
     if protected("libraries") {
         let options = LibrariesOptions {
             system: config.protect.system_lists,
+            versions,
             ..LibrariesOptions::default()
         };
         let libraries = Libraries::new(client.clone(), keyer.clone(), options);

@@ -12,6 +12,7 @@ pub(super) mod names;
 mod permissions;
 mod restore;
 pub(super) mod target;
+mod versions;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -19,21 +20,27 @@ use serde_json::Value;
 
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Version, Workload,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope, hash_of};
 use crate::tree::names::exact_name;
+pub use versions::KeepVersions;
 
 /// What of a drive is captured.
 #[derive(Clone, Debug)]
 pub struct DriveOptions {
     /// Who shared items are shared with.
     pub permissions: bool,
+    /// The service's own older versions of files.
+    pub versions: KeepVersions,
 }
 
 impl Default for DriveOptions {
     fn default() -> Self {
-        Self { permissions: true }
+        Self {
+            permissions: true,
+            versions: KeepVersions::default(),
+        }
     }
 }
 
@@ -132,6 +139,28 @@ impl Workload for Drive {
 
     async fn fetch(&self, _account: &Account, record: &mut Value) -> Result<Content, ItemError> {
         self.fetch_file(record)
+    }
+
+    fn keeps_versions(&self, first: bool) -> usize {
+        self.options.versions.wanted(first)
+    }
+
+    async fn versions(
+        &self,
+        _account: &Account,
+        record: &Value,
+        at_most: usize,
+    ) -> Result<Vec<Version>, ItemError> {
+        self.versions_of(record, at_most).await
+    }
+
+    async fn fetch_version(
+        &self,
+        _account: &Account,
+        record: &Value,
+        version: &Version,
+    ) -> Result<Content, ItemError> {
+        self.version_content(record, version)
     }
 
     async fn verify_removed(

@@ -17,11 +17,11 @@ use super::LIBRARIES;
 use crate::graph::{BATCH, Call, Client, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
 use crate::workload::drive::target::Root;
-use crate::workload::drive::{Drive, DriveOptions, names};
+use crate::workload::drive::{Drive, DriveOptions, KeepVersions, names};
 use crate::workload::{
     Account, AccountKind, Alive, Change, Content, Cursor, Described, EntryKind, FeedError, FeedId,
     ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed,
-    Workload,
+    Version, Workload,
 };
 
 const DRIVES: &str = "/sites/{site}/drives";
@@ -48,6 +48,8 @@ pub struct LibrariesOptions {
     pub permissions: bool,
     /// Libraries that SharePoint hides: Style Library, Preservation Hold Library, ...
     pub system: bool,
+    /// The service's own older versions of files.
+    pub versions: KeepVersions,
 }
 
 impl Default for LibrariesOptions {
@@ -55,6 +57,7 @@ impl Default for LibrariesOptions {
         Self {
             permissions: true,
             system: false,
+            versions: KeepVersions::default(),
         }
     }
 }
@@ -89,6 +92,7 @@ impl Libraries {
     pub fn new(client: Client, keyer: Keyer, options: LibrariesOptions) -> Self {
         let files = DriveOptions {
             permissions: options.permissions,
+            versions: options.versions,
         };
         Self {
             drive: Drive::new(client.clone(), keyer.clone(), files),
@@ -397,6 +401,28 @@ impl Workload for Libraries {
 
     async fn fetch(&self, _account: &Account, record: &mut Value) -> Result<Content, ItemError> {
         self.drive.fetch_file(record)
+    }
+
+    fn keeps_versions(&self, first: bool) -> usize {
+        self.drive.keeps_versions(first)
+    }
+
+    async fn versions(
+        &self,
+        _account: &Account,
+        record: &Value,
+        at_most: usize,
+    ) -> Result<Vec<Version>, ItemError> {
+        self.drive.versions_of(record, at_most).await
+    }
+
+    async fn fetch_version(
+        &self,
+        _account: &Account,
+        record: &Value,
+        version: &Version,
+    ) -> Result<Content, ItemError> {
+        self.drive.version_content(record, version)
     }
 
     async fn verify_removed(
