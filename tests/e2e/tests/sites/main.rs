@@ -4,3 +4,4 @@ mod capture;
 mod lists;
 mod restore;
 mod scene;
+mod versions;
