@@ -221,11 +221,7 @@ pub fn workloads(
             versions,
             ..DriveOptions::default()
         };
-        workloads.push(Arc::new(Drive::new(
-            client.clone(),
-            keyer.clone(),
-            options,
-        )));
+        workloads.push(Arc::new(Drive::new(client.clone(), keyer.clone(), options)));
     }
     if protected("libraries") {
         let options = LibrariesOptions {

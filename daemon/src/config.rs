@@ -502,13 +502,21 @@ mod tests {
 
     #[test]
     fn versions_are_captured_when_asked_for() {
-        let protect = |text: &str| parse(&format!("{MINIMAL}\n[protect]\n{text}")).map(|c| c.protect);
+        let protect =
+            |text: &str| parse(&format!("{MINIMAL}\n[protect]\n{text}")).map(|c| c.protect);
         let default = protect("").unwrap();
-        assert_eq!((default.versions, default.versions_of_new_files), (0, false));
+        assert_eq!(
+            (default.versions, default.versions_of_new_files),
+            (0, false)
+        );
         assert_eq!(protect("versions = 10").unwrap().versions, 10);
         let all = protect("versions = 10\nversions_of_new_files = true").unwrap();
         assert!(all.versions_of_new_files);
-        for wrong in ["versions = -1", "versions = 50001", "versions_of_new_files = true"] {
+        for wrong in [
+            "versions = -1",
+            "versions = 50001",
+            "versions_of_new_files = true",
+        ] {
             assert!(protect(wrong).is_err(), "{wrong}");
         }
     }

@@ -255,7 +255,10 @@ fn older_versions_are_files_in_folders_of_their_times() {
     };
     let before = folder([(
         "alice@contoso.com",
-        dir([("OneDrive", dir([("plan.docx", versioned(b"first", T - 60, &[]))]))]),
+        dir([(
+            "OneDrive",
+            dir([("plan.docx", versioned(b"first", T - 60, &[]))]),
+        )]),
     )]);
     let older: [(i64, &[u8]); 3] = [(T - 60, b"first"), (T - 50, b"second!"), (T - 50, b"")];
     let now = versioned(b"third", T, &older);

@@ -113,7 +113,8 @@ impl History {
         let mut writer = content::Writer::new(&mut stream);
         writer.write(bytes).unwrap();
         let (content, size) = writer.finish().unwrap();
-        let record = json!({ "id": number, "size": size, "lastModifiedDateTime": "2026-11-20T09:15:00Z" });
+        let record =
+            json!({ "id": number, "size": size, "lastModifiedDateTime": "2026-11-20T09:15:00Z" });
         let record = stream.put(Kind::Record, record.to_string().as_bytes());
         let version = Entry::file(content, size, time, Some(record.unwrap()));
         let key = self.key(id);

@@ -201,11 +201,7 @@ impl Collection {
     }
 
     /// The older versions of a file after those that were fetched have been added to `old`.
-    pub fn put_versions(
-        &mut self,
-        old: MapRoot,
-        changed: Versions,
-    ) -> Result<MapRoot, SyncError> {
+    pub fn put_versions(&mut self, old: MapRoot, changed: Versions) -> Result<MapRoot, SyncError> {
         let mut add = Vec::with_capacity(changed.fetched.len());
         for version in changed.fetched {
             let record = self.put_record(&version.record)?;

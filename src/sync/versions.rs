@@ -76,7 +76,11 @@ pub(super) async fn fetch(
     };
     let mut changed = Versions::default();
     let mut bad = Vec::new();
-    for (at, candidate) in in_order(cx, job, listed, stored).await?.into_iter().enumerate() {
+    for (at, candidate) in in_order(cx, job, listed, stored)
+        .await?
+        .into_iter()
+        .enumerate()
+    {
         if changed.kept.len() + changed.fetched.len() >= wanted {
             break;
         }
@@ -132,7 +136,8 @@ async fn in_order(
     listed: Vec<Version>,
     stored: Vec<Entry>,
 ) -> Result<Vec<Candidate>, SyncError> {
-    let mut left: HashMap<Tag, Entry> = stored.into_iter().map(|entry| (entry.tag, entry)).collect();
+    let mut left: HashMap<Tag, Entry> =
+        stored.into_iter().map(|entry| (entry.tag, entry)).collect();
     let mut all: Vec<(Option<Number>, Candidate)> = Vec::new();
     let mut seen = HashSet::new();
     for version in listed {
@@ -142,11 +147,12 @@ async fn in_order(
         if !seen.insert(key.tag()) {
             continue;
         }
+        let place = number(&version.id);
         let candidate = match left.remove(&key.tag()) {
             Some(entry) => Candidate::Stored(entry.tag),
-            None => Candidate::New(key, version.clone()),
+            None => Candidate::New(key, version),
         };
-        all.push((number(&version.id), candidate));
+        all.push((place, candidate));
     }
     let numbered = all.iter().all(|(number, _)| number.is_some());
     let mut dropped: Vec<Entry> = left.into_values().collect();
@@ -253,8 +259,13 @@ mod tests {
     #[test]
     fn one_line_tells_of_many() {
         assert_eq!(line(Vec::new()), None);
-        let all = (0..7).map(|n| format!("version {n}.0: gone wrong")).collect();
+        let all = (0..7)
+            .map(|n| format!("version {n}.0: gone wrong"))
+            .collect();
         let text = line(all).unwrap();
-        assert!(text.contains("version 4.0") && text.ends_with("and 2 more"), "{text}");
+        assert!(
+            text.contains("version 4.0") && text.ends_with("and 2 more"),
+            "{text}"
+        );
     }
 }

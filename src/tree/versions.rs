@@ -140,17 +140,14 @@ mod tests {
     fn versions_go_where_their_file_goes() {
         let mut store = MemoryStore::default();
         let nodes = store.nodes();
-        let versions =
-            change(&nodes, None, |_| true, vec![version(1, T)], &mut store).unwrap();
+        let versions = change(&nodes, None, |_| true, vec![version(1, T)], &mut store).unwrap();
         let mut editor = Editor::new(&nodes, CollectionRoot::default());
         let (_, plain) = version(9, T);
         let entry = Entry { versions, ..plain };
         editor
             .upsert_dir(key(10), ItemKey::ROOT, "a", 1, None)
             .unwrap();
-        editor
-            .upsert_file(key(9), key(10), "x.txt", entry)
-            .unwrap();
+        editor.upsert_file(key(9), key(10), "x.txt", entry).unwrap();
         let root = editor.checkpoint(&mut store).unwrap();
         let mut editor = Editor::new(&nodes, root);
         editor

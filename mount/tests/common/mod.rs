@@ -175,9 +175,7 @@ pub fn store(stream: &mut Stream, nodes: &Nodes, tree: &Dir) -> MapRoot {
                     let entry = put(bytes, *mtime);
                     let older = older.iter().zip(1u8..);
                     let add = older
-                        .map(|((time, bytes), n)| {
-                            (ItemKey::from_hash(&[n; 32]), put(bytes, *time))
-                        })
+                        .map(|((time, bytes), n)| (ItemKey::from_hash(&[n; 32]), put(bytes, *time)))
                         .collect();
                     let versions = versions::change(nodes, None, |_| true, add, stream);
                     Entry {

@@ -204,8 +204,7 @@ impl Destination for ToFolder<'_> {
             Some(alive),
             Some((snapshot, path)),
             From::Entry(entry) | From::Version { file: entry, .. },
-        ) =
-            (&self.alive, &job.place, &job.found.origin)
+        ) = (&self.alive, &job.place, &job.found.origin)
             && alive.is_live(snapshot, path, entry)?
         {
             return Ok(Outcome::Live);

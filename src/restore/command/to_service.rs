@@ -173,10 +173,7 @@ impl<'a> ToService<'a> {
 
     fn is_live(&self, job: &Job<TargetPath>) -> Result<bool, RestoreError> {
         match (&job.place, &job.found.origin) {
-            (
-                Some((snapshot, path)),
-                From::Entry(entry) | From::Version { file: entry, .. },
-            ) => {
+            (Some((snapshot, path)), From::Entry(entry) | From::Version { file: entry, .. }) => {
                 self.alive.is_live(snapshot, path, entry)
             }
             _ => Ok(false),

@@ -19,8 +19,7 @@ use crate::sync::{Directory, RequestLine};
 use crate::tree::names;
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, Described, EntryKind, FeedError, FeedId, ItemError,
-    ItemKey, Journal, LiveEntry, Page, Presence, Push, PushError, Pushed, Version,
-    Workload,
+    ItemKey, Journal, LiveEntry, Page, Presence, Push, PushError, Pushed, Version, Workload,
 };
 
 #[derive(Clone, Debug)]

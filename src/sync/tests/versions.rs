@@ -136,7 +136,10 @@ async fn versions_stay_with_their_file_and_in_older_snapshots() {
     rig.cloud.inner.lock().keep = (5, 0);
     let bad = |class: Option<ErrorClass>| {
         let faults = &mut rig.cloud.inner.lock().faults;
-        faults.bad = class.map(|class| (FILE.to_owned(), class)).into_iter().collect();
+        faults.bad = class
+            .map(|class| (FILE.to_owned(), class))
+            .into_iter()
+            .collect();
     };
     bad(Some(ErrorClass::Corrupt));
     edit(&rig, FILE);
@@ -208,7 +211,10 @@ async fn a_bad_version_is_a_line_in_the_report_and_costs_nothing_else() {
     // One is gone meanwhile, which is nothing to tell of; one comes damaged.
     let bad = |rules: &[(&str, ErrorClass)]| {
         let faults = &mut rig.cloud.inner.lock().faults;
-        faults.bad_versions = rules.iter().map(|(id, class)| ((*id).into(), *class)).collect();
+        faults.bad_versions = rules
+            .iter()
+            .map(|(id, class)| ((*id).into(), *class))
+            .collect();
     };
     bad(&[
         (&ids[0], ErrorClass::NotFound),

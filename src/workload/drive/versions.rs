@@ -130,7 +130,10 @@ mod tests {
             keep: 3,
             of_new_files,
         };
-        assert_eq!((keep(false).wanted(true), keep(false).wanted(false)), (0, 3));
+        assert_eq!(
+            (keep(false).wanted(true), keep(false).wanted(false)),
+            (0, 3)
+        );
         assert_eq!((keep(true).wanted(true), keep(true).wanted(false)), (3, 3));
         assert_eq!(KeepVersions::default().wanted(false), 0);
     }

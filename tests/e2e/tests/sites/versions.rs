@@ -52,7 +52,9 @@ impl Place {
         let mut older = Vec::new();
         for version in graph.list(&list)?.iter().skip(1) {
             let id = version["id"].as_str().context("no id")?;
-            let time = version["lastModifiedDateTime"].as_str().context("no time")?;
+            let time = version["lastModifiedDateTime"]
+                .as_str()
+                .context("no time")?;
             let bytes = graph.bytes(&format!("{list}/{id}/content"))?;
             older.push((time.replace(':', ""), bytes));
         }
@@ -73,7 +75,10 @@ impl Place {
         let mut shown = listed(&folder)?;
         shown.reverse();
         let times: Vec<&String> = wanted.iter().map(|(time, _)| time).collect();
-        ensure!(shown.iter().collect::<Vec<_>>() == times, "{shown:?}, but {times:?}");
+        ensure!(
+            shown.iter().collect::<Vec<_>>() == times,
+            "{shown:?}, but {times:?}"
+        );
         for (time, bytes) in wanted {
             let version = folder.join(time);
             let last = name.rsplit('/').next().context("no name")?;
@@ -140,7 +145,10 @@ fn versions_are_captured_and_stay_with_their_file() -> Result<()> {
     }
     // A list for each changed file; a content for each version.
     ensure!(asked_by_a_backup(&scene)? == (2, 4));
-    ensure!(asked_by_a_backup(&scene)? == (0, 0), "an idle cycle asks nothing");
+    ensure!(
+        asked_by_a_backup(&scene)? == (0, 0),
+        "an idle cycle asks nothing"
+    );
     let second = scene.next_snapshot(&mount, &first)?;
     ensure!(!listed(&second)?.contains(&".tenantfs".to_owned()));
     for (place, id) in places.iter().zip(&ids) {
@@ -197,10 +205,13 @@ fn versions_are_captured_and_stay_with_their_file() -> Result<()> {
 
 #[test]
 fn files_that_are_new_bring_their_history_when_asked_for() -> Result<()> {
-    let scene = Scene::with(&format!("{KEEP}versions_of_new_files = true\n"), |options| {
-        options.sites = 0;
-        options.files = 0;
-    })?;
+    let scene = Scene::with(
+        &format!("{KEEP}versions_of_new_files = true\n"),
+        |options| {
+            options.sites = 0;
+            options.files = 0;
+        },
+    )?;
     let alice = scene.tenant.graph.mailboxes()?.remove(0);
     let place = Place {
         drive: scene.onedrive(&alice)?,
@@ -236,7 +247,10 @@ fn a_version_goes_back_through_the_mount_and_by_command() -> Result<()> {
         let older = place.older(&scene, id)?;
         let (time, bytes) = &older[1];
         ensure!(bytes == b"two, which nobody saw");
-        let version = place.versions(&latest, "plan.txt").join(time).join("plan.txt");
+        let version = place
+            .versions(&latest, "plan.txt")
+            .join(time)
+            .join("plan.txt");
         let made = fs::metadata(&version)?.modified()?;
         let made = made.duration_since(std::time::UNIX_EPOCH)?.as_secs() as i64;
         let cp = |target: &str| {
@@ -259,7 +273,10 @@ fn a_version_goes_back_through_the_mount_and_by_command() -> Result<()> {
         // By command: to its place, to another one, and to this machine.
         let snapshot = latest.file_name().context("no name")?.to_string_lossy();
         let (time, bytes) = &older[0];
-        let source = format!("{snapshot}/.tenantfs/versions/{}/plan.txt/{time}", place.folder);
+        let source = format!(
+            "{snapshot}/.tenantfs/versions/{}/plan.txt/{time}",
+            place.folder
+        );
         let restore = |source: &str, target: &str, more: &[&str]| {
             let all: Vec<&str> = ["restore", source, target]
                 .into_iter()
@@ -277,7 +294,11 @@ fn a_version_goes_back_through_the_mount_and_by_command() -> Result<()> {
         ensure!(said["restored"] == 1, "{said:#}");
         ensure!(place.live(&scene, "Older/plan.txt")?.0 == *bytes);
         let out = scene.tenant.path("out");
-        let said = restore(&source, &out.display().to_string(), &["--conflict", "overwrite"])?;
+        let said = restore(
+            &source,
+            &out.display().to_string(),
+            &["--conflict", "overwrite"],
+        )?;
         ensure!(said["restored"] == 1, "{said:#}");
         ensure!(fs::read(out.join("plan.txt"))? == *bytes);
         let folder = source.rsplit_once('/').context("no folder")?.0;
@@ -313,7 +334,10 @@ fn a_version_that_fails_is_told_and_a_damaged_one_is_named() -> Result<()> {
     let id = place.write(&scene, "plan.txt", b"three")?;
     let content = "/v1.0/drives/{id}/items/{id}/versions/{id}/content";
     let refuse = json!({ "status": 403, "code": "accessDenied" });
-    graph.control("faults", &json!([{ "route": content, "count": 1, "fault": refuse }]))?;
+    graph.control(
+        "faults",
+        &json!([{ "route": content, "count": 1, "fault": refuse }]),
+    )?;
     scene.tenant.backup()?;
     graph.control("faults", &json!([]))?;
     let mount = scene.tenant.mount()?;
@@ -323,8 +347,14 @@ fn a_version_that_fails_is_told_and_a_damaged_one_is_named() -> Result<()> {
     ensure!(fs::read(second.join(&place.folder).join("plan.txt"))? == b"three");
     let report: Value = serde_json::from_slice(&fs::read(second.join(".tenantfs/report.json"))?)?;
     let notes = report["notes"].to_string();
-    ensure!(notes.contains("plan.txt") && notes.contains("version 2.0"), "{notes}");
-    ensure!(report["failed"].as_array().is_none_or(Vec::is_empty), "{report:#}");
+    ensure!(
+        notes.contains("plan.txt") && notes.contains("version 2.0"),
+        "{notes}"
+    );
+    ensure!(
+        report["failed"].as_array().is_none_or(Vec::is_empty),
+        "{report:#}"
+    );
     // With the next change it is there.
     let data = scene.tenant.path("repository/data");
     let packs = corpus::files(&data);
@@ -335,7 +365,9 @@ fn a_version_that_fails_is_told_and_a_damaged_one_is_named() -> Result<()> {
     place.compare(&third, "plan.txt", &older)?;
     drop(mount);
     // Its bytes are nowhere else: a bit of them is flipped.
-    let new = corpus::files(&data).into_iter().filter(|p| !packs.contains(p));
+    let new = corpus::files(&data)
+        .into_iter()
+        .filter(|p| !packs.contains(p));
     let pack = new.max_by_key(|pack| fs::metadata(pack).map_or(0, |meta| meta.len()));
     let pack = pack.context("no new pack")?;
     let mut bytes = fs::read(&pack)?;
@@ -345,7 +377,13 @@ fn a_version_that_fails_is_told_and_a_damaged_one_is_named() -> Result<()> {
     fs::write(&pack, bytes)?;
     let verified = scene.tenant.run(&["verify", "--read-data"])?;
     let said = text(&verified.stdout);
-    let version = format!(".tenantfs/versions/{}/plan.txt/{}", place.folder, older[1].0);
-    ensure!(!verified.status.success() && said.contains(&version), "{said}");
+    let version = format!(
+        ".tenantfs/versions/{}/plan.txt/{}",
+        place.folder, older[1].0
+    );
+    ensure!(
+        !verified.status.success() && said.contains(&version),
+        "{said}"
+    );
     Ok(())
 }
