@@ -11,7 +11,7 @@ use tenantfs::tree::ItemKey;
 use tenantfs::workload::archive::Archive;
 use tenantfs::workload::calendar::{Calendar, CalendarOptions};
 use tenantfs::workload::contacts::{Contacts, ContactsOptions};
-use tenantfs::workload::drive::{Drive, DriveOptions};
+use tenantfs::workload::drive::{Drive, DriveOptions, KeepVersions};
 use tenantfs::workload::mail::{Mail, MailOptions};
 use tenantfs::workload::settings::Settings;
 use tenantfs::workload::sites::{Libraries, LibrariesOptions, Lists, ListsOptions};
@@ -216,20 +216,23 @@ pub fn workloads(
     if protected("settings") {
         workloads.push(Arc::new(Settings::new(client.clone(), keyer.clone())));
     }
+    let versions = KeepVersions {
+        keep: config.protect.versions,
+        of_new_files: config.protect.versions_of_new_files,
+    };
     if protected("drive") {
-        workloads.push(Arc::new(Drive::new(
-            client.clone(),
-            keyer.clone(),
-            DriveOptions {
-                restore_permissions: config.restore.permissions,
-                ..DriveOptions::default()
-            },
-        )));
+        let options = DriveOptions {
+            restore_permissions: config.restore.permissions,
+            versions,
+            ..DriveOptions::default()
+        };
+        workloads.push(Arc::new(Drive::new(client.clone(), keyer.clone(), options)));
     }
     if protected("libraries") {
         let options = LibrariesOptions {
             system: config.protect.system_lists,
             restore_permissions: config.restore.permissions,
+            versions,
             ..LibrariesOptions::default()
         };
         let libraries = Libraries::new(client.clone(), keyer.clone(), options);

@@ -19,6 +19,9 @@ use crate::schedule::{Schedule, parse_period};
 /// Where the configuration is looked for when `--config` is not given.
 pub const SYSTEM_PATH: &str = "/etc/tenantfs/tenantfs.toml";
 
+/// The most versions of a file that can be asked for: libraries keep 500 unless told otherwise.
+const MAX_VERSIONS: usize = 50_000;
+
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,6 +171,12 @@ pub struct Protect {
     pub recoverable_items: bool,
     /// Capture photos of contacts: one request for each contact that is new or changed.
     pub contact_photos: bool,
+    /// Of how many older versions that OneDrive and SharePoint keep of a file the content is captured,
+    /// newest first, when the file changes. 0: none. Costs a list for each changed file, and a download
+    /// for each version that is new.
+    pub versions: usize,
+    /// The same for files that are captured for the first time, in a first sync for all.
+    pub versions_of_new_files: bool,
     /// Most resource units that captures spend on drives and sites in 24 hours; then they go on in a
     /// later cycle, and permissions wait from four fifths of it on. None here: what Microsoft grants a
     /// tenant of up to 1,000 licences.
@@ -192,6 +201,8 @@ impl Default for Protect {
             sweep: Some(Duration::from_secs(7 * 86_400)),
             recoverable_items: false,
             contact_photos: true,
+            versions: 0,
+            versions_of_new_files: false,
             unit_budget: None,
             mail: ProtectMail::default(),
             parallel_accounts: 8,
@@ -329,6 +340,12 @@ impl Config {
                     crate::app::WORKLOADS.join(", ")
                 );
             }
+        }
+        if config.protect.versions > MAX_VERSIONS {
+            bail!("[protect] versions must be at most {MAX_VERSIONS}");
+        }
+        if config.protect.versions_of_new_files && config.protect.versions == 0 {
+            bail!("[protect] versions_of_new_files needs versions = N: how many of each file");
         }
         if config.protect.unit_budget == Some(0) {
             bail!("[protect] unit_budget must be at least 1");
@@ -486,6 +503,27 @@ mod tests {
         assert_eq!(sweep("sweep = \"never\"").unwrap(), None);
         for wrong in ["sweep = \"sometimes\"", "sweep = \"0s\"", "sweep = 7"] {
             assert!(sweep(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn versions_are_captured_when_asked_for() {
+        let protect =
+            |text: &str| parse(&format!("{MINIMAL}\n[protect]\n{text}")).map(|c| c.protect);
+        let default = protect("").unwrap();
+        assert_eq!(
+            (default.versions, default.versions_of_new_files),
+            (0, false)
+        );
+        assert_eq!(protect("versions = 10").unwrap().versions, 10);
+        let all = protect("versions = 10\nversions_of_new_files = true").unwrap();
+        assert!(all.versions_of_new_files);
+        for wrong in [
+            "versions = -1",
+            "versions = 50001",
+            "versions_of_new_files = true",
+        ] {
+            assert!(protect(wrong).is_err(), "{wrong}");
         }
     }
 

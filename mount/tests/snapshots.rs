@@ -212,7 +212,7 @@ fn hidden_folder_has_report_and_records() {
     let latest = f.snapshots().join("latest");
     assert_eq!(names(&latest), ["alice@contoso.com"]);
     let hidden = latest.join(".tenantfs");
-    assert_eq!(names(&hidden), ["graph", "report.json"]);
+    assert_eq!(names(&hidden), ["graph", "report.json", "versions"]);
     assert_eq!(
         fs::read_to_string(hidden.join("report.json")).unwrap(),
         r#"{"ok":true}"#
@@ -243,6 +243,82 @@ fn hidden_folder_has_report_and_records() {
     );
     assert!(!latest.join("alice@contoso.com/.tenantfs").exists());
     assert!(!alice.join("plain.json").exists());
+}
+
+#[test]
+fn older_versions_are_files_in_folders_of_their_times() {
+    let f = Fixture::default();
+    let versioned = |bytes: &[u8], mtime, older: &[(i64, &[u8])]| Item::Versioned {
+        bytes: bytes.to_vec(),
+        mtime,
+        older: older.iter().map(|(t, b)| (*t, b.to_vec())).collect(),
+    };
+    let before = folder([(
+        "alice@contoso.com",
+        dir([(
+            "OneDrive",
+            dir([("plan.docx", versioned(b"first", T - 60, &[]))]),
+        )]),
+    )]);
+    let older: [(i64, &[u8]); 3] = [(T - 60, b"first"), (T - 50, b"second!"), (T - 50, b"")];
+    let now = versioned(b"third", T, &older);
+    let after = folder([
+        (
+            "alice@contoso.com",
+            dir([(
+                "OneDrive",
+                dir([
+                    ("Empty", dir([])),
+                    ("plain.txt", mail("no versions", 2)),
+                    ("plan.docx", now),
+                ]),
+            )]),
+        ),
+        ("bob@contoso.com", dir([])),
+    ]);
+    let first = f.commit(T, &before);
+    f.commit(T + 60, &after);
+    let mount = f.mount();
+    let latest = f.snapshots().join("latest");
+    assert_eq!(names(&latest), ["alice@contoso.com", "bob@contoso.com"]);
+    let versions = latest.join(".tenantfs/versions");
+    assert_eq!(names(&versions), ["alice@contoso.com", "bob@contoso.com"]);
+    let drive = versions.join("alice@contoso.com/OneDrive");
+    // Files without older versions are left out.
+    assert_eq!(names(&drive), ["Empty", "plan.docx"]);
+    assert!(!drive.join("plain.txt").exists());
+    let file = drive.join("plan.docx");
+    let times = names(&file);
+    assert_eq!(times.len(), 3);
+    assert_eq!(times[..2], ["2026-11-20T091400Z", "2026-11-20T091410Z"]);
+    assert!(times[2].starts_with("2026-11-20T091410Z~"), "{times:?}");
+    for (time, (mtime, bytes)) in times.iter().zip(older) {
+        let version = file.join(time);
+        assert_eq!(names(&version), ["plan.docx"]);
+        let meta = fs::metadata(version.join("plan.docx")).unwrap();
+        assert_eq!((meta.len(), meta.mtime()), (bytes.len() as u64, mtime));
+        assert_eq!(meta.mode(), 0o100444);
+        assert_eq!(fs::read(version.join("plan.docx")).unwrap(), bytes);
+        assert_eq!(fs::metadata(&version).unwrap().mtime(), mtime);
+    }
+    // The same version of a file is the same inode wherever it is shown, and after a remount.
+    let old = f.snapshots().join(&first);
+    let old = old.join("alice@contoso.com/OneDrive/plan.docx");
+    let same = file.join(&times[0]).join("plan.docx");
+    let ino = |path: &Path| fs::metadata(path).unwrap().ino();
+    let before = ino(&old);
+    assert_eq!(before, ino(&same));
+    let write = fs::write(file.join(&times[0]).join("new"), "x");
+    assert_eq!(errno(write), Errno::ROFS.raw_os_error());
+    mount.stop().unwrap();
+    let _mount = f.mount();
+    assert_eq!(before, ino(&same));
+    let list = Command::new("find")
+        .arg(&versions)
+        .args(["-type", "f"])
+        .output()
+        .unwrap();
+    assert_eq!(list.stdout.iter().filter(|b| **b == b'\n').count(), 3);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! says in which snapshot and collection an item with which tag has it; who asks checks that.
 //!
 //! It lies in the local folder, is rebuilt when it is damaged or a snapshot it knows is gone, and takes
-//! 24 bytes of disk per version of an item, and no memory to speak of.
+//! 24 bytes of disk per version of an item (of a file also those that the service kept), and no memory to speak of.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -70,7 +70,7 @@ struct Meaning {
     next: u64,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MEANING: &str = "meaning.json";
 
 /// The catalogue of one repository.
@@ -379,16 +379,44 @@ impl Filler<'_> {
                             snapshot,
                             collection,
                         };
-                        let pushed = self.builder.push(row);
-                        pushed.map_err(|source| CatalogueError::Local {
-                            dir: self.dir.to_owned(),
-                            source,
-                        })?;
+                        self.push(row)?;
+                        if entry.versions.is_some() {
+                            let old = change.old.as_ref();
+                            let old = old.map(|old| Entry::decode(name, old)).transpose()?;
+                            let old = old.and_then(|old| old.versions);
+                            self.versions(old, entry.versions, row)?;
+                        }
                     }
                     EntryKind::File { .. } => {}
                 }
             }
         }
         Ok(())
+    }
+
+    /// Adds the older versions of a file that are below `root` and not below `other`; `file` is the row
+    /// of the file.
+    fn versions(&mut self, other: MapRoot, root: MapRoot, file: Row) -> Result<(), CatalogueError> {
+        let map = |root| Map::new(self.nodes, root, Shape::Directory);
+        for change in map(other).diff(&map(root))? {
+            let change = change?;
+            let (Ok(name), Some(new)) = (std::str::from_utf8(&change.key), &change.new) else {
+                continue;
+            };
+            if let Some((content, _)) = Entry::decode(name, new)?.content() {
+                let key = prefix(&content.object);
+                self.push(Row { key, ..file })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, row: Row) -> Result<(), CatalogueError> {
+        self.builder
+            .push(row)
+            .map_err(|source| CatalogueError::Local {
+                dir: self.dir.to_owned(),
+                source,
+            })
     }
 }

@@ -26,7 +26,7 @@ use crate::sync::put_mail;
 use crate::tree::key::{Tag, first_with};
 use crate::tree::map::{Map, Shape};
 use crate::tree::state::{AccountState, Accounts, WorkloadState};
-use crate::tree::{Editor, Entry, ItemKey, Nodes, TreeError, names};
+use crate::tree::{Editor, Entry, ItemKey, Nodes, TreeError, names, versions};
 use crate::workload::{Marker, id_in};
 
 /// Larger files are never mails: Exchange holds 150 MB, base64 makes that 205.
@@ -39,6 +39,15 @@ const NODES: u64 = 16 << 20;
 const MAX_ACCOUNTS: usize = 64;
 /// Keys that may share a tag: 50 bits, so more than one is rare.
 const MAX_TWINS: usize = 8;
+
+/// What some bytes are.
+struct Item {
+    /// In its collection.
+    path: String,
+    entry: Entry,
+    /// Which older version of it, if it isn't what the file is in that snapshot: its name and entry.
+    version: Option<(Box<str>, Entry)>,
+}
 
 /// Knows what the snapshots know about bytes. Blocking.
 pub trait Recognise: Send + Sync {
@@ -162,7 +171,22 @@ impl SnapshotRecogniser {
             workload: workload.to_owned(),
             path,
             original: entry.original,
+            version: None,
         }))
+    }
+
+    /// What was found at `path`, as the version that was found.
+    fn origin_as(
+        &self,
+        item: &Item,
+        workload: &str,
+        path: String,
+    ) -> Result<Option<Origin>, RestoreError> {
+        let origin = self.origin(&item.entry, workload, path)?;
+        Ok(match &item.version {
+            None => origin,
+            Some((time, version)) => origin.map(|origin| origin.as_version(time, version)),
+        })
     }
 
     pub(super) fn read(&self, record: &ObjectId) -> Result<Value, RestoreError> {
@@ -284,24 +308,24 @@ impl SnapshotRecogniser {
     ) -> Result<Option<Origin>, RestoreError> {
         for (name, workload) in &account.workloads {
             let found = self.in_collection(workload, tag, content).map_err(failed)?;
-            if let Some((path, entry)) = found
-                && entry.record.is_some()
+            if let Some(item) = found
+                && item.entry.record.is_some()
             {
                 *self.last.lock() = Some((snapshot.clone(), account.clone()));
-                let path = full_path(snapshot, account, workload, &path);
-                return self.origin(&entry, name, path);
+                let path = full_path(snapshot, account, workload, &item.path);
+                return self.origin_as(&item, name, path);
             }
         }
         Ok(None)
     }
 
-    /// The item with this tag and content in one collection.
+    /// The item with this tag in one collection that has this content, now or in an older version.
     fn in_collection(
         &self,
         workload: &WorkloadState,
         tag: Tag,
         content: ContentId,
-    ) -> Result<Option<(String, Entry)>, TreeError> {
+    ) -> Result<Option<Item>, TreeError> {
         let ids = Map::new(&self.nodes, workload.collection.ids, Shape::Hashed);
         for entry in ids.iter_from(&first_with(tag).0)?.take(MAX_TWINS) {
             let (key, _) = entry?;
@@ -314,11 +338,21 @@ impl SnapshotRecogniser {
             let Some(item) = Editor::new(&self.nodes, workload.collection).get(&key)? else {
                 continue;
             };
-            if let (Some(path), Some((found, _))) = (item.path, item.entry.content())
-                && found == content
-            {
-                return Ok(Some((path, item.entry)));
-            }
+            let (Some(path), Some((found, _))) = (item.path, item.entry.content()) else {
+                continue;
+            };
+            let version = match found == content {
+                true => None,
+                false => match versions::find(&self.nodes, item.entry.versions, content)? {
+                    Some(version) => Some(version),
+                    None => continue,
+                },
+            };
+            return Ok(Some(Item {
+                path,
+                entry: item.entry,
+                version,
+            }));
         }
         Ok(None)
     }
@@ -342,40 +376,25 @@ impl SnapshotRecogniser {
             let catalogue = guard.insert(catalogue);
             catalogue.find(&content.object)?
         };
-        // How well it fits: by nothing, by its name, by its folder too.
-        let fits = |path: &str| {
-            let tail = |path: &str, n| {
-                path.rsplit('/')
-                    .take(n)
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-            };
-            match (
-                tail(path, 2) == tail(hint, 2),
-                tail(path, 1) == tail(hint, 1),
-            ) {
-                (true, _) => 2,
-                (false, named) => u8::from(named),
-            }
-        };
-        let mut best: Option<(u8, Entry, String, String)> = None;
+        // One in a folder of the same name, of the same name, and what a file was rather than an older
+        // version.
+        let mut best: Option<((usize, bool), Item, String, String)> = None;
         for hit in hits {
-            let Some((path, entry, snapshot, account, workload)) =
-                self.check(snapshots, &hit, content)?
+            let Some((item, snapshot, account, workload)) = self.check(snapshots, &hit, content)?
             else {
                 continue;
             };
-            let fit = fits(&path);
-            if best.as_ref().is_none_or(|(other, ..)| fit > *other) {
-                let path = full_path(snapshot, &account, &workload, &path);
-                best = Some((fit, entry, path, hit.workload));
+            let rank = (common_tail(&item.path, hint), item.version.is_none());
+            if best.as_ref().is_none_or(|(before, ..)| rank > *before) {
+                let path = full_path(snapshot, &account, &workload, &item.path);
+                best = Some((rank, item, hit.workload, path));
             }
-            if fit == 2 {
+            if rank == (2, true) {
                 break;
             }
         }
         match best {
-            Some((_, entry, path, workload)) => self.origin(&entry, &workload, path),
+            Some((_, item, workload, path)) => self.origin_as(&item, &workload, path),
             None => Ok(None),
         }
     }
@@ -386,8 +405,7 @@ impl SnapshotRecogniser {
         snapshots: &'a [Snapshot],
         hit: &Hit,
         content: ContentId,
-    ) -> Result<Option<(String, Entry, &'a Snapshot, AccountState, WorkloadState)>, RestoreError>
-    {
+    ) -> Result<Option<(Item, &'a Snapshot, AccountState, WorkloadState)>, RestoreError> {
         let Some(snapshot) = snapshots.iter().find(|s| s.name == hit.snapshot) else {
             return Ok(None);
         };
@@ -401,8 +419,15 @@ impl SnapshotRecogniser {
         let found = self
             .in_collection(&workload, hit.tag, content)
             .map_err(failed)?;
-        Ok(found.map(|(path, entry)| (path, entry, snapshot, account, workload)))
+        Ok(found.map(|item| (item, snapshot, account, workload)))
     }
+}
+
+/// How well a path fits a hint (`folder/file`): 0 not at all, 1 by its name, 2 by its folder's too.
+fn common_tail(path: &str, hint: &str) -> usize {
+    let (path, hint) = (path.rsplit('/'), hint.rsplit('/'));
+    let same = path.zip(hint).take_while(|(a, b)| a == b);
+    same.take(2).count()
 }
 
 impl Recognise for SnapshotRecogniser {
@@ -437,7 +462,13 @@ impl Recognise for SnapshotRecogniser {
                 format!("{:?} is no record", origin.record),
             ));
         };
-        self.read(&id).map_err(|e| e.about(&origin.path))
+        let mut record = self.read(&id).map_err(|e| e.about(&origin.path))?;
+        let version = origin.version.as_deref().and_then(ObjectId::from_hex);
+        if let Some(version) = version {
+            let version = self.read(&version).map_err(|e| e.about(&origin.path))?;
+            put_version(&mut record, &version);
+        }
+        Ok(record)
     }
 
     fn original(&self, origin: &Origin) -> Result<Option<Bytes>, RestoreError> {
@@ -447,6 +478,23 @@ impl Recognise for SnapshotRecogniser {
         let bytes = content::read_all(&self.repo, *content, MAX_ORIGINAL);
         let bytes = bytes.map_err(TreeError::from).map_err(failed);
         bytes.map(Some).map_err(|e| e.about(&origin.path))
+    }
+}
+
+/// Makes a file's record that of an older version of it, as far as Graph tells of those.
+fn put_version(record: &mut Value, version: &Value) {
+    for name in ["size", "lastModifiedDateTime", "lastModifiedBy"] {
+        if let Some(value) = version.get(name) {
+            record[name] = value.clone();
+        }
+    }
+    let time = &version["lastModifiedDateTime"];
+    if time.is_string() && record["fileSystemInfo"].is_object() {
+        record["fileSystemInfo"]["lastModifiedDateTime"] = time.clone();
+    }
+    // No hash of it is known.
+    if record["file"].is_object() {
+        record["file"]["hashes"] = Value::Null;
     }
 }
 

@@ -11,7 +11,7 @@ use super::spool::Origin;
 use crate::repo::content::{self, ContentId, MailParts};
 use crate::repo::{InitOptions, KdfCost, Kind, Location, Repository, SnapshotManifest, Writer};
 use crate::tree::state::{AccountState, Accounts, WorkloadState, set_accounts};
-use crate::tree::{Editor, Entry, ItemKey, Nodes};
+use crate::tree::{Editor, Entry, ItemKey, Nodes, versions};
 
 /// A repository to which snapshots are added item by item.
 pub(super) struct History {
@@ -104,6 +104,33 @@ impl History {
             )
             .unwrap();
         editor.finish_round().unwrap();
+        state.collection = editor.checkpoint(&mut stream).unwrap();
+    }
+
+    /// Adds an older version to a file of the drive that is there.
+    fn put_version(&mut self, id: &str, number: &str, time: i64, bytes: &[u8]) {
+        let mut stream = self.writer.stream();
+        let mut writer = content::Writer::new(&mut stream);
+        writer.write(bytes).unwrap();
+        let (content, size) = writer.finish().unwrap();
+        let record =
+            json!({ "id": number, "size": size, "lastModifiedDateTime": "2026-11-20T09:15:00Z" });
+        let record = stream.put(Kind::Record, record.to_string().as_bytes());
+        let version = Entry::file(content, size, time, Some(record.unwrap()));
+        let key = self.key(id);
+        let add = vec![(self.key(&format!("{id} {number}")), version)];
+        let state = self.account.workloads.get_mut("drive").unwrap();
+        let mut editor = Editor::new(&self.nodes, state.collection);
+        let item = editor.get(&key).unwrap().unwrap();
+        let (old, all) = (item.entry.versions, |_| true);
+        let versions = versions::change(&self.nodes, old, all, add, &mut stream).unwrap();
+        let entry = Entry {
+            versions,
+            ..item.entry
+        };
+        editor
+            .upsert_file(key, item.parent, &item.name, entry)
+            .unwrap();
         state.collection = editor.checkpoint(&mut stream).unwrap();
     }
 
@@ -254,6 +281,44 @@ fn drive_files_are_known_by_content_in_every_version() {
         ask(&recogniser, "x.eml", &mail(0)).unwrap().workload,
         "drive"
     );
+}
+
+#[test]
+fn older_versions_of_the_service_are_known_as_their_file_with_their_own_time() {
+    let mut h = History::new();
+    h.put("drive", "f", "plan.docx", b"the newest");
+    h.put_version("f", "1.0", 1_795_166_100, b"the first");
+    h.commit();
+    let recogniser = h.recogniser();
+    let time = "2026-11-20T091500Z";
+    let origin = ask(&recogniser, "plan.docx", b"the first").unwrap();
+    assert_eq!(origin.key, h.key("f").to_string());
+    assert_eq!(origin.workload, "drive");
+    assert!(origin.path.contains("/OneDrive/Inbox/plan.docx"));
+    assert!(origin.path.contains(time), "{}", origin.path);
+    let record = recogniser.record(&origin).unwrap();
+    assert_eq!(record["id"], "f");
+    assert_eq!(record["lastModifiedDateTime"], "2026-11-20T09:15:00Z");
+    assert_eq!(record["size"], 9);
+    // What the file is now is no version of it.
+    let now = ask(&recogniser, "plan.docx", b"the newest").unwrap();
+    assert_eq!(now.version, None);
+    // One more in a later snapshot, and the file under another name.
+    h.put_version("f", "2.0", 1_795_166_200, b"the second");
+    h.commit();
+    let origin = ask(&recogniser, "other.docx", b"the second").unwrap();
+    assert!(origin.version.is_some() && origin.key == h.key("f").to_string());
+    // A file that is that content itself comes before a version of another.
+    h.put("drive", "g", "copy.docx", b"the first");
+    h.commit();
+    let origin = ask(&recogniser, "some.docx", b"the first").unwrap();
+    assert_eq!((origin.key, origin.version), (h.key("g").to_string(), None));
+    let origin = ask(&recogniser, "plan.docx", b"the first").unwrap();
+    assert_eq!(origin.key, h.key("f").to_string());
+    // Known also by a catalogue that is made anew.
+    std::fs::remove_dir_all(h.dir.path().join("state")).unwrap();
+    let origin = ask(&h.recogniser(), "plan.docx", b"the second").unwrap();
+    assert!(origin.version.is_some());
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub enum Root {
         path: Vec<String>,
         /// What is there.
         entry: Entry,
+        /// Of a file, the older version that is meant: its time and entry.
+        version: Option<(String, Entry)>,
     },
     /// On this machine.
     Local(PathBuf),
@@ -48,9 +50,20 @@ pub struct Found {
 
 /// Where the bytes of a found item are.
 #[derive(Debug, Clone)]
+// Versions are few, and other items have an entry anyway.
+#[allow(clippy::large_enum_variant)]
 pub enum From {
     /// In the repository.
     Entry(Entry),
+    /// In the repository: an older version of a file.
+    Version {
+        /// When it was made, as the mount names it.
+        time: String,
+        /// The file.
+        file: Entry,
+        /// The version.
+        version: Entry,
+    },
     /// On this machine.
     File(PathBuf),
 }
@@ -86,11 +99,17 @@ impl Root {
                 ),
             ));
         }
+        if let [".tenantfs", "versions", below @ ..] =
+            &path.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        {
+            return Root::version(nodes, snapshot, source, below);
+        }
         match resolve(nodes, snapshot.manifest.tree, &path.join("/")).map_err(|e| failed(&e))? {
             Some(entry) => Ok(Root::Snapshot {
                 snapshot: snapshot.clone(),
                 path,
                 entry,
+                version: None,
             }),
             None => Err(RestoreError::new(
                 Code::NotFound,
@@ -101,6 +120,39 @@ impl Root {
                 ),
             )),
         }
+    }
+
+    /// The older version of a file at `FILE/TIME`, or `FILE/TIME/NAME` as the mount has it.
+    fn version(
+        nodes: &Nodes,
+        snapshot: &Snapshot,
+        source: &str,
+        below: &[&str],
+    ) -> Result<Root, RestoreError> {
+        let [file @ .., name, time, last] = below else {
+            return Err(no_version(source));
+        };
+        // The name again is what the mount has in the version's folder.
+        let ways = [
+            (name == last).then(|| ([file, &[*name]].concat(), *time)),
+            Some(([file, &[*name, *time]].concat(), *last)),
+        ];
+        for (path, time) in ways.into_iter().flatten() {
+            let found = resolve(nodes, snapshot.manifest.tree, &path.join("/"));
+            let Some(entry) = found.map_err(|e| failed(&e))? else {
+                continue;
+            };
+            let version = Dir::new(nodes, entry.versions).lookup(time);
+            if let Some(version) = version.map_err(|e| failed(&e))? {
+                return Ok(Root::Snapshot {
+                    snapshot: snapshot.clone(),
+                    path: path.iter().map(|name| (*name).to_owned()).collect(),
+                    entry,
+                    version: Some((time.to_owned(), version)),
+                });
+            }
+        }
+        Err(no_version(source))
     }
 
     /// Its own name.
@@ -130,6 +182,24 @@ impl Root {
         trouble: &mut dyn FnMut(&Path, &str),
     ) -> Result<(), RestoreError> {
         match self {
+            Root::Snapshot {
+                entry,
+                version: Some((time, version)),
+                ..
+            } => {
+                visit(Found {
+                    below: Vec::new(),
+                    is_dir: false,
+                    size: version.content().map_or(0, |(_, size)| size),
+                    mtime: version.mtime,
+                    origin: From::Version {
+                        time: time.clone(),
+                        file: *entry,
+                        version: *version,
+                    },
+                });
+                Ok(())
+            }
             Root::Snapshot { entry, .. } => walk_entry(nodes, Vec::new(), *entry, visit)
                 .map_err(|e| failed(&e))
                 .map(drop),
@@ -168,6 +238,16 @@ fn no_such(source: &str, snapshots: &[Snapshot]) -> RestoreError {
         Code::NotFound,
         format!(
             "{source} is neither a path in a snapshot (latest/alice@contoso.com/Mail/...) nor a local file; {there}"
+        ),
+    )
+}
+
+fn no_version(source: &str) -> RestoreError {
+    RestoreError::new(
+        Code::NotFound,
+        format!(
+            "{source} is no version of a file: name one as the mount does, \
+             SNAPSHOT/.tenantfs/versions/ACCOUNT/OneDrive/FILE/TIME"
         ),
     )
 }

@@ -23,6 +23,7 @@ use super::policy::Conflict;
 use super::target::TargetPath;
 use crate::local::now;
 use crate::repo::content::ContentId;
+use crate::tree::Entry;
 
 /// A ticket is small; a larger file is none.
 const MAX_TICKET: u64 = 64 << 10;
@@ -62,6 +63,22 @@ pub struct Origin {
     /// Content id of what restores it exactly, if the snapshot has that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<ContentId>,
+    /// It is an older version of the file: object id of what Graph says of that, hex. `record` is the
+    /// file's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+impl Origin {
+    /// The version of that time, of the file that this is.
+    pub fn as_version(self, time: &str, version: &Entry) -> Origin {
+        Origin {
+            path: format!("{}, the version of {time}", self.path),
+            original: None,
+            version: version.record.map(|record| record.to_string()),
+            ..self
+        }
+    }
 }
 
 /// Everything about one push.

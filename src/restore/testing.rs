@@ -376,6 +376,7 @@ impl Recognise for FakeRecogniser {
             workload: "mail".to_owned(),
             path: "s/alice/Mail/x".to_owned(),
             original: None,
+            version: None,
         }))
     }
 

@@ -555,10 +555,20 @@ fn keep(
             };
             let stored = c.put_payload(payload)?;
             let record = c.put_record(&job.record)?;
+            let mut versions = job.held.as_ref().and_then(|held| held.entry.versions);
+            if let Some(mut changed) = item.versions {
+                counts.fetched += changed.fetched.len() as u64;
+                counts.bytes += changed.bytes();
+                let line = changed.note.take();
+                let line = line.map(|note| (job.id.clone(), job.name.clone(), note));
+                kept.notes.extend(line);
+                versions = c.put_versions(versions, changed)?;
+            }
             let told =
                 workload.describe(EntryKind::Item, &workload::ItemKey(job.key.0), &job.record);
             let entry = Entry {
                 original: stored.original,
+                versions,
                 ..Entry::file(stored.content, stored.size, told.mtime, Some(record))
             };
             c.upsert_file(job.key, job.parent, &told.name, entry)?;

@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::SyncError;
+use super::versions::Versions;
 use crate::format::mime;
 use crate::repo::content::{self, ContentId, Encoding, Eol, MailParts};
 use crate::repo::{Kind, ObjectId, Repository, Stream, Writer};
 use crate::tree::state::{FailedItem, JsonMap, WorkloadState};
-use crate::tree::{CollectionRoot, Editor, Entry, Item, ItemKey, MapRoot, Nodes, Round, Scope};
+use crate::tree::{
+    CollectionRoot, Editor, Entry, Item, ItemKey, MapRoot, Nodes, Round, Scope, versions,
+};
 use crate::workload::{Cursor, Exported, FeedId, View};
 
 /// Where a feed goes on.
@@ -207,6 +210,25 @@ impl Collection {
             size,
             original: None,
         })
+    }
+
+    /// The older versions of a file after those that were fetched have been added to `old`.
+    pub fn put_versions(&mut self, old: MapRoot, changed: Versions) -> Result<MapRoot, SyncError> {
+        let mut add = Vec::with_capacity(changed.fetched.len());
+        for version in changed.fetched {
+            let record = self.put_record(&version.record)?;
+            let (content, size) = (version.content, version.size);
+            let entry = Entry::file(content, size, version.mtime, Some(record));
+            add.push((version.key, entry));
+        }
+        let keep = |tag| changed.kept.contains(&tag);
+        Ok(versions::change(
+            &self.nodes,
+            old,
+            keep,
+            add,
+            &mut self.stream,
+        )?)
     }
 
     fn put_exported(&mut self, item: &Exported) -> Result<Stored, SyncError> {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::collection::{Held, Payload};
 use super::progress::Progress;
+use super::versions::{self, Versions};
 use super::{Shared, SyncError};
 use crate::graph::{ErrorClass, GraphError};
 use crate::repo::RepoError;
@@ -35,6 +36,8 @@ pub(super) struct Job {
 pub(super) struct Fetched {
     pub job: Job,
     pub outcome: Outcome,
+    /// What becomes of its older versions; `None`: they stay as they are.
+    pub versions: Option<Versions>,
 }
 
 pub(super) enum Outcome {
@@ -44,7 +47,8 @@ pub(super) enum Outcome {
     Failed(ItemError),
 }
 
-/// Fetches one item. Files go straight to the repository, mails are handed on.
+/// Fetches one item, with its older versions where these are kept. Files go straight to the
+/// repository, mails are handed on.
 ///
 /// # Errors
 /// Only what ends the cycle.
@@ -87,7 +91,14 @@ pub(super) async fn fetch(
             _ => break Outcome::Failed(failed),
         }
     };
-    Ok(counted(cx, job, outcome))
+    let versions = match &outcome {
+        Outcome::Got(_) => versions::fetch(cx, workload, account, &job).await?,
+        Outcome::Vanished | Outcome::Failed(_) => None,
+    };
+    Ok(Fetched {
+        versions,
+        ..counted(cx, job, outcome)
+    })
 }
 
 /// Fetches several items with one request.
@@ -144,12 +155,16 @@ fn counted(cx: &Shared, job: Job, outcome: Outcome) -> Fetched {
         };
         Progress::add(&cx.progress.bytes, bytes as u64);
     }
-    Fetched { job, outcome }
+    Fetched {
+        job,
+        outcome,
+        versions: None,
+    }
 }
 
 /// Chunks and stores a file while it comes in. A download that breaks leaves no content behind,
 /// only chunks that the next attempt finds again.
-async fn store(
+pub(super) async fn store(
     cx: &Shared,
     file: Content,
 ) -> Result<Result<(ContentId, u64), GraphError>, SyncError> {

@@ -34,6 +34,7 @@ mod progress;
 mod report;
 mod sites;
 mod totals;
+mod versions;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,9 @@ use crate::repo::{Kind, ObjectId, Repository};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// Where the mount shows older versions of files, in each snapshot.
+const VERSIONS: &str = ".tenantfs/versions";
+
 /// What of a path is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -171,6 +174,10 @@ impl Search<'_> {
         {
             self.tell(&path, Part::Original, report);
         }
+        if let Some(root) = entry.versions {
+            let shown = format!("{VERSIONS}/{path}");
+            self.enter(root, shown.into(), Part::Listing, report);
+        }
         if let Some(root) = entry.dir_root() {
             self.enter(root, path.into(), Part::Listing, report);
         }
@@ -271,10 +278,52 @@ mod tests {
     use crate::tree::editor::Editor;
     use crate::tree::key::ItemKey;
     use crate::tree::testing::TestRepository;
+    use crate::tree::versions;
     use std::io::Read;
 
     fn key(n: u32) -> ItemKey {
         ItemKey::from_hash(blake3::hash(&n.to_le_bytes()).as_bytes())
+    }
+
+    #[test]
+    fn damaged_versions_are_named_by_file_and_time() {
+        let test = TestRepository::new();
+        let nodes = Nodes::new(&test.repo);
+        let mut stream = test.writer.stream();
+        let mut put = |bytes: &[u8], time| {
+            let mut writer = content::Writer::new(&mut stream);
+            writer.write(bytes).unwrap();
+            let (content, size) = writer.finish().unwrap();
+            let record = stream.put(Kind::Record, bytes).unwrap();
+            Entry::file(content, size, time, Some(record))
+        };
+        let (now, old) = (put(b"now", 1_795_312_801), put(b"old", 1_795_312_800));
+        let add = vec![(key(9), old)];
+        let versions = versions::change(&nodes, None, |_| true, add, &mut stream).unwrap();
+        let mut editor = Editor::new(&nodes, CollectionRoot::default());
+        editor
+            .upsert_dir(key(1), ItemKey::ROOT, "docs", 1, None)
+            .unwrap();
+        editor
+            .upsert_file(key(2), key(1), "x.txt", Entry { versions, ..now })
+            .unwrap();
+        let root = editor.checkpoint(&mut stream).unwrap();
+        test.writer.flush().unwrap();
+        let find = |damaged: ObjectId| {
+            let mut hits = Vec::new();
+            let (damaged, snapshots) = ([damaged].into(), [("one", root.dir, None)]);
+            find_hits(&test.repo, &nodes, &damaged, snapshots, |hit| {
+                hits.push(format!("{} {:?}", hit.path, hit.part));
+            });
+            hits
+        };
+        let folder = ".tenantfs/versions/docs/x.txt";
+        let version = format!("{folder}/2026-11-22T020000Z");
+        let content = |entry: Entry| entry.content().unwrap().0.object;
+        assert_eq!(find(content(old)), [format!("{version} Content")]);
+        assert_eq!(find(old.record.unwrap()), [format!("{version} Record")]);
+        assert_eq!(find(versions.unwrap()), [format!("{folder} Listing")]);
+        assert_eq!(find(content(now)), ["docs/x.txt Content"]);
     }
 
     #[test]

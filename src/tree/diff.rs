@@ -24,7 +24,7 @@ pub enum Change {
     Added(Entry),
     /// It is gone.
     Removed(Entry),
-    /// Content, time or record are other ones. For a folder: its own, not what is in it.
+    /// Content, time, record or older versions are other ones. For a folder: its own, not what is in it.
     Modified {
         /// The older entry.
         old: Entry,

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! entry = form:u8 [content-or-root:20] [size:varint] mtime:zigzag [record:20] [tag:7]
-//!         [original: shape:u8 object:20]
+//!         [original: shape:u8 object:20] [versions:20]
 //! form  = kind (3 bits) | has record 8 | tag: none 0, stored 16, in the name 32 | has original 64
+//!         | has versions 128
 //! ```
 //!
 //! Times count from 2020, which saves a byte on nearly all. A mail's tag is the suffix of its name
@@ -24,6 +25,7 @@ const HAS_RECORD: u8 = 8;
 const TAG_STORED: u8 = 16;
 const TAG_IN_NAME: u8 = 32;
 const HAS_ORIGINAL: u8 = 64;
+const HAS_VERSIONS: u8 = 128;
 
 const EMPTY_DIR: u8 = 4;
 const DIR: u8 = 5;
@@ -57,6 +59,9 @@ pub struct Entry {
     /// What the service gave of the item besides what is shown, and restores it exactly (the stream
     /// of a mailbox export). It lives as long as the entry does: see [`Entry::contents`].
     pub original: Option<ContentId>,
+    /// Older versions of a file, by their time: a directory of its own (see
+    /// [`versions`](super::versions)), which goes wherever the entry goes.
+    pub versions: MapRoot,
     /// Whose entry this is (see [`ItemKey::tag`](super::key::ItemKey::tag)); 0 for a folder that is
     /// no item, such as an account's.
     pub tag: Tag,
@@ -70,6 +75,7 @@ impl Entry {
             mtime,
             record,
             original: None,
+            versions: None,
             tag: 0,
         }
     }
@@ -81,6 +87,7 @@ impl Entry {
             mtime,
             record: None,
             original: None,
+            versions: None,
             tag: 0,
         }
     }
@@ -106,7 +113,8 @@ impl Entry {
         }
     }
 
-    /// All contents that hang on it: what is shown, and the original.
+    /// All contents that hang on it: what is shown, and the original. Its older versions are entries of
+    /// their own.
     pub fn contents(&self) -> impl Iterator<Item = ContentId> + use<> {
         let shown = self.content().map(|(content, _)| content);
         shown.into_iter().chain(self.original)
@@ -136,7 +144,12 @@ impl Entry {
         } else {
             0
         };
-        out.push(kind | record_form | tag_form | original_form);
+        let versions_form = if self.versions.is_some() {
+            HAS_VERSIONS
+        } else {
+            0
+        };
+        out.push(kind | record_form | tag_form | original_form | versions_form);
         match self.kind {
             EntryKind::File { content, .. } if content.shape == content::Shape::Empty => {}
             EntryKind::File { content, size } => {
@@ -157,6 +170,9 @@ impl Entry {
         if let Some(original) = &self.original {
             out.push(original.shape as u8);
             out.extend_from_slice(original.object.as_bytes());
+        }
+        if let Some(versions) = &self.versions {
+            out.extend_from_slice(versions.as_bytes());
         }
         out
     }
@@ -186,7 +202,7 @@ impl Entry {
         } else {
             None
         };
-        let tag = match form & !(KIND | HAS_RECORD | HAS_ORIGINAL) {
+        let tag = match form & !(KIND | HAS_RECORD | HAS_ORIGINAL | HAS_VERSIONS) {
             0 => 0,
             TAG_STORED => {
                 let bytes: [u8; 7] = r.array()?;
@@ -209,12 +225,18 @@ impl Entry {
         } else {
             None
         };
+        let versions = if form & HAS_VERSIONS != 0 {
+            Some(r.id()?)
+        } else {
+            None
+        };
         r.finish()?;
         Ok(Entry {
             kind,
             mtime,
             record,
             original,
+            versions,
             tag,
         })
     }
@@ -249,13 +271,18 @@ mod tests {
             object,
             shape: content::Shape::from_u8(shape).unwrap(),
         });
-        let optional = (proptest::option::of(id()), proptest::option::of(original));
+        let optional = (
+            proptest::option::of(id()),
+            proptest::option::of(original),
+            proptest::option::of(id()),
+        );
         (kind, mtime, optional, any::<[u8; 16]>()).prop_map(
-            |(kind, mtime, (record, original), key)| Entry {
+            |(kind, mtime, (record, original, versions), key)| Entry {
                 kind,
                 mtime,
                 record,
                 original,
+                versions,
                 tag: ItemKey(key).tag(),
             },
         )
@@ -270,7 +297,7 @@ mod tests {
         }
 
         #[test]
-        fn hostile_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..80), form in 0u8..128) {
+        fn hostile_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..100), form in any::<u8>()) {
             if let Some(first) = bytes.first_mut() {
                 *first = form;
             }

@@ -3,6 +3,7 @@
 //! - [`map`]: a sorted map of bytes in the repository, the base of everything here.
 //! - [`entry`] and [`names`]: what a directory has for each name, and what names look like.
 //! - [`editor`]: keeps a [`collection`]'s directories right while its items change in any order.
+//! - [`versions`]: what older versions of a file hang on its entry.
 //! - [`view`], [`diff`], [`damage`]: reading a snapshot's tree, comparing two, finding what is hit.
 //! - [`state`]: what a snapshot carries besides its tree.
 //!
@@ -29,6 +30,7 @@ mod overlay;
 pub mod state;
 #[cfg(test)]
 mod testing;
+pub mod versions;
 pub mod view;
 
 pub use collection::{CollectionRoot, Reason};

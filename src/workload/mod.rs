@@ -186,6 +186,17 @@ pub struct Exported {
     pub note: Option<String>,
 }
 
+/// An older version of an item, as the service keeps it.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// Unique among the versions of the item (`3.0`).
+    pub id: String,
+    /// When it was made, Unix seconds.
+    pub mtime: i64,
+    /// What Graph says of it.
+    pub record: Value,
+}
+
 /// The file that shows an exported item.
 pub enum View {
     /// A mail, whose parts are stored separately.
@@ -536,6 +547,38 @@ pub trait Workload: Send + Sync {
     /// # Errors
     /// See [`ItemError`]; `NotFound` means it vanished between the listing and now.
     async fn fetch(&self, account: &Account, record: &mut Value) -> Result<Content, ItemError>;
+
+    /// How many older versions are kept of an item whose content has changed, or, `first`, is captured
+    /// for the first time. 0: the service is not asked for any.
+    fn keeps_versions(&self, _first: bool) -> usize {
+        0
+    }
+
+    /// The older versions of an item, newest first, at most so many; not the current one.
+    ///
+    /// # Errors
+    /// See [`ItemError`]; `NotFound` means that the item vanished meanwhile.
+    async fn versions(
+        &self,
+        _account: &Account,
+        _record: &Value,
+        _at_most: usize,
+    ) -> Result<Vec<Version>, ItemError> {
+        Ok(Vec::new())
+    }
+
+    /// Brings the content of an older version of an item.
+    ///
+    /// # Errors
+    /// See [`ItemError`]; `NotFound` means that the service has dropped it meanwhile.
+    async fn fetch_version(
+        &self,
+        _account: &Account,
+        _record: &Value,
+        _version: &Version,
+    ) -> Result<Content, ItemError> {
+        Ok(Content::None)
+    }
 
     /// How many items [`Workload::fetch_many`] brings with one request; `None`: each has its own.
     fn batch(&self) -> Option<Batch> {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use tenantfs::repo::content::ContentId;
 use tenantfs::repo::{ObjectId, Snapshot};
+use tenantfs::tree::entry::Entry;
 use tenantfs::tree::map::MapRoot;
 
 /// FUSE's number of the root.
@@ -53,13 +54,19 @@ pub enum View {
     Hidden,
     /// A folder below `.tenantfs/graph`: the records of a tree folder's entries.
     Records(MapRoot),
+    /// A folder below `.tenantfs/versions`: what of a tree folder has older versions.
+    Versions(MapRoot),
+    /// A file below `.tenantfs/versions`: a folder for each of its older versions.
+    Versioned(MapRoot),
+    /// One of these: the version alone, called as the file is.
+    Version(Box<(Box<str>, Entry)>),
 }
 
 #[derive(Debug, Clone)]
 pub struct Dir {
     pub ino: u64,
     pub parent: u64,
-    /// Only to say in an error which path it was; empty for the root.
+    /// The last part of its path, empty for the root. Versions are called as the folder of their file.
     pub name: Box<str>,
     pub view: View,
     pub mtime: i64,

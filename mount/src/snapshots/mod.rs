@@ -13,6 +13,7 @@ mod inodes;
 mod reading;
 mod records;
 mod tree;
+mod versions;
 mod xattrs;
 
 use std::ffi::OsStr;
@@ -38,6 +39,7 @@ use tree::Tree;
 const HIDDEN: &str = ".tenantfs";
 const REPORT: &str = "report.json";
 const GRAPH: &str = "graph";
+const VERSIONS: &str = "versions";
 
 /// Offsets 1 and 2 follow `.` and `..`; the entry at position p of a folder is followed by p + 3.
 const DOTS: u64 = 2;
@@ -219,8 +221,21 @@ impl SnapshotFs {
             View::Hidden => match name {
                 REPORT => self.report(dir),
                 GRAPH => Ok(Some(Found::Records)),
+                VERSIONS => Ok(Some(Found::Versions)),
                 _ => Ok(None),
             },
+            View::Versions(root) => {
+                let entry = self.tree.folder(*root).lookup(name)?;
+                Ok(entry.and_then(versions::of))
+            }
+            View::Versioned(root) => {
+                let version = self.tree.folder(*root).lookup(name)?;
+                Ok(version.map(|entry| versions::one(&dir.name, entry)))
+            }
+            View::Version(version) => {
+                let (called, entry) = &**version;
+                Ok((**called == *name).then_some(Found::Entry(*entry)))
+            }
             View::Records(root) => {
                 let folder = self.tree.folder(*root);
                 if let Some(Entry {
@@ -264,12 +279,34 @@ impl SnapshotFs {
                 })?;
             }
             View::Hidden => {
-                let names = [(REPORT, self.report(dir)?), (GRAPH, Some(Found::Records))];
+                let names = [
+                    (REPORT, self.report(dir)?),
+                    (GRAPH, Some(Found::Records)),
+                    (VERSIONS, Some(Found::Versions)),
+                ];
                 let from = usize::try_from(position).unwrap_or(usize::MAX);
                 for (at, (name, found)) in (1..).zip(names).skip(from) {
                     if found.is_some_and(|found| each(at, name, found)) {
                         break;
                     }
+                }
+            }
+            View::Versions(root) => {
+                let folder = self.tree.folder(*root);
+                folder.each_from(position, |at, name, entry| {
+                    Ok(versions::of(entry).is_some_and(|found| each(at + 1, name, found)))
+                })?;
+            }
+            View::Versioned(root) => {
+                let folder = self.tree.folder(*root);
+                folder.each_from(position, |at, name, entry| {
+                    Ok(each(at + 1, name, versions::one(&dir.name, entry)))
+                })?;
+            }
+            View::Version(version) => {
+                let (name, entry) = &**version;
+                if position == 0 {
+                    each(1, name, Found::Entry(*entry));
                 }
             }
             // Each entry has two places: its folder, then its record.
@@ -397,6 +434,11 @@ impl SnapshotFs {
                 };
                 return self.remember_file(object_number(&id, mtime), file, None);
             }
+            Found::VersionFolder { view, mtime } => child(view, mtime, dir.snapshot.clone()),
+            Found::Versions => {
+                let root = dir.snapshot.as_ref().and_then(|s| s.manifest.tree);
+                child(View::Versions(root), dir.mtime, dir.snapshot.clone())
+            }
             Found::Hidden => child(View::Hidden, dir.mtime, dir.snapshot.clone()),
             Found::Records => {
                 let root = dir.snapshot.as_ref().and_then(|s| s.manifest.tree);
@@ -427,6 +469,11 @@ impl SnapshotFs {
                 },
             ) if *r == root && &*dir.name == GRAPH => account,
             (View::Records(r), Found::RecordFolder { .. }) if *r == root && &*dir.name == GRAPH => {
+                name
+            }
+            (View::Versions(r), Found::VersionFolder { .. })
+                if *r == root && &*dir.name == VERSIONS =>
+            {
                 name
             }
             (View::Hidden, Found::Object { .. }) => return self.owners.of_account(""),
@@ -509,6 +556,12 @@ enum Found {
     Entry(Entry),
     Hidden,
     Records,
+    Versions,
+    /// Below [`VERSIONS`].
+    VersionFolder {
+        view: View,
+        mtime: i64,
+    },
     RecordFolder {
         root: MapRoot,
         mtime: i64,

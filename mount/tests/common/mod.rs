@@ -12,7 +12,7 @@ use tenantfs::repo::{
 };
 use tenantfs::tree::entry::Entry;
 use tenantfs::tree::map::Shape;
-use tenantfs::tree::{Map, MapRoot, Nodes};
+use tenantfs::tree::{ItemKey, Map, MapRoot, Nodes, versions};
 use tenantfs_mount::{Mount, MountConfig, MountHandle};
 
 /// What a test puts in a folder.
@@ -25,6 +25,12 @@ pub enum Item {
     Blob {
         bytes: Vec<u8>,
         mtime: i64,
+    },
+    /// A file with older versions.
+    Versioned {
+        bytes: Vec<u8>,
+        mtime: i64,
+        older: Vec<(i64, Vec<u8>)>,
     },
     Dir(Dir, Option<String>),
 }
@@ -154,6 +160,28 @@ pub fn store(stream: &mut Stream, nodes: &Nodes, tree: &Dir) -> MapRoot {
                     writer.write(bytes).unwrap();
                     let (content, size) = writer.finish().unwrap();
                     Entry::file(content, size, *mtime, None)
+                }
+                Item::Versioned {
+                    bytes,
+                    mtime,
+                    older,
+                } => {
+                    let mut put = |bytes: &[u8], time| {
+                        let mut writer = content::Writer::new(stream);
+                        writer.write(bytes).unwrap();
+                        let (content, size) = writer.finish().unwrap();
+                        Entry::file(content, size, time, None)
+                    };
+                    let entry = put(bytes, *mtime);
+                    let older = older.iter().zip(1u8..);
+                    let add = older
+                        .map(|((time, bytes), n)| (ItemKey::from_hash(&[n; 32]), put(bytes, *time)))
+                        .collect();
+                    let versions = versions::change(nodes, None, |_| true, add, stream);
+                    Entry {
+                        versions: versions.unwrap(),
+                        ..entry
+                    }
                 }
                 Item::Dir(items, record) => {
                     let root = store(stream, nodes, items);

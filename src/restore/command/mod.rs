@@ -251,7 +251,7 @@ fn each_piece(
     mut take: impl FnMut(u64, &[u8]) -> Result<(), RestoreError>,
 ) -> Result<(), RestoreError> {
     match &found.origin {
-        From::Entry(entry) => {
+        From::Entry(entry) | From::Version { version: entry, .. } => {
             let Some((content, size)) = entry.content() else {
                 return Ok(());
             };

@@ -135,7 +135,7 @@ impl<D: Destination> Run<'_, D> {
             if found.is_dir {
                 let record = match &found.origin {
                     From::Entry(entry) => entry.record,
-                    From::File(_) => None,
+                    From::Version { .. } | From::File(_) => None,
                 };
                 if let Err(e) = self.to.folder(&source, &target, record) {
                     bad_folders.insert(found.below.clone());

@@ -200,8 +200,11 @@ impl Destination for ToFolder<'_> {
         if there && self.conflict() == Conflict::Skip {
             return Ok(Outcome::Exists);
         }
-        if let (Some(alive), Some((snapshot, path)), From::Entry(entry)) =
-            (&self.alive, &job.place, &job.found.origin)
+        if let (
+            Some(alive),
+            Some((snapshot, path)),
+            From::Entry(entry) | From::Version { file: entry, .. },
+        ) = (&self.alive, &job.place, &job.found.origin)
             && alive.is_live(snapshot, path, entry)?
         {
             return Ok(Outcome::Live);

@@ -175,7 +175,7 @@ impl<'a> ToService<'a> {
 
     fn is_live(&self, job: &Job<TargetPath>) -> Result<bool, RestoreError> {
         match (&job.place, &job.found.origin) {
-            (Some((snapshot, path)), From::Entry(entry)) => {
+            (Some((snapshot, path)), From::Entry(entry) | From::Version { file: entry, .. }) => {
                 self.alive.is_live(snapshot, path, entry)
             }
             _ => Ok(false),
@@ -229,9 +229,20 @@ impl<'a> ToService<'a> {
                 file.write_at(at, piece).map_err(spooled)
             })?;
         }
-        if let (Some((snapshot, path)), From::Entry(entry)) = (&job.place, &job.found.origin) {
-            let origin = self.alive.recogniser.origin_at(snapshot, path, entry)?;
-            file.set_origin(origin);
+        if let Some((snapshot, path)) = &job.place {
+            let recogniser = self.alive.recogniser;
+            file.set_origin(match &job.found.origin {
+                From::Entry(entry) => recogniser.origin_at(snapshot, path, entry)?,
+                From::Version {
+                    time,
+                    file: now,
+                    version,
+                } => {
+                    let origin = recogniser.origin_at(snapshot, path, now)?;
+                    origin.map(|origin| origin.as_version(time, version))
+                }
+                From::File(_) => None,
+            });
         }
         file.set_mtime(job.found.mtime);
         Ok(file)

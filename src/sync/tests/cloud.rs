@@ -19,7 +19,7 @@ use crate::sync::{Directory, RequestLine};
 use crate::tree::names;
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, Described, EntryKind, FeedError, FeedId, ItemError,
-    ItemKey, Journal, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    ItemKey, Journal, LiveEntry, Page, Presence, Push, PushError, Pushed, Version, Workload,
 };
 
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Item {
     pub read: bool,
     /// Of the content.
     pub version: u64,
+    /// Earlier ones that the service keeps, oldest first.
+    pub older: Vec<u64>,
     changed: u64,
 }
 
@@ -70,6 +72,9 @@ pub struct Faults {
     pub transient: u32,
     /// Items whose content can't be had.
     pub bad: BTreeMap<String, ErrorClass>,
+    /// Older versions (`3.0`) whose content can't be had; those of items in `unlisted`, not even listed.
+    pub bad_versions: BTreeMap<String, ErrorClass>,
+    pub unlisted: BTreeSet<String>,
     pub denied: BTreeSet<String>,
     pub no_mailbox: BTreeSet<String>,
     /// What happens at a certain call: its name, its number, and what then.
@@ -87,6 +92,8 @@ pub struct Inner {
     pub stores: BTreeMap<String, Store>,
     pub faults: Faults,
     pub calls: BTreeMap<&'static str, u64>,
+    /// How many older versions are kept of what changed, and of what is new.
+    pub keep: (usize, usize),
     time: u64,
 }
 
@@ -181,6 +188,7 @@ impl Cloud {
             name: name.into(),
             read: false,
             version: now,
+            older: Vec::new(),
             changed: store.told_at(now),
         };
         store.items.insert(id.into(), item);
@@ -192,8 +200,11 @@ impl Cloud {
         let store = inner.stores.get_mut(user).unwrap();
         let told_at = store.told_at(now);
         let item = store.items.get_mut(id).unwrap();
-        let before = item.folder.clone();
+        let (before, version) = (item.folder.clone(), item.version);
         change(item, now);
+        if item.version != version {
+            item.older.push(version);
+        }
         item.changed = told_at;
         if item.folder != before && !self.drive {
             store.leave(self.feed_of(before.as_deref()), now, id);
@@ -337,6 +348,16 @@ impl Cloud {
 
 fn record(id: &str, item: &Item) -> Value {
     json!({ "id": id, "name": item.name, "isRead": item.read, "version": item.version })
+}
+
+/// Two of them are made in a second.
+fn version(number: u64) -> Version {
+    let id = format!("{number}.0");
+    Version {
+        record: json!({ "id": id, "number": number }),
+        mtime: 1_790_000_000 + number as i64 / 2,
+        id,
+    }
 }
 
 fn folder_record(id: &str, folder: &Folder) -> Value {
@@ -566,6 +587,43 @@ impl Workload for Cloud {
             return Ok(Content::Stream(stream::iter(pieces).boxed()));
         }
         Ok(Content::Mail(content))
+    }
+
+    fn keeps_versions(&self, first: bool) -> usize {
+        let (changed, new) = self.inner.lock().keep;
+        if first { new } else { changed }
+    }
+
+    async fn versions(
+        &self,
+        account: &Account,
+        record: &Value,
+        at_most: usize,
+    ) -> Result<Vec<Version>, ItemError> {
+        self.call("versions").await?;
+        let id = record["id"].as_str().unwrap();
+        let inner = self.inner.lock();
+        if inner.faults.unlisted.contains(id) {
+            return Err(fault(ErrorClass::Denied).into());
+        }
+        let item = &inner.stores[&account.id].items[id];
+        let newest = item.older.iter().rev().take(at_most);
+        Ok(newest.map(|n| version(*n)).collect())
+    }
+
+    async fn fetch_version(
+        &self,
+        _: &Account,
+        record: &Value,
+        version: &Version,
+    ) -> Result<Content, ItemError> {
+        self.call("version").await?;
+        if let Some(class) = self.inner.lock().faults.bad_versions.get(&version.id) {
+            return Err(fault(*class).into());
+        }
+        let number = version.record["number"].as_u64().unwrap();
+        let bytes = Self::content(record["id"].as_str().unwrap(), number);
+        Ok(Content::File(bytes.into()))
     }
 
     async fn verify_removed(

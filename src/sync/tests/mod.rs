@@ -1,6 +1,7 @@
 mod cloud;
 mod random;
 mod sweep;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -14,6 +14,7 @@ mod restore;
 mod sharing;
 mod special;
 pub(super) mod target;
+mod versions;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -21,10 +22,11 @@ use serde_json::Value;
 
 use super::{
     Account, Alive, Content, Described, Detail, EntryKind, FeedError, FeedId, ItemError, ItemKey,
-    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Version, Workload,
 };
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope, hash_of};
 use crate::tree::names::exact_name;
+pub use versions::KeepVersions;
 
 pub use sharing::RestorePermissions;
 
@@ -35,6 +37,8 @@ pub struct DriveOptions {
     pub permissions: bool,
     /// When they are shared again.
     pub restore_permissions: RestorePermissions,
+    /// The service's own older versions of files.
+    pub versions: KeepVersions,
 }
 
 impl Default for DriveOptions {
@@ -42,6 +46,7 @@ impl Default for DriveOptions {
         Self {
             permissions: true,
             restore_permissions: RestorePermissions::default(),
+            versions: KeepVersions::default(),
         }
     }
 }
@@ -153,6 +158,28 @@ impl Workload for Drive {
         items: &mut [Detail],
     ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
         self.add_permissions(items).await
+    }
+
+    fn keeps_versions(&self, first: bool) -> usize {
+        self.options.versions.wanted(first)
+    }
+
+    async fn versions(
+        &self,
+        _account: &Account,
+        record: &Value,
+        at_most: usize,
+    ) -> Result<Vec<Version>, ItemError> {
+        self.versions_of(record, at_most).await
+    }
+
+    async fn fetch_version(
+        &self,
+        _account: &Account,
+        record: &Value,
+        version: &Version,
+    ) -> Result<Content, ItemError> {
+        self.version_content(record, version)
     }
 
     async fn verify_removed(

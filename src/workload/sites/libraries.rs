@@ -18,11 +18,11 @@ use crate::graph::{BATCH, Call, Client, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
 use crate::workload::drive::permissions::needs_permissions;
 use crate::workload::drive::target::Root;
-use crate::workload::drive::{Drive, DriveOptions, RestorePermissions, names};
+use crate::workload::drive::{Drive, DriveOptions, KeepVersions, RestorePermissions, names};
 use crate::workload::{
     Account, AccountKind, Alive, Change, Content, Cursor, Described, Detail, EntryKind, FeedError,
     FeedId, ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed,
-    Workload,
+    Version, Workload,
 };
 
 const DRIVES: &str = "/sites/{site}/drives";
@@ -56,6 +56,8 @@ pub struct LibrariesOptions {
     pub system: bool,
     /// When items are shared again.
     pub restore_permissions: RestorePermissions,
+    /// The service's own older versions of files.
+    pub versions: KeepVersions,
 }
 
 impl Default for LibrariesOptions {
@@ -64,6 +66,7 @@ impl Default for LibrariesOptions {
             permissions: true,
             system: false,
             restore_permissions: RestorePermissions::default(),
+            versions: KeepVersions::default(),
         }
     }
 }
@@ -99,6 +102,7 @@ impl Libraries {
         let files = DriveOptions {
             permissions: options.permissions,
             restore_permissions: options.restore_permissions,
+            versions: options.versions,
         };
         Self {
             drive: Drive::new(client.clone(), keyer.clone(), files),
@@ -486,6 +490,28 @@ impl Workload for Libraries {
             item.record["sitePermissions"] = grants.clone();
         }
         Ok(answers)
+    }
+
+    fn keeps_versions(&self, first: bool) -> usize {
+        self.drive.keeps_versions(first)
+    }
+
+    async fn versions(
+        &self,
+        _account: &Account,
+        record: &Value,
+        at_most: usize,
+    ) -> Result<Vec<Version>, ItemError> {
+        self.drive.versions_of(record, at_most).await
+    }
+
+    async fn fetch_version(
+        &self,
+        _account: &Account,
+        record: &Value,
+        version: &Version,
+    ) -> Result<Content, ItemError> {
+        self.drive.version_content(record, version)
     }
 
     async fn verify_removed(

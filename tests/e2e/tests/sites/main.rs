@@ -8,3 +8,4 @@ mod scene;
 mod sharing;
 mod special;
 mod sweep;
+mod versions;
