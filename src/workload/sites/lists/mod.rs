@@ -17,9 +17,9 @@
 //! validation, workflows and forms of a list are not in Graph at all.
 
 mod capture;
-mod columns;
+pub(super) mod columns;
 mod csv;
-mod live;
+pub(super) mod live;
 mod references;
 mod restore;
 mod values;
