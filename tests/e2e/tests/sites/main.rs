@@ -2,5 +2,6 @@
 
 mod capture;
 mod lists;
+mod pages;
 mod restore;
 mod scene;
