@@ -55,7 +55,7 @@ section>div{grid-column:span 12;min-width:0;overflow-wrap:anywhere}\
 {color:#fff}\
 img{max-width:100%;height:auto}figure{margin:1rem 0}header figure{margin:0 0 1rem}\
 .part{border:1px solid #e0e0e0;border-radius:4px;padding:.2rem 1rem;margin:1rem 0}\
-.label{margin:.5rem 0 0}table{border-collapse:collapse}td,th{border:1px solid #d1d1d1;padding:.3rem .6rem}\
+.label{margin:.5rem 0}table{border-collapse:collapse}td,th{border:1px solid #d1d1d1;padding:.3rem .6rem}\
 pre{overflow:auto;background:#f5f5f5;color:#242424;padding:.5rem}a{color:#03787c}hr{border:0;\
 border-top:1px solid #d1d1d1}footer{margin-top:2rem;padding-top:1rem;padding-bottom:2rem;\
 border-top:1px solid #e0e0e0}";

@@ -15,6 +15,18 @@ const ITEM: &str = "/sites/{site}/lists/{list}/items/{item}";
 const FILE: &str = "/sites/{site}/lists/{list}/items/{item}/driveItem";
 const PAGE: &str = "/sites/{site}/pages/{page}/microsoft.graph.sitePage";
 
+/// What is kept of the list's item.
+const KEPT: [&str; 6] = [
+    "id",
+    "eTag",
+    "webUrl",
+    "contentType",
+    "createdDateTime",
+    "lastModifiedDateTime",
+];
+/// Beside that: the id of the page that it is.
+const UNIQUE_ID: &str = "uniqueId";
+
 /// Content types of classic pages: wiki pages, and pages of web parts.
 const CLASSIC: [&str; 2] = ["0x010108", "0x010109"];
 
@@ -132,9 +144,9 @@ impl Pages {
         let (list, number) = id.split_once('/').unwrap_or_default();
         let mut told = json!({ ID: id, NAME: record[NAME], "listItem": record["listItem"] });
         if may_be_modern(&told)
-            && let Some(page) = guid_of(&told["listItem"])
+            && let Some(page) = told["listItem"][UNIQUE_ID].as_str()
         {
-            let call = Call::get(PAGE, &[site, &page])
+            let call = Call::get(PAGE, &[site, page])
                 .query("$expand", "canvasLayout")
                 .scope(Scope::Drives, 1);
             match self.live.client().json(&call).await {
@@ -231,8 +243,9 @@ fn change(list: &str, library: &str, item: Value) -> Option<Change> {
         return None;
     }
     let name = name_of(library, &item);
-    let mut kept = json!({});
-    for property in SELECT.split(',') {
+    // Only what is told whether it was asked for or not: a history that begins anew does not know what was.
+    let mut kept = json!({ UNIQUE_ID: guid_of(&item) });
+    for property in KEPT {
         kept[property] = item[property].clone();
     }
     Some(Change::Item {
