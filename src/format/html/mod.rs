@@ -38,7 +38,7 @@ pub struct Page {
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 const STYLE: &str = "\
-body{margin:0;font:16px/1.5 'Segoe UI',system-ui,sans-serif;color:#242424;background:#fff}\
+body{margin:0;overflow-wrap:anywhere;font:16px/1.5 'Segoe UI',system-ui,sans-serif;color:#242424;background:#fff}\
 header,main,footer{max-width:75rem;margin:0 auto;padding:0 1.5rem}\
 header{padding-top:2rem;padding-bottom:1rem}\
 h1{font-size:2.2rem;line-height:1.2;margin:.2em 0}\
@@ -47,7 +47,7 @@ h1{font-size:2.2rem;line-height:1.2;margin:.2em 0}\
 .body{display:flex;gap:2rem;flex-wrap:wrap}.sections{flex:3 1 30rem;min-width:0}\
 aside{flex:1 1 15rem;min-width:0;padding:0 1rem;border-left:1px solid #e0e0e0}\
 section{display:grid;grid-template-columns:repeat(12,1fr);gap:0 2rem;padding:.5rem 0}\
-section>div{grid-column:span 12;min-width:0;overflow-wrap:anywhere}\
+section>div{grid-column:span 12;min-width:0}\
 @media(min-width:40rem){.w4{grid-column:span 4!important}.w6{grid-column:span 6!important}\
 .w8{grid-column:span 8!important}}\
 .neutral{background:#faf9f8;padding:.5rem 1rem}.soft{background:#eff6fc;padding:.5rem 1rem}\
