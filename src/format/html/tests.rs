@@ -93,13 +93,14 @@ fn nothing_that_acts_comes_through() {
             ] {
                 assert!(!name.eq_ignore_ascii_case(bad), "{attack}: <{tag}>");
             }
-            let values = tag.split('"').skip(1).step_by(2).collect::<Vec<_>>();
             let bare: String = tag.split('"').step_by(2).collect();
             assert!(!bare.contains(" on"), "{attack}: <{tag}>");
-            for value in values {
+            let values = tag.split('"').skip(1).step_by(2);
+            for (name, value) in tag.split('"').step_by(2).zip(values) {
                 assert!(!value.starts_with("javascript:"), "{attack}: <{tag}>");
-                assert!(!value.contains("url("), "{attack}: <{tag}>");
                 assert!(!value.starts_with("data:text"), "{attack}: <{tag}>");
+                let acts = value.contains("url(") || value.contains("position");
+                assert!(!(name.ends_with("style=") && acts), "{attack}: <{tag}>");
             }
         }
         assert!(body.matches("</main>").count() == 1, "{attack}");

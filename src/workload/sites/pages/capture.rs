@@ -313,6 +313,21 @@ mod tests {
     }
 
     #[test]
+    fn an_item_is_the_same_however_it_was_asked_for() {
+        let guid = "6f9230af-2a98-4952-b205-9ede4f9ef548";
+        let tag = format!("\"{guid},3\"");
+        let told = |item: Value| match change("L", "https://c/SitePages", item) {
+            Some(Change::Item { record, .. }) => record,
+            _ => panic!(),
+        };
+        let bare = told(json!({ "id": "7", "eTag": tag }));
+        let asked =
+            json!({ "id": "7", "eTag": tag, "sharepointIds": { "listItemUniqueId": guid } });
+        assert_eq!(told(asked), bare);
+        assert_eq!(bare["listItem"]["uniqueId"], guid);
+    }
+
+    #[test]
     fn classic_pages_are_told_by_their_type_or_not_at_all() {
         let of = |name: &str, kind: &str| {
             may_be_modern(&json!({ NAME: name, "listItem": { "contentType": { "id": kind } } }))
