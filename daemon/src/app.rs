@@ -14,14 +14,14 @@ use tenantfs::workload::contacts::{Contacts, ContactsOptions};
 use tenantfs::workload::drive::{Drive, DriveOptions, KeepVersions};
 use tenantfs::workload::mail::{Mail, MailOptions};
 use tenantfs::workload::settings::Settings;
-use tenantfs::workload::sites::{Libraries, LibrariesOptions, Lists, ListsOptions};
+use tenantfs::workload::sites::{Libraries, LibrariesOptions, Lists, ListsOptions, Pages};
 use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
 use crate::config::{self, Config, Identity, Proof, read_secret};
 
 /// The workloads there are, by the names the configuration uses.
-pub const WORKLOADS: [&str; 9] = [
+pub const WORKLOADS: [&str; 10] = [
     "mail",
     "archive",
     "calendar",
@@ -31,6 +31,7 @@ pub const WORKLOADS: [&str; 9] = [
     "drive",
     "libraries",
     "lists",
+    "pages",
 ];
 
 /// Where the repository is, with what it takes to get in.
@@ -242,7 +243,10 @@ pub fn workloads(
         let options = ListsOptions {
             system: config.protect.system_lists,
         };
-        workloads.push(Arc::new(Lists::new(client.clone(), keyer, options)));
+        workloads.push(Arc::new(Lists::new(client.clone(), keyer.clone(), options)));
+    }
+    if protected("pages") {
+        workloads.push(Arc::new(Pages::new(client.clone(), keyer)));
     }
     workloads
 }

@@ -5,6 +5,7 @@
 
 pub mod eml;
 pub mod fasttransfer;
+pub mod html;
 pub mod ics;
 pub mod lines;
 pub mod mime;

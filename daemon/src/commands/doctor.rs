@@ -190,7 +190,8 @@ const RESTORE: &[Permission] = &[
     },
     Permission {
         any_of: &["Sites.Manage.All", "Sites.FullControl.All"],
-        without: "no item of a list can be put back, and no list or library that is gone made again",
+        without: "no page and no item of a list can be put back, and no list or library that is gone made \
+                  again",
         health: Health::Limited,
     },
 ];

@@ -7,16 +7,21 @@
 //! Sites/Finance/
 //!   Libraries/Documents/...     files, exactly as a OneDrive has them
 //!   Lists/Assets/...            definitions, items, a table of all
+//!   Pages/Home.html             pages, to be read in a browser
 //!   Subsites/Payroll/...        another account
 //! ```
 
 pub mod libraries;
 pub mod lists;
+pub mod pages;
 
 pub use libraries::{Libraries, LibrariesOptions};
 pub use lists::{Lists, ListsOptions};
+pub use pages::Pages;
 
 /// Name of the workload of document libraries.
 pub const LIBRARIES: &str = "libraries";
 /// Name of the workload of lists.
 pub const LISTS: &str = "lists";
+/// Name of the workload of pages.
+pub const PAGES: &str = "pages";

@@ -21,10 +21,10 @@
 mod attach;
 mod attachments;
 mod capture;
-mod columns;
+pub(super) mod columns;
 mod csv;
 mod late;
-mod live;
+pub(super) mod live;
 mod make;
 mod references;
 mod restore;

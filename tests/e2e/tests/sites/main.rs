@@ -3,6 +3,7 @@
 mod attachments;
 mod capture;
 mod lists;
+mod pages;
 mod restore;
 mod scene;
 mod sharing;
