@@ -107,11 +107,13 @@ fn another_library_finds_the_occurrences_that_exchange_lists() -> Result<()> {
             .list(&format!("/users/{upn}/calendars?$top=100"))?
         {
             let name = calendar["name"].as_str().context("no name")?;
-            let shown = match name {
-                "Archived" => top.join("Archive/Calendar"),
-                name => top.join("Calendar").join(name),
+            // A calendar may be shown in its group.
+            let (below, folder) = match name {
+                "Archived" => ("Archive", "Archive/Calendar"),
+                name => ("Calendar", name),
             };
-            let files = readable(&shown);
+            let mut files = readable(&top.join(below));
+            files.retain(|file| file.parent().is_some_and(|dir| dir.ends_with(folder)));
             if calendar["owner"]["address"] != *upn.as_str() || files.is_empty() {
                 continue;
             }
