@@ -62,7 +62,10 @@ impl Pages {
     /// For capture give it the client of the backup identity, for restore that of the restore
     /// identity.
     pub fn new(client: Client, keyer: Keyer) -> Self {
-        let options = DriveOptions { permissions: false };
+        let options = DriveOptions {
+            permissions: false,
+            ..DriveOptions::default()
+        };
         Self {
             drive: Drive::new(client.clone(), keyer.clone(), options),
             live: Live::new(client),
