@@ -67,7 +67,7 @@ pub fn change(
         }
     }
     let map = Map::new(nodes, root, Shape::Directory);
-    Ok(map.apply(out, edits.into_iter())?.root())
+    Ok(map.apply(out, edits)?.root())
 }
 
 /// A time as the names of snapshots have it.

@@ -141,8 +141,11 @@ impl Capture<'_> {
         let now = self.cx.now();
         let round = &mut self.rounds[number];
         round.done = true;
+        // What was told before a break is as old as the break: that feed is swept in the next cycle.
+        let in_one_go = !matches!(round.from.cursor, Some(Cursor::More(_)));
         if let Some(Cursor::Done(link)) = &round.reached
             && round.whole
+            && in_one_go
             && self.workload.sweep(&round.id, link).is_some()
         {
             round.swept = Some(now);

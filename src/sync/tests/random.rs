@@ -159,7 +159,11 @@ async fn quiet(rig: &Rig, seed: u64, losses: bool) {
     rig.advance(if losses { 8 } else { 2 } * 86_400);
     let mut outcome = rig.cycle().await.unwrap();
     // An enumeration that went on after a crash may tell of items in a folder that came since; the
-    // next round tells of the folder.
+    // next round tells of the folder. And what delta lost after its beginning is found by the sweep that
+    // comes behind it.
+    if losses || !outcome.report.notes.is_empty() {
+        outcome = rig.cycle().await.unwrap();
+    }
     if !outcome.report.notes.is_empty() {
         rig.advance(if losses { 8 } else { 0 } * 86_400);
         outcome = rig.cycle().await.unwrap();

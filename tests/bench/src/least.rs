@@ -15,7 +15,7 @@ const USERS: usize = 999;
 const MAIL: usize = 1000;
 const EVENTS: usize = 999;
 const CONTACTS: usize = 1000;
-const DRIVE: usize = 200;
+const DRIVE: usize = 500;
 /// To Do gives this many at once.
 const TASKS: usize = 200;
 /// What the settings of a mailbox are made of: its own, categories, rules, and who is focused on.

@@ -11,7 +11,7 @@ use crate::least::{self, Least, PARTS, Part};
 use crate::table::{Bar, heading, line, value};
 
 /// Items on a page of a drive.
-pub const DRIVE_PAGE: u64 = 200;
+pub const DRIVE_PAGE: u64 = 500;
 const CHANGES: u64 = 20;
 
 pub fn run(args: &RequestsArgs) -> Result<()> {

@@ -116,7 +116,10 @@ fn in_custom_zones(graph: &Graph, upn: &str, calendar: &str) -> Result<BTreeSet<
     };
     let subjects = events.iter().filter(custom);
     Ok(subjects
-        .map(|event| event["subject"].as_str().unwrap_or_default().to_owned())
+        .map(|event| {
+            let subject = event["subject"].as_str().unwrap_or_default();
+            subject.replace(char::is_control, "")
+        })
         .collect())
 }
 
@@ -139,7 +142,9 @@ pub fn listed(
             let length = if event["isAllDay"] == true { 10 } else { 19 };
             text.get(..length).unwrap_or_default().to_owned()
         };
-        let subject = event["subject"].as_str().unwrap_or_default().to_owned();
+        // Files hold no control characters.
+        let subject = event["subject"].as_str().unwrap_or_default();
+        let subject = subject.replace(char::is_control, "");
         found.push((moment("start"), moment("end"), subject));
     }
     found.sort();

@@ -36,7 +36,8 @@ fn meaning(page: &Value) -> Value {
             Value::Array(all) => all.iter_mut().for_each(bare),
             Value::Object(object) => {
                 object.retain(|name, value| {
-                    !name.contains("@odata.") && !(name == "id" && value.is_string())
+                    let id = name == "id" && value.is_string();
+                    !name.contains("@odata.") && !id
                 });
                 object.values_mut().for_each(bare);
             }
