@@ -115,12 +115,14 @@ fn in_custom_zones(graph: &Graph, upn: &str, calendar: &str) -> Result<BTreeSet<
         zone.is_some_and(|zone| zone.starts_with("tzone://"))
     };
     let subjects = events.iter().filter(custom);
-    Ok(subjects
-        .map(|event| {
-            let subject = event["subject"].as_str().unwrap_or_default();
-            subject.replace(char::is_control, "")
-        })
-        .collect())
+    Ok(subjects.map(subject).collect())
+}
+
+/// What an event is called. Files hold no control characters but line breaks and tabs.
+fn subject(event: &Value) -> String {
+    let kept = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let subject = event["subject"].as_str().unwrap_or_default();
+    subject.chars().filter(kept).collect()
 }
 
 /// Occurrences in a mailbox's own calendar, as Exchange lists them (times as for [`expand`], without zone).
@@ -142,10 +144,7 @@ pub fn listed(
             let length = if event["isAllDay"] == true { 10 } else { 19 };
             text.get(..length).unwrap_or_default().to_owned()
         };
-        // Files hold no control characters.
-        let subject = event["subject"].as_str().unwrap_or_default();
-        let subject = subject.replace(char::is_control, "");
-        found.push((moment("start"), moment("end"), subject));
+        found.push((moment("start"), moment("end"), subject(&event)));
     }
     found.sort();
     Ok(found)
