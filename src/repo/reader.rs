@@ -20,7 +20,7 @@ use super::pack::PackSeal;
 use super::writer::Pending;
 
 /// Bytes of decoded frames that are kept.
-pub(crate) const FRAME_CACHE: u64 = 24 << 20;
+pub(crate) const FRAME_CACHE: u64 = 32 << 20;
 /// Opened packs that are kept: each costs a file descriptor.
 pub(crate) const PACK_CACHE: usize = 128;
 

@@ -96,7 +96,9 @@ impl Nodes {
         if let Some(node) = self.cache.get(id) {
             return Ok(node);
         }
-        let node = Arc::new(Node::decode(self.source.get_node(id)?)?);
+        // A copy: what was read is a slice of a frame, which the cached node would keep as a whole.
+        let bytes = Bytes::copy_from_slice(&self.source.get_node(id)?);
+        let node = Arc::new(Node::decode(bytes)?);
         self.cache.insert(*id, node.clone());
         Ok(node)
     }
