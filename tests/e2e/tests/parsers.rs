@@ -77,6 +77,9 @@ fn three_parsers_read_every_file() -> Result<()> {
     calendars::accept(&all)
 }
 
+/// Calendars that every tenant has, and the one that archived events are put into.
+const COMPARED: [&str; 3] = ["Calendar", "Projects", "Archived"];
+
 #[test]
 fn another_library_finds_the_occurrences_that_exchange_lists() -> Result<()> {
     if !calendars::ready() {
@@ -107,6 +110,11 @@ fn another_library_finds_the_occurrences_that_exchange_lists() -> Result<()> {
             .list(&format!("/users/{upn}/calendars?$top=100"))?
         {
             let name = calendar["name"].as_str().context("no name")?;
+            // Imported ones hold thousands of series from other programs; what is of Exchange's own making
+            // is compared here.
+            if !COMPARED.contains(&name) {
+                continue;
+            }
             // A calendar may be shown in its group.
             let (below, folder) = match name {
                 "Archived" => ("Archive", "Archive/Calendar"),
@@ -123,7 +131,7 @@ fn another_library_finds_the_occurrences_that_exchange_lists() -> Result<()> {
         }
     }
     println!("{compared:?}");
-    for name in ["Calendar", "Projects", "Archived"] {
+    for name in COMPARED {
         ensure!(
             compared.get(name).is_some_and(|count| *count > 3),
             "{compared:?}"
