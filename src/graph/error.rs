@@ -50,6 +50,11 @@ impl ErrorClass {
     pub fn is_temporary(self) -> bool {
         matches!(self, Self::Transient | Self::Throttled | Self::Network)
     }
+
+    /// True when what was asked about does not exist, or not any more.
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::NotFound | Self::Gone)
+    }
 }
 
 /// The details of a [`GraphError`].

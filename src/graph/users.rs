@@ -164,7 +164,7 @@ impl Client {
             .scope(Scope::Directory, 1);
         match self.json(&call).await {
             Ok(user) => Ok(Account::from_record(&user)),
-            Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => Ok(None),
+            Err(e) if e.class.is_gone() => Ok(None),
             Err(e) => Err(e),
         }
     }

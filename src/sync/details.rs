@@ -16,7 +16,6 @@ use super::collection::Collection;
 use super::ledger::Ledger;
 use super::report::ItemLine;
 use super::{Shared, SyncError, blocking};
-use crate::graph::ErrorClass;
 use crate::tree::{Entry, ItemKey};
 use crate::workload::{Account, Detail, ItemError, Workload};
 
@@ -222,7 +221,7 @@ fn keep(
         match answer {
             Err(e) if e.class.is_temporary() => continue,
             // It is gone meanwhile, and its feed will tell.
-            Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {}
+            Err(e) if e.class.is_gone() => {}
             Err(e) => failed.push((id.clone(), held.path.unwrap_or(held.name.clone()), e)),
             Ok(()) => {}
         }

@@ -125,9 +125,7 @@ impl Workload for Archive {
             Ok(ids) if ids.archive.is_some() => Ok(Presence::Present),
             Ok(_) => absent("no archive mailbox"),
             // No mailbox at all, or a cloud without this API.
-            Err(e) if matches!(e.class, ErrorClass::Gone | ErrorClass::NotFound) => {
-                absent("no mailbox")
-            }
+            Err(e) if e.class.is_gone() => absent("no mailbox"),
             Err(e) if e.class == ErrorClass::Unsupported => {
                 absent("this cloud does not tell of archives")
             }

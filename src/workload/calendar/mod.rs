@@ -26,7 +26,7 @@ use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
     Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived, mailbox, once,
 };
-use crate::graph::{Call, Client, ErrorClass, GraphError};
+use crate::graph::{Call, Client, GraphError};
 
 /// How calendars are captured.
 #[derive(Clone, Debug)]
@@ -104,13 +104,11 @@ impl Workload for Calendar {
             .bounds(1 << 20, Duration::from_secs(60));
         match self.client.json(&Self::of(account, call)).await {
             Ok(_) => Ok(Presence::Present),
-            Err(e) if matches!(e.class, ErrorClass::Gone | ErrorClass::NotFound) => {
-                absent(if e.is_code("MailboxNotEnabledForRESTAPI") {
-                    "no mailbox in Exchange Online (no licence, on-premises, or inactive)"
-                } else {
-                    "no calendar"
-                })
-            }
+            Err(e) if e.class.is_gone() => absent(if e.is_code("MailboxNotEnabledForRESTAPI") {
+                "no mailbox in Exchange Online (no licence, on-premises, or inactive)"
+            } else {
+                "no calendar"
+            }),
             Err(e) => Err(e),
         }
     }

@@ -25,7 +25,7 @@ use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
     Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived, once,
 };
-use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+use crate::graph::{Call, Client, GraphError, Scope};
 
 /// What of the contacts is captured.
 #[derive(Clone, Debug)]
@@ -120,9 +120,7 @@ impl Workload for Contacts {
             .bounds(1 << 20, Duration::from_secs(60));
         match self.client.json(&Self::of(account, call)).await {
             Ok(_) => Ok(Presence::Present),
-            Err(e) if matches!(e.class, ErrorClass::Gone | ErrorClass::NotFound) => {
-                absent("no mailbox in Exchange Online")
-            }
+            Err(e) if e.class.is_gone() => absent("no mailbox in Exchange Online"),
             Err(e) => Err(e),
         }
     }

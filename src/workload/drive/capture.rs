@@ -7,6 +7,7 @@ use super::permissions::CHANGED;
 use super::target::Root;
 use super::{Drive, MANY, ONE, is_rewritten, special};
 use crate::graph::{BATCH, Call, Download, ErrorClass, GraphError, Scope, hash_of};
+use crate::workload::mail::cursor;
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, FeedError, ID, ItemError, Page, Presence, Workload,
 };
@@ -63,7 +64,7 @@ impl DriveCursor {
 pub(super) fn anew(cursor: &str) -> Option<String> {
     let at: DriveCursor = serde_json::from_str(cursor).ok()?;
     at.link.as_ref()?;
-    Some(write(&DriveCursor {
+    Some(cursor::write(&DriveCursor {
         link: None,
         full: true,
         ..at
@@ -110,7 +111,7 @@ impl Drive {
             Some(at) => at,
             None => match self.library_root(drive).await {
                 Ok(root) => DriveCursor::start(root),
-                Err(e) if is_gone(&e) => return Err(FeedError::Gone),
+                Err(e) if e.class.is_gone() => return Err(FeedError::Gone),
                 Err(e) => return Err(e.into()),
             },
         };
@@ -140,12 +141,12 @@ impl Drive {
         let cursor = match (page.next, page.delta) {
             (Some(next), _) => {
                 at.link = Some(next);
-                Cursor::More(write(&at))
+                Cursor::More(cursor::write(&at))
             }
             (None, Some(delta)) => {
                 at.link = Some(delta);
                 at.full = false;
-                Cursor::Done(write(&at))
+                Cursor::Done(cursor::write(&at))
             }
             (None, None) => {
                 let what = "the last page has no delta link";
@@ -160,7 +161,7 @@ impl Drive {
     }
 
     fn feed_error(&self, at: &DriveCursor, e: GraphError) -> FeedError {
-        if is_gone(&e) {
+        if e.class.is_gone() {
             return FeedError::Gone;
         }
         if e.class != ErrorClass::Reset {
@@ -172,7 +173,7 @@ impl Drive {
             .as_ref()
             .filter(|link| self.client.is_own_link(link));
         let start = fresh.map(|link| {
-            write(&DriveCursor {
+            cursor::write(&DriveCursor {
                 link: Some(link.clone()),
                 full: true,
                 ..at.clone()
@@ -237,7 +238,7 @@ impl Drive {
                         ) => Alive::Here { parent, record },
                         _ => Alive::Gone,
                     },
-                    Err(e) if is_gone(&e) => Alive::Gone,
+                    Err(e) if e.class.is_gone() => Alive::Gone,
                     Err(e) => Alive::Unknown(e.into()),
                 });
             }
@@ -314,15 +315,6 @@ fn root_shared_differently(at: &DriveCursor, record: &Value) -> Option<Change> {
 fn read(cursor: Option<&str>) -> Result<Option<DriveCursor>, FeedError> {
     let at = cursor.map(serde_json::from_str).transpose();
     at.map_err(|_| FeedError::Reset { start: None })
-}
-
-fn is_gone(e: &GraphError) -> bool {
-    matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone)
-}
-
-fn write(cursor: &DriveCursor) -> String {
-    // Strings and booleans always serialize.
-    serde_json::to_string(cursor).unwrap_or_default()
 }
 
 #[cfg(test)]

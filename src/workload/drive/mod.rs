@@ -17,15 +17,15 @@ pub(super) mod target;
 mod versions;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
     Account, Alive, Content, Described, Detail, EntryKind, FeedError, FeedId, ItemError, ItemKey,
     Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Version, Workload,
 };
-use crate::graph::{Call, Client, ErrorClass, GraphError, Scope, hash_of};
+use crate::graph::{Call, Client, GraphError, Scope, hash_of};
 use crate::tree::names::exact_name;
+use crate::workload::mail::names::seconds;
 pub use versions::KeepVersions;
 
 pub use sharing::RestorePermissions;
@@ -105,9 +105,7 @@ impl Workload for Drive {
             .scope(Scope::Drives, ONE);
         match self.client.json(&call).await {
             Ok(_) => Ok(Presence::Present),
-            Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {
-                absent("no OneDrive")
-            }
+            Err(e) if e.class.is_gone() => absent("no OneDrive"),
             // With a good token, this is how a drive answers that nobody ever opened.
             Err(e) if e.status == Some(401) && !e.is_code("InvalidAuthenticationToken") => {
                 absent("OneDrive was never opened, or there is no licence for it")
@@ -257,9 +255,8 @@ impl Workload for Drive {
 
 /// When the client that wrote it says it was modified, else when the service says so. Unix seconds.
 fn modified(record: &Value) -> Option<i64> {
-    let time = |value: &Value| Some(value.as_str()?.parse::<Timestamp>().ok()?.as_second());
-    time(&record["fileSystemInfo"]["lastModifiedDateTime"])
-        .or_else(|| time(&record["lastModifiedDateTime"]))
+    seconds(&record["fileSystemInfo"]["lastModifiedDateTime"])
+        .or_else(|| seconds(&record["lastModifiedDateTime"]))
 }
 
 /// Delta has no `cTag`, and `eTag` changes with anything: hash and size decide. What has no hash

@@ -3,11 +3,11 @@
 //! The list names the current one first: that is the file itself, and the service gives its content as
 //! such only. Graph tells no hash of a version, so its length is what a download is held against.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Drive, MANY, ONE, is_rewritten};
 use crate::graph::{Call, Download, ErrorClass, GraphError, Scope};
+use crate::workload::mail::names::seconds;
 use crate::workload::{Content, ItemError, Version};
 
 const LIST: &str = "/drives/{drive}/items/{item}/versions";
@@ -106,17 +106,12 @@ fn version(mut record: Value) -> Option<Version> {
         return None;
     }
     let id = id.to_owned();
-    let time = record["lastModifiedDateTime"].as_str();
-    let time = time.and_then(|time| time.parse::<Timestamp>().ok());
+    let mtime = seconds(&record["lastModifiedDateTime"]).unwrap_or_default();
     if let Some(record) = record.as_object_mut() {
         // Pre-authenticated: secret and short-lived.
         record.retain(|name, _| !name.ends_with(".downloadUrl"));
     }
-    Some(Version {
-        id,
-        mtime: time.map_or(0, Timestamp::as_second),
-        record,
-    })
+    Some(Version { id, mtime, record })
 }
 
 #[cfg(test)]

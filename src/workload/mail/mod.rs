@@ -32,7 +32,7 @@ use super::{
     Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived,
     mailbox, once,
 };
-use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+use crate::graph::{Call, Client, GraphError, Scope};
 
 pub(super) use names::display_name;
 
@@ -139,13 +139,11 @@ impl Workload for Mail {
             .bounds(1 << 20, Duration::from_secs(60));
         match self.client.json(&Self::of(account, call)).await {
             Ok(_) => Ok(Presence::Present),
-            Err(e) if matches!(e.class, ErrorClass::Gone | ErrorClass::NotFound) => {
-                absent(if e.is_code("MailboxNotEnabledForRESTAPI") {
-                    "no mailbox in Exchange Online (no licence, on-premises, or inactive)"
-                } else {
-                    "no mailbox"
-                })
-            }
+            Err(e) if e.class.is_gone() => absent(if e.is_code("MailboxNotEnabledForRESTAPI") {
+                "no mailbox in Exchange Online (no licence, on-premises, or inactive)"
+            } else {
+                "no mailbox"
+            }),
             Err(e) => Err(e),
         }
     }

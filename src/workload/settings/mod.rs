@@ -19,7 +19,7 @@ use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
     Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
 };
-use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+use crate::graph::{Call, Client, GraphError, Scope};
 use crate::tree::names::exact_name;
 
 /// The settings workload.
@@ -78,9 +78,7 @@ impl Workload for Settings {
         let call = Call::get(files::SETTINGS, &[&account.id]);
         match self.client.json(&Self::of(account, call)).await {
             Ok(_) => Ok(Presence::Present),
-            Err(e) if matches!(e.class, ErrorClass::Gone | ErrorClass::NotFound) => {
-                absent("no mailbox in Exchange Online")
-            }
+            Err(e) if e.class.is_gone() => absent("no mailbox in Exchange Online"),
             Err(e) => Err(e),
         }
     }

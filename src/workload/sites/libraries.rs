@@ -8,7 +8,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,6 +18,8 @@ use crate::tree::names::exact_name;
 use crate::workload::drive::permissions::needs_permissions;
 use crate::workload::drive::target::Root;
 use crate::workload::drive::{Drive, DriveOptions, KeepVersions, RestorePermissions, names};
+use crate::workload::mail::names::seconds;
+use crate::workload::sites::MANY;
 use crate::workload::{
     Account, AccountKind, Alive, Change, Content, Cursor, Described, Detail, EntryKind, FeedError,
     FeedId, ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed,
@@ -33,8 +34,6 @@ const LIST_DRIVE: &str = "/sites/{site}/lists/{list}/drive";
 /// Without what moves with every change of a file: the record is the library's.
 const SELECT: &str = "id,name,description,driveType,webUrl,createdDateTime,createdBy,sharePointIds,\
                       system";
-/// Resource units of a listing or a write.
-const MANY: u64 = 2;
 /// Resource units of anything about permissions.
 const PERMISSIONS: u64 = 5;
 /// Applications with a grant of their own in a site.
@@ -137,7 +136,7 @@ impl Libraries {
             .unwrap_or_default();
         let drives = match self.all(site).await {
             Ok(drives) => drives,
-            Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {
+            Err(e) if e.class.is_gone() => {
                 return Err(FeedError::Gone);
             }
             Err(e) => return Err(e.into()),
@@ -159,7 +158,7 @@ impl Libraries {
                     Ok(part) if self.is_captured(&part.body) => {
                         now.drives.insert(id.clone());
                     }
-                    Err(e) if !matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {
+                    Err(e) if !e.class.is_gone() => {
                         now.drives.insert(id.clone());
                     }
                     _ => changes.push(Change::Removed {
@@ -369,9 +368,7 @@ fn folder(id: String, record: Value) -> Change {
 }
 
 fn created(record: &Value) -> i64 {
-    let time = record["createdDateTime"].as_str();
-    let time = time.and_then(|time| time.parse::<Timestamp>().ok());
-    time.map_or(0, Timestamp::as_second)
+    seconds(&record["createdDateTime"]).unwrap_or_default()
 }
 
 fn entry(library: Library) -> LiveEntry {
@@ -404,19 +401,7 @@ impl Workload for Libraries {
     }
 
     async fn probe(&self, account: &Account) -> Result<Presence, GraphError> {
-        let call = Call::get(DRIVES, &[&account.id])
-            .query("$select", "id")
-            .query("$top", "1")
-            .scope(Scope::Drives, MANY);
-        match self.client.json(&call).await {
-            Ok(_) => Ok(Presence::Present),
-            Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {
-                Ok(Presence::Absent {
-                    reason: "the site has no libraries".into(),
-                })
-            }
-            Err(e) => Err(e),
-        }
+        super::has(&self.client, account, DRIVES, "libraries").await
     }
 
     fn root_feed(&self) -> FeedId {
@@ -529,7 +514,7 @@ impl Workload for Libraries {
         for (drive, places) in by_drive {
             let root = match self.drive.library_root(drive).await {
                 Ok(root) => root,
-                Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => continue,
+                Err(e) if e.class.is_gone() => continue,
                 Err(e) => return Err(e),
             };
             let items = places.iter().filter_map(|at| ids[*at].split_once('/'));

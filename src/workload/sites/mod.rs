@@ -15,6 +15,9 @@ pub mod libraries;
 pub mod lists;
 pub mod pages;
 
+use super::{Account, Presence};
+use crate::graph::{Call, Client, GraphError, Scope};
+
 pub use libraries::{Libraries, LibrariesOptions};
 pub use lists::{Lists, ListsOptions};
 pub use pages::Pages;
@@ -25,3 +28,26 @@ pub const LIBRARIES: &str = "libraries";
 pub const LISTS: &str = "lists";
 /// Name of the workload of pages.
 pub const PAGES: &str = "pages";
+
+/// Resource units of a listing or a write (SharePoint).
+const MANY: u64 = 2;
+
+/// Whether a site has what a route lists (`what`, in words).
+async fn has(
+    client: &Client,
+    account: &Account,
+    route: &'static str,
+    what: &str,
+) -> Result<Presence, GraphError> {
+    let call = Call::get(route, &[&account.id])
+        .query("$select", "id")
+        .query("$top", "1")
+        .scope(Scope::Drives, MANY);
+    match client.json(&call).await {
+        Ok(_) => Ok(Presence::Present),
+        Err(e) if e.class.is_gone() => Ok(Presence::Absent {
+            reason: format!("the site has no {what}"),
+        }),
+        Err(e) => Err(e),
+    }
+}

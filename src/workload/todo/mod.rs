@@ -24,7 +24,7 @@ use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
     Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload, archived, once,
 };
-use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+use crate::graph::{Call, Client, GraphError, Scope};
 
 /// The To Do workload.
 pub struct Todo {
@@ -87,9 +87,7 @@ impl Workload for Todo {
             .bounds(1 << 20, Duration::from_secs(60));
         match self.client.json(&Self::of(account, call)).await {
             Ok(_) => Ok(Presence::Present),
-            Err(e) if matches!(e.class, ErrorClass::Gone | ErrorClass::NotFound) => {
-                absent("no mailbox in Exchange Online")
-            }
+            Err(e) if e.class.is_gone() => absent("no mailbox in Exchange Online"),
             Err(e) => Err(e),
         }
     }

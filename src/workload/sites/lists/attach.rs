@@ -291,7 +291,7 @@ impl Lists {
     async fn is_same(&self, at: &Target, name: &str, bytes: &Bytes) -> Result<bool, GraphError> {
         match self.attachment(&at.web, &at.list, &at.item, name).await {
             Ok(there) => Ok(there == *bytes),
-            Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => Ok(false),
+            Err(e) if e.class.is_gone() => Ok(false),
             Err(e) => Err(e),
         }
     }

@@ -105,7 +105,7 @@ impl Lists {
             match names {
                 Ok(names) => tell(list, &id, record, names, changes),
                 // It is gone again: the next round tells.
-                Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {}
+                Err(e) if e.class.is_gone() => {}
                 Err(e) if e.class.is_temporary() => return Err(e),
                 Err(e) if e.class == ErrorClass::Denied => {
                     let why = e.to_string();
@@ -215,7 +215,7 @@ impl Lists {
                 record,
             },
             Ok(None) => Alive::Gone,
-            Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => Alive::Gone,
+            Err(e) if e.class.is_gone() => Alive::Gone,
             Err(e) => Alive::Unknown(e.into()),
         }
     }

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::columns::{self, is_custom};
-use super::live::{ITEMS, LIST, LISTS, MANY, PAGE, SELECT};
+use super::live::{ITEMS, LIST, LISTS, PAGE, SELECT};
 use super::references::References;
 use super::{CHANGED, CSV, DEFINITION, FEED, Lists, attachments, csv};
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Scope};
+use crate::workload::mail::cursor;
+use crate::workload::sites::MANY;
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, FeedError, FeedId, ID, ItemError, Page, id_in, merge,
 };
@@ -92,7 +94,7 @@ impl Lists {
             .scope(Scope::Drives, MANY);
         let lists = match self.live.client.pages(call, 10_000).await {
             Ok(lists) => lists,
-            Err(e) if is_gone(&e) => return Err(FeedError::Gone),
+            Err(e) if e.class.is_gone() => return Err(FeedError::Gone),
             Err(e) => return Err(e.into()),
         };
         let mut now = RootCursor::default();
@@ -112,7 +114,7 @@ impl Lists {
                     Ok(part) if self.is_captured(&part.body) => {
                         now.lists.insert(id.clone());
                     }
-                    Err(e) if !is_gone(&e) => {
+                    Err(e) if !e.class.is_gone() => {
                         now.lists.insert(id.clone());
                     }
                     _ => changes.push(Change::Removed {
@@ -170,7 +172,7 @@ impl Lists {
         let cursor = match (page.next, page.delta) {
             (Some(next), _) => {
                 at.link = Some(next);
-                Cursor::More(write(&at))
+                Cursor::More(cursor::write(&at))
             }
             (None, Some(delta)) => {
                 changes.extend(self.tables(list, &at, &delta));
@@ -179,7 +181,7 @@ impl Lists {
                     unread: at.unread,
                     ..ListCursor::default()
                 };
-                Cursor::Done(write(&at))
+                Cursor::Done(cursor::write(&at))
             }
             (None, None) => {
                 let what = "the last page has no delta link";
@@ -216,7 +218,7 @@ impl Lists {
     }
 
     fn feed_error(&self, at: &ListCursor, e: GraphError) -> FeedError {
-        if is_gone(&e) {
+        if e.class.is_gone() {
             return FeedError::Gone;
         }
         if e.class != ErrorClass::Reset {
@@ -224,7 +226,7 @@ impl Lists {
         }
         let own = |link: &&String| self.live.client.is_own_link(link);
         let start = e.location.as_ref().filter(own).map(|link| {
-            write(&ListCursor {
+            cursor::write(&ListCursor {
                 link: Some(link.clone()),
                 ..ListCursor::anew(at.sweep)
             })
@@ -345,7 +347,7 @@ impl Lists {
             }
             found.push(match answers.next() {
                 Some(Ok(part)) => alive(id, part.body),
-                Some(Err(e)) if is_gone(&e) => Alive::Gone,
+                Some(Err(e)) if e.class.is_gone() => Alive::Gone,
                 Some(Err(e)) => Alive::Unknown(e.into()),
                 None => {
                     let what = "it is missing in the answer";
@@ -373,7 +375,7 @@ pub(super) fn item_call(site: &str, list: &str, item: &str) -> Call {
 /// The cursor of an enumeration of a feed that stands at `cursor`.
 pub(super) fn anew(cursor: &str) -> Option<String> {
     serde_json::from_str::<ListCursor>(cursor).ok()?;
-    Some(write(&ListCursor::anew(true)))
+    Some(cursor::write(&ListCursor::anew(true)))
 }
 
 /// A list is a folder, and in it a file that defines it.
@@ -494,15 +496,6 @@ fn pretty(value: &Value) -> Bytes {
     let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
     text.push(b'\n');
     text.into()
-}
-
-fn is_gone(e: &GraphError) -> bool {
-    matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone)
-}
-
-fn write(cursor: &ListCursor) -> String {
-    // Strings and booleans always serialize.
-    serde_json::to_string(cursor).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::capture::{item_call, without_tags};
 use super::columns::{Kind, MARKER, kind};
 use super::references::References;
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+use crate::workload::sites::MANY;
 use crate::workload::{Account, Detail, ItemError, Marker};
 
 pub const LISTS: &str = "/sites/{site}/lists";
@@ -32,8 +33,6 @@ const SELECT_COLUMNS: &str = "id,name,displayName,description,columnGroup,type,r
                               hyperlinkOrPicture,lookup,number,personOrGroup,term,text,thumbnail";
 
 const FRESH: Duration = Duration::from_secs(60);
-/// Resource units of a listing or a write.
-pub const MANY: u64 = 2;
 const MAX_LISTS: usize = 10_000;
 const MAX_COLUMNS: usize = 10_000;
 /// Items of a list that can be looked up, and people of a site: of more the names are not known.

@@ -4,12 +4,13 @@
 use serde_json::{Value, json};
 
 use super::columns::{self, MARKER, OWN_LIST, creation, is_custom, rank};
-use super::live::{COLUMNS, LISTS, MANY};
+use super::live::{COLUMNS, LISTS};
 use super::restore::read;
 use super::shown::shown;
 use super::{DEFINITION, Lists};
 use crate::graph::{Call, ErrorClass, Scope};
 use crate::workload::once::Once;
+use crate::workload::sites::MANY;
 use crate::workload::{Account, LiveEntry, Push, PushError, Pushed, Source};
 
 impl Lists {

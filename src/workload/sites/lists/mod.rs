@@ -34,14 +34,14 @@ mod values;
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::LISTS;
-use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+use crate::graph::{Client, GraphError};
 use crate::tree::names::{exact_name, item_name};
 use crate::workload::known::Known;
+use crate::workload::mail::names::seconds;
 use crate::workload::once;
 use crate::workload::ongoing::Ongoing;
 use crate::workload::{
@@ -138,9 +138,7 @@ fn attachments_name(number: u64, key: &ItemKey) -> String {
 }
 
 fn time(record: &Value, property: &str) -> i64 {
-    let time = record[property].as_str();
-    let time = time.and_then(|time| time.parse::<Timestamp>().ok());
-    time.map_or(0, Timestamp::as_second)
+    seconds(&record[property]).unwrap_or_default()
 }
 
 #[async_trait]
@@ -158,19 +156,7 @@ impl Workload for Lists {
     }
 
     async fn probe(&self, account: &Account) -> Result<Presence, GraphError> {
-        let call = Call::get(live::LISTS, &[&account.id])
-            .query("$select", "id")
-            .query("$top", "1")
-            .scope(Scope::Drives, live::MANY);
-        match self.live.client.json(&call).await {
-            Ok(_) => Ok(Presence::Present),
-            Err(e) if matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone) => {
-                Ok(Presence::Absent {
-                    reason: "the site has no lists".into(),
-                })
-            }
-            Err(e) => Err(e),
-        }
+        super::has(&self.live.client, account, live::LISTS, "lists").await
     }
 
     fn root_feed(&self) -> FeedId {

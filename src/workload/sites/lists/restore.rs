@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::columns::{Kind, MARKER, is_custom, kind};
-use super::live::{ITEMS, MANY, known_as};
+use super::live::{ITEMS, known_as};
 use super::shown::shown;
 use super::values::{self, Written};
 use super::{CSV, DEFINITION, Lists, item_of};
@@ -19,6 +19,7 @@ use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::workload::known::{Fact, Known};
 use crate::workload::once::{self, Made, Once, Origin};
 use crate::workload::ongoing::Ongoing;
+use crate::workload::sites::MANY;
 use crate::workload::{
     Account, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source, id_in,
 };

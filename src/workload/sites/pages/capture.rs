@@ -4,10 +4,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::live::{SELECT, guid_of, is_folder, is_gone, name_of};
+use super::live::{SELECT, guid_of, is_folder, name_of};
 use super::{NAME, Pages, stem};
 use crate::format::html;
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Scope};
+use crate::workload::mail::cursor;
 use crate::workload::{Alive, Change, Content, Cursor, FeedError, ID, ItemError, Page, id_in};
 
 const DELTA: &str = "/sites/{site}/lists/{list}/items/delta";
@@ -44,7 +45,7 @@ struct PagesCursor {
 pub(super) fn anew(cursor: &str) -> Option<String> {
     let at: PagesCursor = serde_json::from_str(cursor).ok()?;
     at.link.as_ref()?;
-    Some(write(&PagesCursor {
+    Some(cursor::write(&PagesCursor {
         link: None,
         full: true,
         ..at
@@ -65,7 +66,7 @@ impl Pages {
                     full: true,
                 },
                 Ok(None) => return Err(FeedError::Gone),
-                Err(e) if is_gone(&e) => return Err(FeedError::Gone),
+                Err(e) if e.class.is_gone() => return Err(FeedError::Gone),
                 Err(e) => return Err(e.into()),
             },
         };
@@ -86,12 +87,12 @@ impl Pages {
         let cursor = match (page.next, page.delta) {
             (Some(next), _) => {
                 at.link = Some(next);
-                Cursor::More(write(&at))
+                Cursor::More(cursor::write(&at))
             }
             (None, Some(delta)) => {
                 at.link = Some(delta);
                 at.full = false;
-                Cursor::Done(write(&at))
+                Cursor::Done(cursor::write(&at))
             }
             (None, None) => {
                 let what = "the last page has no delta link";
@@ -106,7 +107,7 @@ impl Pages {
     }
 
     async fn feed_error(&self, site: &str, at: &PagesCursor, e: GraphError) -> FeedError {
-        if is_gone(&e) {
+        if e.class.is_gone() {
             // Is there no Site Pages any more, or another one?
             self.live.lists.forget(site, None);
             return match self.live.library(site).await {
@@ -116,7 +117,7 @@ impl Pages {
                     GraphError::local(ErrorClass::Transient, DELTA, what).into()
                 }
                 Ok(None) => FeedError::Gone,
-                Err(e) if is_gone(&e) => FeedError::Gone,
+                Err(e) if e.class.is_gone() => FeedError::Gone,
                 Err(e) => e.into(),
             };
         }
@@ -125,7 +126,7 @@ impl Pages {
         }
         let own = |link: &&String| self.live.client().is_own_link(link);
         let start = e.location.as_ref().filter(own).map(|link| {
-            write(&PagesCursor {
+            cursor::write(&PagesCursor {
                 link: Some(link.clone()),
                 full: true,
                 ..at.clone()
@@ -195,7 +196,7 @@ impl Pages {
         }
         let library = match self.live.library(site).await {
             Ok(library) => library,
-            Err(e) if is_gone(&e) => None,
+            Err(e) if e.class.is_gone() => None,
             Err(e) => return Err(e),
         };
         let Some(library) = library else {
@@ -220,7 +221,7 @@ impl Pages {
                         Some(Change::Item { parent, record, .. }) => Alive::Here { parent, record },
                         _ => Alive::Gone,
                     },
-                    Err(e) if is_gone(&e) => Alive::Gone,
+                    Err(e) if e.class.is_gone() => Alive::Gone,
                     Err(e) => Alive::Unknown(e.into()),
                 });
             }
@@ -282,11 +283,6 @@ fn normalise(value: &mut Value) {
         }
         _ => {}
     }
-}
-
-fn write(cursor: &PagesCursor) -> String {
-    // Strings and booleans always serialize.
-    serde_json::to_string(cursor).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::super::lists::columns::MARKER;
-use super::super::lists::live::{ITEMS, Live as Lists, MANY, PAGE};
+use super::super::lists::live::{ITEMS, Live as Lists, PAGE};
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::workload::Marker;
+use crate::workload::sites::MANY;
 
 pub const MODERN: &str = "/sites/{site}/pages/microsoft.graph.sitePage";
 const DRIVES: &str = "/sites/{site}/drives";
@@ -240,10 +241,6 @@ impl LivePage {
         }
         known
     }
-}
-
-pub fn is_gone(e: &GraphError) -> bool {
-    matches!(e.class, ErrorClass::NotFound | ErrorClass::Gone)
 }
 
 pub fn is_folder(item: &Value) -> bool {

@@ -31,7 +31,6 @@ mod restore;
 mod write;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::PAGES;
@@ -39,6 +38,7 @@ use crate::graph::{Client, GraphError};
 use crate::tree::names::exact_name;
 use crate::workload::drive::{Drive, DriveOptions, names};
 use crate::workload::known::Known;
+use crate::workload::mail::names::seconds;
 use crate::workload::ongoing::Ongoing;
 use crate::workload::{
     Account, AccountKind, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError,
@@ -99,11 +99,10 @@ fn stem<'a>(name: &'a str, ending: &str) -> Option<&'a str> {
 
 /// Unix seconds.
 fn modified(record: &Value) -> i64 {
-    let time = |value: &Value| value.as_str()?.parse::<Timestamp>().ok();
-    time(&record["driveItem"]["fileSystemInfo"]["lastModifiedDateTime"])
-        .or_else(|| time(&record["lastModifiedDateTime"]))
-        .or_else(|| time(&record["listItem"]["lastModifiedDateTime"]))
-        .map_or(0, Timestamp::as_second)
+    seconds(&record["driveItem"]["fileSystemInfo"]["lastModifiedDateTime"])
+        .or_else(|| seconds(&record["lastModifiedDateTime"]))
+        .or_else(|| seconds(&record["listItem"]["lastModifiedDateTime"]))
+        .unwrap_or_default()
 }
 
 #[async_trait]
@@ -127,7 +126,7 @@ impl Workload for Pages {
         match self.live.library(&account.id).await {
             Ok(Some(_)) => Ok(Presence::Present),
             Ok(None) => Ok(absent()),
-            Err(e) if live::is_gone(&e) => Ok(absent()),
+            Err(e) if e.class.is_gone() => Ok(absent()),
             Err(e) => Err(e),
         }
     }

@@ -12,7 +12,6 @@ use url::Url;
 use uuid::Uuid;
 
 use super::super::lists::columns::MARKER;
-use super::super::lists::live::MANY;
 use super::canvas::{self, Body};
 use super::live::{LivePage, site_of};
 use super::{NAME, Pages, shown, stem};
@@ -23,6 +22,7 @@ use crate::workload::drive::names;
 use crate::workload::known::{Fact, Known};
 use crate::workload::once::{self, Made, Once, Origin};
 use crate::workload::ongoing::Ongoing;
+use crate::workload::sites::MANY;
 use crate::workload::{
     Account, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source,
 };

@@ -9,7 +9,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::super::lists::columns::{self, MARKER};
-use super::super::lists::live::{COLUMNS, MANY};
+use super::super::lists::live::COLUMNS;
 use super::canvas::Body;
 use super::files::{self, Target, Targets};
 use super::live::{Library, LivePage};
@@ -18,6 +18,7 @@ use super::{Pages, modified, shown, stem};
 use crate::graph::{Call, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
 use crate::workload::drive::target::Root;
+use crate::workload::sites::MANY;
 use crate::workload::{Account, ID, LiveEntry, PushError};
 
 const PLAIN: &str = "/sites/{site}/pages/{page}";
