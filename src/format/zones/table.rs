@@ -1,12 +1,14 @@
 //! Windows names of time zones and IANA names, from CLDR 47 (`windowsZones`, with the aliases and
-//! today's spellings of `bcp47/timezone`). Both tables are sorted by name without regard to letter case.
+//! today's spellings of `bcp47/timezone`) and the zones that Windows got in 2026 for Canadian provinces that
+//! stopped changing their clocks. Both tables are sorted by name without regard to letter case.
 
 /// Windows name, and the zone that stands for it (territory 001). The last Windows names of zones that
 /// Windows does not have any more are here too: mailboxes still do.
 #[rustfmt::skip]
-pub(super) const WINDOWS: [(&str, &str); 144] = [
+pub(super) const WINDOWS: [(&str, &str); 147] = [
     ("Afghanistan Standard Time", "Asia/Kabul"),
     ("Alaskan Standard Time", "America/Anchorage"),
+    ("Alberta Standard Time", "America/Edmonton"),
     ("Aleutian Standard Time", "America/Adak"),
     ("Altai Standard Time", "Asia/Barnaul"),
     ("Arab Standard Time", "Asia/Riyadh"),
@@ -25,6 +27,7 @@ pub(super) const WINDOWS: [(&str, &str); 144] = [
     ("Bangladesh Standard Time", "Asia/Dhaka"),
     ("Belarus Standard Time", "Europe/Minsk"),
     ("Bougainville Standard Time", "Pacific/Bougainville"),
+    ("British Columbia Standard Time", "America/Vancouver"),
     ("Canada Central Standard Time", "America/Regina"),
     ("Cape Verde Standard Time", "Atlantic/Cape_Verde"),
     ("Caucasus Standard Time", "Asia/Yerevan"),
@@ -71,6 +74,7 @@ pub(super) const WINDOWS: [(&str, &str); 144] = [
     ("Lord Howe Standard Time", "Australia/Lord_Howe"),
     ("Magadan Standard Time", "Asia/Magadan"),
     ("Magallanes Standard Time", "America/Punta_Arenas"),
+    ("Manitoba Standard Time", "America/Winnipeg"),
     ("Marquesas Standard Time", "Pacific/Marquesas"),
     ("Mauritius Standard Time", "Indian/Mauritius"),
     ("Mexico Standard Time", "America/Mexico_City"),
@@ -153,7 +157,7 @@ pub(super) const WINDOWS: [(&str, &str); 144] = [
 
 /// IANA name, also old ones, and the Windows name for it.
 #[rustfmt::skip]
-pub(super) static IANA: [(&str, &str); 595] = [
+pub(super) static IANA: [(&str, &str); 596] = [
     ("Africa/Abidjan", "Greenwich Standard Time"),
     ("Africa/Accra", "Greenwich Standard Time"),
     ("Africa/Addis_Ababa", "E. Africa Standard Time"),
@@ -253,6 +257,7 @@ pub(super) static IANA: [(&str, &str); 595] = [
     ("America/Coral_Harbour", "SA Pacific Standard Time"),
     ("America/Cordoba", "Argentina Standard Time"),
     ("America/Costa_Rica", "Central America Standard Time"),
+    ("America/Coyhaique", "Magallanes Standard Time"),
     ("America/Creston", "US Mountain Standard Time"),
     ("America/Cuiaba", "Central Brazilian Standard Time"),
     ("America/Curacao", "SA Western Standard Time"),
@@ -262,7 +267,7 @@ pub(super) static IANA: [(&str, &str); 595] = [
     ("America/Denver", "Mountain Standard Time"),
     ("America/Detroit", "Eastern Standard Time"),
     ("America/Dominica", "SA Western Standard Time"),
-    ("America/Edmonton", "Mountain Standard Time"),
+    ("America/Edmonton", "Alberta Standard Time"),
     ("America/Eirunepe", "SA Pacific Standard Time"),
     ("America/El_Salvador", "Central America Standard Time"),
     ("America/Ensenada", "Pacific Standard Time (Mexico)"),
@@ -290,7 +295,7 @@ pub(super) static IANA: [(&str, &str); 595] = [
     ("America/Indiana/Vincennes", "Eastern Standard Time"),
     ("America/Indiana/Winamac", "Eastern Standard Time"),
     ("America/Indianapolis", "US Eastern Standard Time"),
-    ("America/Inuvik", "Mountain Standard Time"),
+    ("America/Inuvik", "Alberta Standard Time"),
     ("America/Iqaluit", "Eastern Standard Time"),
     ("America/Jamaica", "SA Pacific Standard Time"),
     ("America/Jujuy", "Argentina Standard Time"),
@@ -342,7 +347,7 @@ pub(super) static IANA: [(&str, &str); 595] = [
     ("America/Porto_Velho", "SA Western Standard Time"),
     ("America/Puerto_Rico", "SA Western Standard Time"),
     ("America/Punta_Arenas", "Magallanes Standard Time"),
-    ("America/Rainy_River", "Central Standard Time"),
+    ("America/Rainy_River", "Manitoba Standard Time"),
     ("America/Rankin_Inlet", "Central Standard Time"),
     ("America/Recife", "SA Eastern Standard Time"),
     ("America/Regina", "Canada Central Standard Time"),
@@ -370,12 +375,12 @@ pub(super) static IANA: [(&str, &str); 595] = [
     ("America/Tijuana", "Pacific Standard Time (Mexico)"),
     ("America/Toronto", "Eastern Standard Time"),
     ("America/Tortola", "SA Western Standard Time"),
-    ("America/Vancouver", "Pacific Standard Time"),
+    ("America/Vancouver", "British Columbia Standard Time"),
     ("America/Virgin", "SA Western Standard Time"),
     ("America/Whitehorse", "Yukon Standard Time"),
-    ("America/Winnipeg", "Central Standard Time"),
+    ("America/Winnipeg", "Manitoba Standard Time"),
     ("America/Yakutat", "Alaskan Standard Time"),
-    ("America/Yellowknife", "Mountain Standard Time"),
+    ("America/Yellowknife", "Alberta Standard Time"),
     ("Antarctica/Casey", "Central Pacific Standard Time"),
     ("Antarctica/Davis", "SE Asia Standard Time"),
     ("Antarctica/DumontDUrville", "West Pacific Standard Time"),
@@ -527,11 +532,11 @@ pub(super) static IANA: [(&str, &str); 595] = [
     ("Brazil/East", "E. South America Standard Time"),
     ("Brazil/West", "SA Western Standard Time"),
     ("Canada/Atlantic", "Atlantic Standard Time"),
-    ("Canada/Central", "Central Standard Time"),
+    ("Canada/Central", "Manitoba Standard Time"),
     ("Canada/Eastern", "Eastern Standard Time"),
-    ("Canada/Mountain", "Mountain Standard Time"),
+    ("Canada/Mountain", "Alberta Standard Time"),
     ("Canada/Newfoundland", "Newfoundland Standard Time"),
-    ("Canada/Pacific", "Pacific Standard Time"),
+    ("Canada/Pacific", "British Columbia Standard Time"),
     ("Canada/Saskatchewan", "Canada Central Standard Time"),
     ("Canada/Yukon", "Yukon Standard Time"),
     ("CET", "Romance Standard Time"),
