@@ -6,7 +6,7 @@
 //!
 //! Bounded: whole folders leave, the one used longest ago first, when there are too many entries.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -129,14 +129,18 @@ impl Listings {
             used: now,
         };
         if let Some(mut old) = folders.remove(&key) {
-            old.aliases.retain(|_, (until, _)| *until > now);
-            folder.aliases = old.aliases;
             // The old one was still good when we asked: what was laid over it is newer than the answer.
             if old.until > asked {
                 old.added
                     .retain(|name, _| !folder.by_name.contains_key(name));
                 folder.added = old.added;
             }
+            // What somebody else took away meanwhile goes by no name.
+            let there = folder.base.iter().chain(folder.added.values());
+            let there: HashSet<&str> = there.map(|entry| entry.id.as_str()).collect();
+            old.aliases
+                .retain(|_, (until, entry)| *until > now && there.contains(entry.id.as_str()));
+            folder.aliases = old.aliases;
         }
         let entries = folder.entries();
         folders.insert(key, folder);
@@ -263,6 +267,20 @@ mod tests {
         assert!(listings.lookup(&inbox, "b").unwrap().is_some());
         listings.forget(&inbox);
         assert!(listings.get(&inbox).is_none());
+    }
+
+    #[test]
+    fn what_others_delete_is_gone_under_both_names() {
+        let listings = Listings::default();
+        let inbox = key("Inbox");
+        listings.put(inbox.clone(), Vec::new(), Instant::now());
+        listings.add(&inbox, entry("c"), "written.eml");
+        // Known to the service, then not any more, and what was laid over is as old as that.
+        listings.put(inbox.clone(), vec![entry("c")], Instant::now());
+        assert!(listings.lookup(&inbox, "written.eml").unwrap().is_some());
+        listings.put(inbox.clone(), Vec::new(), Instant::now());
+        assert!(listings.lookup(&inbox, "c").unwrap().is_none());
+        assert!(listings.lookup(&inbox, "written.eml").unwrap().is_none());
     }
 
     #[test]

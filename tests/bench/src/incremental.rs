@@ -11,7 +11,7 @@ use tenantfs::tree::{Editor, Entry, ItemKey, Nodes};
 use crate::store;
 use crate::table::{Bar, heading, line, timed, value};
 
-const INBOX: &str = "inbox";
+pub const INBOX: &str = "inbox";
 /// Bytes that may be written for ten changes (DESIGN: under 100 KB).
 const LIMIT_KB: f64 = 100.0;
 
@@ -92,15 +92,14 @@ fn measure(size: u64) -> Result<(u64, f64)> {
 }
 
 /// Stores message `n` with its record, and puts it into the inbox.
-fn message(
+pub fn message(
     repository: &Repository,
     stream: &mut tenantfs::repo::Stream,
     editor: &mut Editor,
     n: u64,
     flag: &str,
 ) -> Result<()> {
-    let id = format!("AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A{:032x}", hash(n));
-    let key = ItemKey::of(repository, &id);
+    let key = ItemKey::of(repository, &id_of(n));
     let received = 1_600_000_000 + i64::try_from(n)? * 60;
     let mail = format!(
         "Subject: message {n}\r\nMessage-ID: <{:x}@contoso.com>\r\n\r\nText {n}\r\n",
@@ -109,11 +108,7 @@ fn message(
     let mut content = ContentWriter::new(stream);
     content.write(mail.as_bytes())?;
     let (content, size) = content.finish()?;
-    let record = serde_json::json!({
-        "id": id, "subject": format!("message {n}"), "flag": flag, "isRead": true,
-        "changeKey": format!("CQAAABYAAAD{:016x}{flag}", hash(n + 1)),
-    });
-    let record = stream.put(Kind::Record, record.to_string().as_bytes())?;
+    let record = stream.put(Kind::Record, record(n, flag).as_bytes())?;
     let name = tenantfs::tree::names::item_name(
         &[
             &format!("2026-11-{:02} {:04}", 1 + n % 28, n % 2400),
@@ -130,6 +125,19 @@ fn message(
         Entry::file(content, size, received, Some(record)),
     )?;
     Ok(())
+}
+
+fn id_of(n: u64) -> String {
+    format!("AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A{:032x}", hash(n))
+}
+
+/// The record of message `n`.
+pub fn record(n: u64, flag: &str) -> String {
+    let record = serde_json::json!({
+        "id": id_of(n), "subject": format!("message {n}"), "flag": flag, "isRead": true,
+        "changeKey": format!("CQAAABYAAAD{:016x}{flag}", hash(n + 1)),
+    });
+    record.to_string()
 }
 
 /// Something that looks random and is the same each time (SplitMix64).

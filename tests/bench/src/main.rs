@@ -5,6 +5,7 @@
 //!     cargo run --release -p bench -- requests     against the least that Graph allows
 //!     cargo run --release -p bench -- units        resource units of drives, against the least
 //!     cargo run --release -p bench -- incremental  bytes and time of ten changes, by size of the mailbox
+//!     cargo run --release -p bench -- scale        10,000,000 objects in one repository
 //!     cargo run --release -p bench -- restore      items a minute, by kind, under the service's limits
 //!     cargo run --release -p bench -- fidelity     what a restore does not bring back, property by property
 //!     cargo run --release -p bench -- all
@@ -23,6 +24,7 @@ mod peers;
 mod requests;
 mod restore;
 mod routes;
+mod scale;
 mod store;
 mod table;
 mod units;
@@ -50,6 +52,8 @@ enum Command {
     Units(UnitsArgs),
     /// What a few changes in a large mailbox cost
     Incremental,
+    /// Very many objects in one repository
+    Scale(ScaleArgs),
     /// How fast a mailbox is filled again
     Restore,
     /// What a restore does not bring back
@@ -64,6 +68,8 @@ enum Command {
         requests: RequestsArgs,
         #[command(flatten)]
         units: UnitsArgs,
+        #[command(flatten)]
+        scale: ScaleArgs,
     },
 }
 
@@ -127,6 +133,16 @@ pub struct UnitsArgs {
     drives: u64,
 }
 
+#[derive(Args, Clone)]
+pub struct ScaleArgs {
+    /// Objects in the repository
+    #[arg(long, default_value_t = 10_000_000)]
+    objects: u64,
+    /// Where the repository is made
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    dir: PathBuf,
+}
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Mount(args) => mount::run(&args),
@@ -134,6 +150,7 @@ fn main() -> anyhow::Result<()> {
         Command::Requests(args) => requests::run(&args),
         Command::Units(args) => units::run(&args),
         Command::Incremental => incremental::run(),
+        Command::Scale(args) => scale::run(&args),
         Command::Restore => restore::run(),
         Command::Fidelity => fidelity::run(),
         Command::All {
@@ -141,11 +158,13 @@ fn main() -> anyhow::Result<()> {
             ingest,
             requests,
             units,
+            scale,
         } => {
             ingest::run(&ingest)?;
             requests::run(&requests)?;
             units::run(&units)?;
             incremental::run()?;
+            scale::run(&scale)?;
             restore::run()?;
             fidelity::run()?;
             mount::run(&mount)

@@ -1,0 +1,222 @@
+//! A repository with very many small objects: how fast it is filled, found in, opened, and changed, and
+//! how much memory each step takes at its peak.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tenantfs::repo::{Kind, Location, Repository};
+use tenantfs::tree::collection::CollectionRoot;
+use tenantfs::tree::{Editor, ItemKey, Nodes};
+use tenantfs_mount::{Mount, MountConfig};
+
+use crate::ScaleArgs;
+use crate::incremental::{INBOX, message, record};
+use crate::store;
+use crate::table::{heading, timed, value};
+
+/// Objects that a message is stored as: the mail and its record.
+const OBJECTS: u64 = 2;
+/// Edits between two checkpoints.
+const CHECKPOINT: usize = 100_000;
+/// Objects that are looked up, and read.
+const LOOKUPS: u64 = 200_000;
+const READS: u64 = 20_000;
+/// Memory that a step may take (MB).
+const MEMORY_MB: f64 = 500.0;
+/// Seconds in which a mount has to be ready.
+const READY_S: f64 = 0.2;
+/// Kilobytes that ten changes may take.
+const CHANGE_KB: f64 = 100.0;
+
+pub fn run(args: &ScaleArgs) -> Result<()> {
+    let home = tempfile::tempdir_in(&args.dir)?;
+    let messages = args.objects / OBJECTS;
+    heading(&format!("{} small objects", messages * OBJECTS));
+    let root = fill(home.path(), messages)?;
+    let index = |dir: &str| store::bytes_below(&home.path().join(dir));
+    println!(
+        "{:<44} {:>9.1} MB in the repository, {:.1} MB mapped",
+        "index",
+        index("repository/index")? as f64 / 1e6,
+        index("state")? as f64 / 1e6,
+    );
+    find(home.path(), messages)?;
+    mount(home.path())?;
+    change(home.path(), root, messages)
+}
+
+fn open(home: &Path) -> Result<Repository> {
+    let location = Location::Local(home.join("repository"));
+    let password = "bench".to_owned().into();
+    Ok(Repository::open(&location, &password, &home.join("state"))?)
+}
+
+/// A mailbox of one folder, in one snapshot.
+fn fill(home: &Path, messages: u64) -> Result<CollectionRoot> {
+    let repository = store::repository(home)?;
+    let nodes = Nodes::new(&repository);
+    let peak = Peak::start()?;
+    let begin = Instant::now();
+    let writer = repository.writer()?;
+    let mut stream = writer.stream();
+    let mut root = CollectionRoot::default();
+    let mut editor = Editor::new(&nodes, root);
+    let inbox = ItemKey::of(&repository, INBOX);
+    editor.upsert_dir(inbox, ItemKey::ROOT, "Inbox", 0, None)?;
+    for n in 0..messages {
+        message(&repository, &mut stream, &mut editor, n, "")?;
+        if editor.pending() >= CHECKPOINT {
+            root = editor.checkpoint(&mut stream)?;
+            editor = Editor::new(&nodes, root);
+        }
+    }
+    drop(stream);
+    let (root, commit) = timed(|| store::commit(&writer, &mut editor))?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let rate = (messages * OBJECTS) as f64 / seconds;
+    println!(
+        "{:<44} {seconds:>9.1} s   {rate:>9.0} objects a second, {:.1} MB stored",
+        "filled",
+        store::bytes_below(&home.join("repository"))? as f64 / 1e6
+    );
+    println!(
+        "{:<44} {:>9.3} s",
+        "the commit at its end",
+        commit.as_secs_f64()
+    );
+    peak.show("filling")?;
+    Ok(root)
+}
+
+fn find(home: &Path, messages: u64) -> Result<()> {
+    let peak = Peak::start()?;
+    let repository = open(home)?;
+    let mut dice = StdRng::seed_from_u64(messages);
+    let mut some = |count: u64| -> Vec<_> {
+        let numbers = (0..count).map(|_| dice.random_range(0..messages));
+        numbers
+            .map(|n| repository.id_of(Kind::Record, record(n, "").as_bytes()))
+            .collect()
+    };
+    let (sought, read) = (some(LOOKUPS), some(READS));
+    let ((), time) = timed(|| {
+        for id in &sought {
+            repository.size_of(id)?.context("an object is not found")?;
+        }
+        Ok(())
+    })?;
+    let each = |time: std::time::Duration, count: u64| time.as_secs_f64() * 1e6 / count as f64;
+    println!(
+        "{:<44} {:>9.2} us",
+        "looking one object up",
+        each(time, LOOKUPS)
+    );
+    let ((), time) = timed(|| {
+        for id in &read {
+            repository.get(Kind::Record, id)?;
+        }
+        Ok(())
+    })?;
+    println!(
+        "{:<44} {:>9.2} us",
+        "reading one, from anywhere",
+        each(time, READS)
+    );
+    peak.show("finding")
+}
+
+fn mount(home: &Path) -> Result<()> {
+    let peak = Peak::start()?;
+    let dir = home.join("mnt");
+    std::fs::create_dir_all(&dir)?;
+    let begin = Instant::now();
+    let mounted = Mount::start(MountConfig::new(dir.clone(), open(home)?))?;
+    let latest = dir.join("snapshots/latest").canonicalize()?;
+    value("mount ready", begin.elapsed().as_secs_f64(), "s", READY_S);
+    let ((), time) = timed(|| {
+        let first = std::fs::read_dir(latest.join("Inbox"))?
+            .next()
+            .context("an empty folder")??;
+        std::fs::read(first.path())?;
+        Ok(())
+    })?;
+    println!(
+        "{:<44} {:>9.3} s",
+        "the first file of the folder, cold",
+        time.as_secs_f64()
+    );
+    mounted.stop()?;
+    peak.show("mounting")
+}
+
+/// Ten changes: 5 new mails, 5 flagged.
+fn change(home: &Path, root: CollectionRoot, messages: u64) -> Result<()> {
+    let peak = Peak::start()?;
+    let repository = open(home)?;
+    let nodes = Nodes::new(&repository);
+    let (writer, started) = timed(|| Ok(repository.writer()?))?;
+    let before = writer.bytes_written();
+    let mut dice = StdRng::seed_from_u64(messages);
+    let ((), time) = timed(|| {
+        let mut stream = writer.stream();
+        let mut editor = Editor::new(&nodes, root);
+        for n in 0..5 {
+            message(&repository, &mut stream, &mut editor, messages + n, "")?;
+            let old = dice.random_range(0..messages);
+            message(&repository, &mut stream, &mut editor, old, "flagged")?;
+        }
+        drop(stream);
+        store::commit(&writer, &mut editor)?;
+        Ok(())
+    })?;
+    println!("{:<44} {:>9.3} s", "a writer starts", started.as_secs_f64());
+    println!(
+        "{:<44} {:>9.3} s",
+        "a snapshot with ten changes",
+        time.as_secs_f64()
+    );
+    value(
+        "  written for it",
+        (writer.bytes_written() - before) as f64 / 1e3,
+        "kB",
+        CHANGE_KB,
+    );
+    peak.show("ten changes")
+}
+
+/// The most memory that this process had resident since it began.
+struct Peak;
+
+impl Peak {
+    /// Begins anew: what was before does not count (`5` in clear_refs, proc_pid_clear_refs(5)).
+    fn start() -> Result<Peak> {
+        std::fs::write("/proc/self/clear_refs", "5")?;
+        Ok(Peak)
+    }
+
+    fn show(self, step: &str) -> Result<()> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let kib = |name: &str| -> Result<f64> {
+            let line = status.lines().find(|line| line.starts_with(name));
+            let number = line.and_then(|line| line.split_whitespace().nth(1));
+            Ok(number.context("no such value")?.parse()?)
+        };
+        // Pages of mapped index files are the kernel's cache: it takes them back when it needs them.
+        let mb = |name: &str| Ok::<f64, anyhow::Error>(kib(name)? * 1024.0 / 1e6);
+        value(
+            &format!("  memory at its peak, {step}"),
+            mb("VmHWM:")?,
+            "MB",
+            MEMORY_MB,
+        );
+        println!(
+            "{:<44} {:>9.1} MB",
+            "  of which files, now",
+            mb("RssFile:")?
+        );
+        Ok(())
+    }
+}
