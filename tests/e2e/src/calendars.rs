@@ -18,12 +18,15 @@ pub type Occurrence = (String, String, String);
 /// True if they are here. Otherwise prints why the test is skipped; with `CI=true` panics instead.
 pub fn ready() -> bool {
     let there = Command::new("python3")
-        .args(["-c", "import icalendar, vobject, recurring_ical_events"])
+        .args([
+            "-c",
+            "import icalendar, vobject, recurring_ical_events, tzdata",
+        ])
         .output()
         .is_ok_and(|output| output.status.success());
     if !there {
         let reason = "Python's calendar libraries are not installed \
-                      (pip install icalendar vobject recurring-ical-events)";
+                      (pip install icalendar vobject recurring-ical-events tzdata)";
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
         eprintln!("skipped: {reason}");
     }
@@ -33,6 +36,8 @@ pub fn ready() -> bool {
 fn run(args: &[&str], files: &[PathBuf]) -> Result<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/calendars.py");
     let output = Command::new("python3")
+        // The zones of package tzdata: the machine's may be years old.
+        .env("PYTHONTZPATH", "")
         .arg(script)
         .args(args)
         .args(files)

@@ -10,3 +10,4 @@ mod sharing;
 mod special;
 mod sweep;
 mod versions;
+mod whole;

@@ -33,7 +33,7 @@ fn put(graph: &Graph, drive: &str, path: &str, text: &str) -> Result<Value> {
     )
 }
 
-fn at(graph: &Graph, drive: &str, path: &str) -> Result<Value> {
+pub fn at(graph: &Graph, drive: &str, path: &str) -> Result<Value> {
     graph.get(&format!("/drives/{drive}/root:/{path}"))
 }
 
@@ -43,19 +43,19 @@ fn url(item: &Value) -> Result<String> {
     Ok(format!("/drives/{}/items/{id}", drive.context("no drive")?))
 }
 
-fn invite(graph: &Graph, item: &Value, who: &str, role: &str) -> Result<Value> {
+pub fn invite(graph: &Graph, item: &Value, who: &str, role: &str) -> Result<Value> {
     let body = json!({ "recipients": [{ "email": who }], "roles": [role], "requireSignIn": true,
                        "sendInvitation": false });
     graph.post(&format!("{}/invite", url(item)?), &body)
 }
 
-fn link(graph: &Graph, item: &Value, mut body: Value) -> Result<Value> {
+pub fn link(graph: &Graph, item: &Value, mut body: Value) -> Result<Value> {
     body["sendNotification"] = json!(false);
     graph.post(&format!("{}/createLink", url(item)?), &body)
 }
 
 /// What is in force on an item, without what can't be the same again: ids, addresses of links.
-fn access(graph: &Graph, item: &Value) -> Result<BTreeSet<String>> {
+pub fn access(graph: &Graph, item: &Value) -> Result<BTreeSet<String>> {
     let who = |set: &Value| {
         let name = |kind: &str, of: &str| set[kind][of].as_str().map(str::to_owned);
         name("user", "email").or_else(|| name("siteGroup", "displayName"))
