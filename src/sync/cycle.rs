@@ -174,7 +174,8 @@ impl Cycle {
         })
         .await?;
         self.report = report;
-        let due = self.ledger.is_dirty() || (self.ledger.is_incomplete() && !cancelled);
+        let wanted = self.ledger.is_incomplete() || !self.shared.tags.is_empty();
+        let due = self.ledger.is_dirty() || (wanted && !cancelled);
         let snapshot = match due && !self.ledger.is_empty() {
             true => Some(self.commit(!cancelled).await?),
             false => None,

@@ -210,6 +210,11 @@ impl Work {
             state,
             report: report_id,
             parent: self.base.as_ref().map(|base| base.name.clone()),
+            tags: match complete {
+                true => cx.tags.clone(),
+                false => BTreeSet::new(),
+            },
+            forgotten: 0,
             totals: Totals {
                 accounts: self.accounts,
                 failed: report.map_or(0, |report| report.totals.failed),

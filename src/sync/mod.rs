@@ -33,13 +33,13 @@ mod local;
 mod progress;
 mod report;
 mod sites;
-mod totals;
+pub(crate) mod totals;
 mod versions;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -212,6 +212,8 @@ pub struct Scope {
     pub sites: Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>,
     /// By [`Workload::name`]; `None`: all.
     pub workloads: Option<Vec<String>>,
+    /// Tags of the snapshot. With any there is a snapshot even if nothing changed.
+    pub tags: BTreeSet<String>,
 }
 
 /// What a cycle did.
@@ -264,6 +266,7 @@ struct Shared {
     nodes: Nodes,
     directory: Arc<dyn Directory>,
     options: Options,
+    tags: BTreeSet<String>,
     local: Local,
     progress: Arc<Progress>,
     downloads: Semaphore,
@@ -347,8 +350,8 @@ pub async fn run(
         false => sites::Met::default(),
     };
     let (shared, ledger) = {
-        let (repo, cx, progress) = (cx.repo.clone(), cx.clone(), progress.clone());
-        blocking(move || open(repo, &cx, progress)).await?
+        let (cx, tags, progress) = (cx.clone(), scope.tags.clone(), progress.clone());
+        blocking(move || open(&cx, tags, progress)).await?
     };
     ledger.meet(&directory, &sites, shared.now());
     let accounts: Vec<Account> = directory
@@ -421,10 +424,11 @@ async fn meet(cx: &SyncContext) -> Result<BTreeMap<String, Account>, SyncError> 
 }
 
 fn open(
-    repo: Repository,
     cx: &SyncContext,
+    tags: BTreeSet<String>,
     progress: Arc<Progress>,
 ) -> Result<(Arc<Shared>, Arc<Ledger>), SyncError> {
+    let repo = cx.repo.clone();
     let writer = repo.writer()?;
     let nodes = Nodes::new(&repo);
     let ledger = Ledger::open(&nodes, repo.snapshots()?.pop())?;
@@ -434,6 +438,7 @@ fn open(
         nodes,
         directory: cx.directory.clone(),
         options: cx.options.clone(),
+        tags,
         local: cx.local.clone(),
         progress,
         downloads: Semaphore::new(cx.options.downloads.max(1)),
