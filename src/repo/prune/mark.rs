@@ -63,7 +63,10 @@ pub(super) struct PackUse {
     pub size: u64,
     pub objects: u64,
     pub live_objects: u64,
-    /// Bytes of its file that objects in use account for, their share of their frames.
+    /// Bytes of its file that its objects account for, their share of their frames; the rest is header,
+    /// footer and what rounding loses.
+    pub object_bytes: u64,
+    /// Of these those of objects in use.
     pub live_bytes: u64,
 }
 
@@ -76,6 +79,7 @@ impl PackUse {
             size,
             objects: 0,
             live_objects: 0,
+            object_bytes: 0,
             live_bytes: 0,
         }
     }
@@ -169,6 +173,7 @@ impl Mark {
                 };
                 let pack = &mut all[pack];
                 pack.objects += 1;
+                pack.object_bytes += share;
                 if self.live.get(numbered.first + at) {
                     pack.live_objects += 1;
                     pack.live_bytes += share;

@@ -215,7 +215,13 @@ impl Prune<'_> {
             return Ok(self.report);
         };
         self.drop_old_lists(&mut lists, &needed, &listed)?;
-        self.judge(&mut lists, &needed, &condemned, &listed)?;
+        self.judge(
+            &mut lists,
+            &needed,
+            &in_use(&condemned),
+            &condemned,
+            &listed,
+        )?;
         self.sentence(&mut lists, &writer, &needed, mark, selection)?;
         self.report.written = writer.bytes_written();
         Ok(self.report)
@@ -247,6 +253,8 @@ impl Prune<'_> {
     }
 
     fn mark(&self, needed: &Needed, condemned: HashSet<PackId>) -> Result<Mark> {
+        // After the manifests were read: what they need is in an index file that was there before them.
+        self.maintenance.inner().refresh_index()?;
         let mut mark = Mark::new(self.maintenance.inner(), condemned);
         let total = needed.roots.len() as u64;
         for (done, roots) in (0..).zip(&needed.roots) {
@@ -294,30 +302,24 @@ impl Prune<'_> {
         lists.insert(generation, list);
         // Who came, committed or went since the mark?
         let now = self.needed(Some(writer))?;
-        let mut condemned = packs;
-        if now.roots.is_subset(&needed.roots) {
+        let in_use = match now.roots.is_subset(&needed.roots) {
             // What is in use of them has its copy elsewhere.
-            for pack in &mut condemned {
-                pack.live_objects = 0;
-            }
-        } else {
-            inner.refresh_index()?;
-            let on_lists = ids(lists);
-            condemned = self.mark(&now, on_lists.clone())?.packs();
-            condemned.retain(|pack| on_lists.contains(&pack.id));
-        }
+            true => HashSet::new(),
+            false => in_use(&self.mark(&now, ids(lists))?.packs()),
+        };
         let listed = inner.listed_packs()?;
         // The others were judged before.
         lists.retain(|other, _| *other == generation);
-        self.judge(lists, &now, &condemned, &listed)
+        self.judge(lists, &now, &in_use, &packs, &listed)
     }
 
-    /// Decides about the packs on `lists`, of which `packs` says what is in use (as far as they are in
-    /// the index): what is needed comes off its list, what can be deleted is.
+    /// Decides about the packs on `lists`: those in `in_use` come off their list, of the others those that
+    /// can be deleted are. `packs` says what is in them, as far as they are in the index.
     fn judge(
         &mut self,
         lists: &mut BTreeMap<u64, List>,
         needed: &Needed,
+        in_use: &HashSet<PackId>,
         packs: &[PackUse],
         listed: &HashMap<PackId, (PackClass, u64)>,
     ) -> Result<()> {
@@ -328,8 +330,7 @@ impl Prune<'_> {
         let now = jiff::Timestamp::now().as_second();
         let mut doomed = Vec::new();
         for (generation, list) in lists.iter_mut() {
-            let in_use = |id: &PackId| uses.get(id).is_some_and(|pack| pack.live_objects > 0);
-            let rescued: Vec<_> = list.ids().filter(|(_, id)| in_use(id)).collect();
+            let rescued: Vec<_> = list.ids().filter(|(_, id)| in_use.contains(id)).collect();
             for (class, id) in &rescued {
                 list.packs.remove(&id.file(*class));
             }
@@ -432,6 +433,12 @@ impl Prune<'_> {
         }
         Ok(())
     }
+}
+
+/// The packs of which something is in use.
+fn in_use(packs: &[PackUse]) -> HashSet<PackId> {
+    let used = packs.iter().filter(|pack| pack.live_objects > 0);
+    used.map(|pack| pack.id).collect()
 }
 
 /// All packs on lists.

@@ -23,7 +23,7 @@ pub(super) struct Selection {
 
 /// Bytes of a pack that nothing uses.
 pub(super) fn unused(pack: &PackUse) -> u64 {
-    pack.size.saturating_sub(pack.live_bytes)
+    pack.object_bytes - pack.live_bytes
 }
 
 /// Chooses among packs that are on no list.
@@ -48,7 +48,7 @@ pub(super) fn select(packs: Vec<PackUse>, options: &PruneOptions) -> Selection {
     });
     let mut room = options.max_repack.unwrap_or(u64::MAX);
     for pack in rest {
-        let wasteful = selection.unused > allowed && unused(&pack) > overhead(&pack);
+        let wasteful = selection.unused > allowed && unused(&pack) > 0;
         let scattered = is_small(&pack) && crowded[pack.class.slot()];
         if (wasteful || scattered) && pack.size <= room {
             room -= pack.size;
@@ -65,11 +65,6 @@ fn is_small(pack: &PackUse) -> bool {
     pack.size < pack::target(pack.class) / SMALL
 }
 
-/// About what a pack has besides objects: storing it again would not free that.
-fn overhead(pack: &PackUse) -> u64 {
-    256 + 32 * pack.objects
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::super::id::PackId;
@@ -83,6 +78,7 @@ mod tests {
             size,
             objects: 100,
             live_objects: live_percent,
+            object_bytes: size / 100 * 100,
             live_bytes: size / 100 * live_percent,
         }
     }
