@@ -3,6 +3,8 @@
 //! Writers go on meanwhile. What is deleted is taken off the inventory first, durably, so that nobody
 //! takes it for lost.
 
+use std::collections::HashSet;
+
 use super::error::{RepoError, Result};
 use super::lock::MaintenanceLock;
 use super::snapshot::{self, Snapshot};
@@ -71,9 +73,12 @@ impl Maintenance {
 impl Inner {
     /// Fails when a file of this folder is in the inventory and not there, or the inventory cannot tell.
     pub(super) fn nothing_lost(&self, folder: &str) -> Result<()> {
-        let within = |name: &str| name.split('/').next() == Some(folder);
+        let listed = self.backend.list(folder)?;
+        let there: HashSet<&str> = listed.iter().map(|info| info.name.as_str()).collect();
         for name in self.read_inventory()? {
-            if within(&name) && self.is_lost(&name)? {
+            let within = name.split('/').next() == Some(folder);
+            // Made or deleted since the listing, most of the time.
+            if within && !there.contains(name.as_str()) && self.is_lost(&name)? {
                 return Err(RepoError::FileMissing { file: name });
             }
         }
