@@ -210,7 +210,7 @@ mod tests {
         let maintenance = repo.maintain().unwrap();
         maintenance.add_hold(&hold).unwrap();
         assert!(maintenance.add_hold(&hold).is_err(), "the name is taken");
-        assert_eq!(repo.holds().unwrap(), [hold.clone()]);
+        assert_eq!(repo.holds().unwrap(), std::slice::from_ref(&hold));
         assert!(repo.verify(true, &|_, _| {}).unwrap().is_clean());
         let file = place.root().join("holds/case-1");
         let bytes = std::fs::read(&file).unwrap();

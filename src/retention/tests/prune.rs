@@ -151,10 +151,8 @@ fn a_live_writer_keeps_what_it_relied_on_and_stores_the_rest_again() {
     let nodes = Nodes::new(&other);
     let early = account(&nodes, &mut stream, "early@x", 0..15);
     drop(stream);
-    assert_eq!(
-        writer.stats().objects_known * 2 > writer.stats().objects_new,
-        true
-    );
+    let stats = writer.stats();
+    assert!(stats.objects_known * 2 > stats.objects_new, "{stats:?}");
     forget(&repo, &Choice::Policy(keep_last(1))).unwrap();
     let report = prune(&repo, &thorough()).unwrap();
     assert_eq!(report.deleted.packs, 0, "the writer knows of no list yet");
