@@ -7,7 +7,7 @@
 //!
 //! It knows the repository, trees, and the report of a cycle, and nothing of Graph.
 //!
-//! Invariants: the newest complete snapshot stays as it is, because the next cycle goes on from it. What a
+//! Invariants: the newest complete snapshots stay as they are, because the next cycle goes on from them. What a
 //! hold covers stays, whatever is asked. When a hold, a manifest or a state cannot be read, nothing is
 //! forgotten.
 

@@ -5,16 +5,20 @@
 //! which the group has an account, and at no others: what is left of a snapshot for a few accounts takes no
 //! place among those of all. A snapshot that all its groups keep stays as it is; one that none keeps is
 //! forgotten; else the accounts that theirs do not keep are taken out of it.
+//!
+//! What the next cycle goes on from stays as it is. Rules do not look at checkpoints, which cycles take up and
+//! delete themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use globset::GlobMatcher;
 
 use super::policy::{Candidate, Reason, Rules, keep};
 use super::{RetentionError, glob};
 use crate::repo::{Hold, Repository, Snapshot};
-use crate::tree::state::{AccountState, Accounts, parse};
-use crate::tree::{Map, MapRoot, Nodes, Shape, TreeError};
+use crate::sync::merge::heads;
+use crate::tree::state::{AccountState, Accounts};
+use crate::tree::{MapRoot, Nodes, TreeError};
 
 /// The general rules, and those of accounts with their own.
 #[derive(Clone, Debug, Default)]
@@ -128,10 +132,11 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Position of the newest complete snapshot.
-    fn newest(&self) -> Option<usize> {
-        let complete = |snapshot: &Snapshot| snapshot.manifest.complete;
-        self.snapshots.iter().rposition(complete)
+    /// Names of the snapshots that the next cycle goes on from: the newest one, and others that were made
+    /// at the same time and that none has put together yet.
+    fn newest(&self) -> HashSet<String> {
+        let heads = heads(&self.snapshots).into_iter();
+        heads.map(|snapshot| snapshot.name).collect()
     }
 
     fn by_name(self, names: &BTreeSet<String>) -> Result<Vec<Line>, RetentionError> {
@@ -140,22 +145,18 @@ impl Plan<'_> {
             return Err(RetentionError::NoSnapshot(unknown.clone()));
         }
         let newest = self.newest();
-        let decide = |position: usize, snapshot: &Snapshot| {
+        let decide = |snapshot: &Snapshot| {
             if !names.contains(&snapshot.name) {
                 return Ok(self.kept(snapshot, Vec::new()));
             }
-            // Beyond it are checkpoints, which the next cycle goes on from.
-            let line = match newest.is_none_or(|newest| position >= newest) {
+            let line = match newest.contains(&snapshot.name) {
                 true => self.kept(snapshot, vec![Reason::Newest]),
                 false => self.decide(snapshot, false, |_| Vec::new())?,
             };
             let refused = line.action != Action::Forget;
             Ok(Line { refused, ..line })
         };
-        (0..)
-            .zip(&self.snapshots)
-            .map(|(position, snapshot)| decide(position, snapshot))
-            .collect()
+        self.snapshots.iter().map(decide).collect()
     }
 
     fn by_policy(self, policy: &Policy) -> Result<Vec<Line>, RetentionError> {
@@ -163,10 +164,10 @@ impl Plan<'_> {
         let reasons = self.reasons(&groups)?;
         let newest = self.newest();
         let mut lines = Vec::new();
-        for (position, (snapshot, by_group)) in self.snapshots.iter().zip(&reasons).enumerate() {
+        for (snapshot, by_group) in self.snapshots.iter().zip(&reasons) {
             let line = if !snapshot.manifest.complete {
                 self.kept(snapshot, Vec::new())
-            } else if Some(position) == newest {
+            } else if newest.contains(&snapshot.name) {
                 let mut all: Vec<_> = by_group.iter().flatten().flatten().cloned().collect();
                 all.push(Reason::Newest);
                 self.kept(snapshot, all)
@@ -227,13 +228,13 @@ impl Plan<'_> {
         for snapshot in &self.snapshots {
             if general > 0 && snapshot.manifest.complete {
                 // What differs from the one before: most accounts are in all of them.
-                let map = |root| Map::new(self.nodes, root, Shape::Hashed);
                 let state = snapshot.manifest.state;
-                for change in map(before).diff(&map(state))? {
-                    let change = change?;
-                    for (json, sign) in [(change.old, -1), (change.new, 1)] {
-                        if let Some(json) = json {
-                            counts[groups.of(&parse::<AccountState>(&json)?.upn)] += sign;
+                let known = Accounts::new(self.nodes, before);
+                for difference in known.diff(&Accounts::new(self.nodes, state))? {
+                    let (_, old, new) = difference?;
+                    for (account, sign) in [(old, -1), (new, 1)] {
+                        if let Some(account) = account {
+                            counts[groups.of(&account.upn)] += sign;
                         }
                     }
                 }

@@ -141,7 +141,7 @@ impl<'de> Deserialize<'de> for Age {
 /// Why a snapshot, or an account in it, is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// It is the newest, or not older than the newest complete one.
+    /// It is the newest that its rules look at, or the next cycle goes on from it.
     Newest,
     /// No rule applies to it.
     NoRule,

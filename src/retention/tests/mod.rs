@@ -14,6 +14,7 @@ use crate::repo::{
     InitOptions, KdfCost, Kind, Location, PruneOptions, PruneReport, Repository, Snapshot,
     SnapshotManifest, Stream, Totals, Unused, Writer,
 };
+use crate::sync::merge::heads;
 use crate::tree::collection::CollectionRoot;
 use crate::tree::damage::find_hits;
 use crate::tree::state::{
@@ -149,6 +150,7 @@ fn account(
         failed: json("failed"),
         waiting: json("waiting"),
         changed: START,
+        revision: last,
     };
     AccountState {
         upn: name.to_owned(),
@@ -192,12 +194,14 @@ fn commit(writer: &Writer, wanted: &Wanted) -> Result<Snapshot, RetentionError> 
         ..crate::sync::Report::default()
     };
     let report = serde_json::to_vec(&report).unwrap();
+    let newest = heads(&writer.repository().snapshots()?);
     Ok(writer.commit(SnapshotManifest {
         time: START + wanted.day * DAY,
         complete: !wanted.incomplete,
         tree,
         state,
         report: Some(stream.put(Kind::Record, &report)?),
+        parents: newest.into_iter().map(|head| head.name).collect(),
         tags: wanted.tags.iter().map(|tag| (*tag).to_owned()).collect(),
         totals: Totals {
             accounts: wanted.accounts.len() as u64,
