@@ -548,6 +548,9 @@ impl Shared {
             return Ok(());
         }
         let tables: Vec<_> = finished.iter().filter_map(|pack| pack.table()).collect();
+        // Before others see them, who may condemn what no manifest needs yet.
+        let own = finished.iter().map(|pack| (pack.class, pack.id()));
+        self.relied.lock().extend(own);
         match self.repo.index.add(&tables) {
             Ok((name, bytes)) => {
                 self.indexed.lock().push(name);
@@ -558,8 +561,6 @@ impl Shared {
                 return Err(e);
             }
         }
-        let own = finished.iter().map(|pack| (pack.class, pack.id()));
-        self.relied.lock().extend(own);
         let done: Vec<PackId> = finished.iter().map(|pack| pack.id()).collect();
         for shard in &self.pending {
             shard.write().retain(|_, place| !matches!(place, Pending::Packed { pack, .. } if done.contains(&pack.id())));

@@ -88,9 +88,14 @@ impl PackUse {
 impl Mark {
     /// Nothing is marked yet. Knows the index as it is now; `condemned` are the packs on lists.
     pub(super) fn new(repo: &Inner, condemned: HashSet<PackId>) -> Self {
+        let files = repo.index.files().into_iter().map(|(_, file)| file);
+        Self::over(files, condemned)
+    }
+
+    fn over(index: impl Iterator<Item = Arc<IndexFile>>, condemned: HashSet<PackId>) -> Self {
         let mut first = 0;
         let mut files = Vec::new();
-        for (_, file) in repo.index.files() {
+        for file in index {
             let len = file.len();
             files.push(Numbered { file, first });
             first += len;
@@ -182,5 +187,70 @@ impl Mark {
         }
         all.sort_unstable_by_key(|pack| pack.id);
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::table::{FrameEntry, PackTable};
+    use super::*;
+
+    fn id(n: u8) -> ObjectId {
+        ObjectId::from_slice(&blake3::hash(&[n]).as_bytes()[..20]).unwrap()
+    }
+
+    /// A pack with these records, of 100 bytes each.
+    fn pack(n: u8, objects: &[u8]) -> PackTable {
+        let frame = FrameEntry {
+            kind: Kind::Record,
+            offset: 24,
+            stored: 50 * objects.len() as u32,
+            raw: 100 * objects.len() as u32,
+            objects: objects.iter().map(|n| (id(*n), 100)).collect(),
+        };
+        PackTable {
+            id: PackId([n; 16]),
+            class: PackClass::Meta,
+            size: 1000,
+            frames: vec![frame],
+        }
+    }
+
+    fn index(folder: &std::path::Path, name: &str, packs: &[PackTable]) -> Arc<IndexFile> {
+        let path = folder.join(name);
+        IndexFile::write(&path, packs).unwrap();
+        Arc::new(IndexFile::open(&path).unwrap().unwrap())
+    }
+
+    #[test]
+    fn one_copy_is_marked_and_that_of_a_condemned_pack_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b, c) = (pack(1, &[1, 2, 3]), pack(2, &[2, 3, 4]), pack(3, &[4, 5]));
+        // The second file names a pack of the first once more, as after a merge that was interrupted.
+        let files = [
+            index(folder.path(), "x", &[a.clone(), b.clone()]),
+            index(folder.path(), "y", &[b.clone(), c.clone()]),
+        ];
+        let mut mark = Mark::over(files.into_iter(), HashSet::from([a.id]));
+        let mut see = |n, way| mark.see(Kind::Record, &id(n), way);
+        assert!(see(1, 0).unwrap() && !see(1, 0).unwrap());
+        assert!(see(1, 1).unwrap(), "another way to read it");
+        assert!(see(2, 0).unwrap() && see(4, 0).unwrap());
+        assert!(matches!(see(9, 0), Err(RepoError::ObjectMissing { .. })));
+        let wrong = mark.see(Kind::Node, &id(1), 0);
+        assert!(matches!(wrong, Err(RepoError::WrongKind { .. })));
+        assert_eq!(mark.count(), 3);
+        // Only the condemned pack has the first; the second has a copy elsewhere.
+        assert!(mark.keeps(&id(1), a.id) && !mark.keeps(&id(2), a.id));
+        assert!(mark.keeps(&id(2), b.id) && !mark.keeps(&id(3), b.id));
+        assert!(mark.keeps(&id(4), b.id) && !mark.keeps(&id(4), c.id));
+        let used = mark.packs();
+        let counts = used
+            .iter()
+            .map(|p| (p.objects, p.live_objects, p.live_bytes));
+        assert_eq!(
+            counts.collect::<Vec<_>>(),
+            [(3, 1, 50), (3, 2, 100), (2, 0, 0)]
+        );
     }
 }

@@ -241,15 +241,24 @@ impl Prune<'_> {
     /// What must stay as of now. `own` is this prune's session, which relies on nothing.
     fn needed(&self, own: Option<&Writer>) -> Result<Needed> {
         let inner = self.maintenance.inner();
-        let mut sessions = inner.sessions().live()?;
-        sessions.retain(|session| own.is_none_or(|own| own.session_id() != session.id));
+        let others = || -> Result<Vec<SessionInfo>> {
+            let mut sessions = inner.sessions().live()?;
+            sessions.retain(|session| own.is_none_or(|own| own.session_id() != session.id));
+            Ok(sessions)
+        };
+        let mut sessions = others()?;
         let snapshots = self.maintenance.repository().all_snapshots()?;
-        let roots = snapshots.iter().map(|snapshot| snapshot.manifest.roots());
-        let roots = roots.chain(sessions.iter().flat_map(|session| session.roots.clone()));
-        Ok(Needed {
-            roots: roots.collect(),
-            sessions,
-        })
+        let mut roots: BTreeSet<Roots> = snapshots.iter().map(|s| s.manifest.roots()).collect();
+        roots.extend(sessions.iter().flat_map(|session| session.roots.clone()));
+        // Once more: a session names its roots, then looks whether their manifests are still there. So
+        // those that were deleted before they were listed here are named by now, or never used.
+        for session in others()? {
+            roots.extend(session.roots.iter().copied());
+            if !sessions.iter().any(|known| known.id == session.id) {
+                sessions.push(session);
+            }
+        }
+        Ok(Needed { sessions, roots })
     }
 
     fn mark(&self, needed: &Needed, condemned: HashSet<PackId>) -> Result<Mark> {
