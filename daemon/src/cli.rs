@@ -1,10 +1,15 @@
 //! The command line: what can be typed. What it means is in [`crate::commands`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use tenantfs::repo::Unused;
+use tenantfs::retention::{Age, Rules};
+
 use crate::config::Conflict;
+use crate::schedule::parse_period;
 
 /// Snapshots of a Microsoft 365 tenant, as folders you can mount.
 #[derive(Debug, Parser)]
@@ -47,7 +52,7 @@ pub enum Command {
     /// Mount the snapshots, and restore/ where an identity for it is configured
     Mount(Mount),
     /// List the snapshots
-    Snapshots,
+    Snapshots(Snapshots),
     /// List a folder of a snapshot
     Ls(Ls),
     /// What differs between two snapshots
@@ -58,6 +63,16 @@ pub enum Command {
     Status,
     /// Put items back
     Restore(Restore),
+    /// Forget snapshots by rules or by name
+    Forget(Forget),
+    /// Delete what no snapshot needs
+    Prune(Prune),
+    /// The tags of snapshots
+    #[command(subcommand)]
+    Tag(Tag),
+    /// Legal holds: what they cover is never forgotten
+    #[command(subcommand)]
+    Hold(Hold),
     /// Check the repository
     Verify(Verify),
     /// Make the index again from the packs
@@ -125,6 +140,190 @@ pub struct Backup {
     /// several times
     #[arg(long, value_name = "NAME")]
     pub workload: Vec<String>,
+    /// Give the snapshot this tag, and make one even if nothing changed; may be given several times
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Snapshots {
+    /// Only those with this tag; may be given several times
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// Names of snapshots; without any, what the rules do not keep is forgotten
+    #[arg(value_name = "SNAPSHOT", conflicts_with = "Keep")]
+    pub snapshots: Vec<String>,
+    #[command(flatten)]
+    pub keep: Keep,
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Then delete what no snapshot needs any more
+    #[arg(long)]
+    pub prune: bool,
+}
+
+/// General rules in place of those of the configuration.
+#[derive(Debug, Default, Args)]
+#[group(multiple = true)]
+pub struct Keep {
+    /// Keep the newest N snapshots
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_last: u32,
+    /// Keep the newest of each of the last N hours that have one
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_hourly: u32,
+    /// The same of days
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_daily: u32,
+    /// The same of weeks
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_weekly: u32,
+    /// The same of months
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_monthly: u32,
+    /// The same of years
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_yearly: u32,
+    /// Keep all that are at most so much older than the newest: 30d, 6m, 2y
+    #[arg(long, value_name = "AGE")]
+    pub keep_within: Option<Age>,
+    /// Keep all with this tag; may be given several times
+    #[arg(long, value_name = "TAG")]
+    pub keep_tag: Vec<String>,
+}
+
+impl Keep {
+    pub fn rules(&self) -> Rules {
+        Rules {
+            keep_last: self.keep_last,
+            keep_hourly: self.keep_hourly,
+            keep_daily: self.keep_daily,
+            keep_weekly: self.keep_weekly,
+            keep_monthly: self.keep_monthly,
+            keep_yearly: self.keep_yearly,
+            keep_within: self.keep_within,
+            keep_tags: self.keep_tag.iter().cloned().collect(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Store at most so many bytes of packs again (500M, 2G)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_repack: Option<u64>,
+    /// What nothing uses may stay up to this: a part of what is used, or a size
+    #[arg(long, value_name = "PERCENT|SIZE", default_value = "5%", value_parser = unused)]
+    pub max_unused: Unused,
+    /// How long packs wait before they are deleted [default: 0 in a directory, 24h in an object store]
+    #[arg(long, value_name = "DURATION", value_parser = grace)]
+    pub grace: Option<Duration>,
+}
+
+/// Bytes, with K, M, G or T for powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not a size; write 500M or 2G");
+    let (digits, shift) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 30),
+        Some((at, 'T' | 't')) => (&text[..at], 40),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+fn unused(text: &str) -> Result<Unused, String> {
+    let Some(percent) = text.strip_suffix('%') else {
+        return size(text).map(Unused::Bytes);
+    };
+    match percent.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Unused::Percent(percent)),
+        _ => Err(format!("{text:?} is not between 0% and 100%")),
+    }
+}
+
+fn grace(text: &str) -> Result<Duration, String> {
+    match text {
+        "0" => Ok(Duration::ZERO),
+        text => parse_period("grace", text),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tag {
+    /// Give a snapshot a tag
+    Add {
+        /// Its name, `latest`, or a day
+        snapshot: String,
+        tag: String,
+    },
+    /// Take a tag away
+    Remove {
+        /// Its name, `latest`, or a day
+        snapshot: String,
+        tag: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Hold {
+    /// Make a hold; without options it covers everything, now and later
+    Add {
+        /// What it is called: lower-case letters, digits, `.`, `_`, `-`
+        name: String,
+        /// Only accounts that match; may be given several times
+        #[arg(long, value_name = "GLOB")]
+        account: Vec<String>,
+        /// This snapshot; may be given several times
+        #[arg(long, value_name = "SNAPSHOT")]
+        snapshot: Vec<String>,
+        /// Snapshots from this day or moment on (2026-11-22, 2026-11-22T10:00:00Z; UTC)
+        #[arg(long, value_name = "DATE", value_parser = since)]
+        since: Option<i64>,
+        /// Snapshots up to this day (with it) or moment
+        #[arg(long, value_name = "DATE", value_parser = until)]
+        until: Option<i64>,
+        /// Why, for those who read the list
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// List the holds
+    List,
+    /// Remove a hold
+    Remove { name: String },
+}
+
+fn since(text: &str) -> Result<i64, String> {
+    moment(text, 0)
+}
+
+fn until(text: &str) -> Result<i64, String> {
+    moment(text, 86_399)
+}
+
+/// Seconds since 1970; a day counts from its first second.
+fn moment(text: &str, into_day: i64) -> Result<i64, String> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(moment.as_second());
+    }
+    let day = text.parse::<jiff::civil::Date>();
+    let start = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
+    match start {
+        Ok(start) => Ok(start.timestamp().as_second() + into_day),
+        Err(_) => Err(format!(
+            "{text:?} is not a day (2026-11-22) or moment (2026-11-22T10:00:00Z)"
+        )),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -206,6 +405,45 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn forget_takes_names_or_rules() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        let cli =
+            parse("tenantfs forget --keep-daily 7 --keep-within 6m --keep-tag audit").unwrap();
+        let Command::Forget(forget) = cli.command else {
+            panic!("not forget")
+        };
+        let rules = forget.keep.rules();
+        assert_eq!((rules.keep_daily, rules.keep_last), (7, 0));
+        assert_eq!(rules.keep_within, Some("6m".parse().unwrap()));
+        assert!(rules.keep_tags.contains("audit"));
+        let named = parse("tenantfs forget 2026-11-22T020000Z --dry-run").unwrap();
+        let Command::Forget(named) = named.command else {
+            panic!("not forget")
+        };
+        assert!(named.keep.rules().is_empty());
+        assert!(parse("tenantfs forget 2026-11-22T020000Z --keep-last 1").is_err());
+        assert!(parse("tenantfs forget --keep-within soon").is_err());
+    }
+
+    #[test]
+    fn sizes_parts_and_moments_are_read() {
+        assert_eq!(size("2G"), Ok(2 << 30));
+        assert_eq!(size("100"), Ok(100));
+        assert_eq!(unused("2.5%"), Ok(Unused::Percent(2.5)));
+        assert_eq!(unused("1M"), Ok(Unused::Bytes(1 << 20)));
+        for wrong in ["", "G", "-1", "99999999999T", "1é"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert!(unused("101%").is_err());
+        assert_eq!(grace("0"), Ok(Duration::ZERO));
+        assert_eq!(grace("24h"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(since("1970-01-02"), Ok(86_400));
+        assert_eq!(until("1970-01-02"), Ok(2 * 86_400 - 1));
+        assert_eq!(until("1970-01-02T00:00:10Z"), Ok(86_410));
+        assert!(since("yesterday").is_err());
     }
 
     #[test]

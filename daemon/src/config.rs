@@ -14,6 +14,7 @@ use tenantfs::graph::Cloud;
 use tenantfs::workload::drive::RestorePermissions;
 use tenantfs::workload::mail::Route;
 
+use crate::retention::Retention;
 use crate::schedule::{Schedule, parse_period};
 
 /// Where the configuration is looked for when `--config` is not given.
@@ -33,6 +34,9 @@ pub struct Config {
     /// What is captured, and when.
     #[serde(default)]
     pub protect: Protect,
+    /// Which snapshots stay.
+    #[serde(default)]
+    pub retention: Retention,
     /// How the mount behaves.
     #[serde(default)]
     pub mount: Mount,

@@ -15,6 +15,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cycle::Asked;
+
 /// The longest request that is read, in bytes.
 const MAX_REQUEST: u64 = 64 << 10;
 
@@ -25,10 +27,7 @@ pub enum Request {
     /// What are you doing?
     Status,
     /// Run a cycle now, and answer when it is done.
-    Backup {
-        accounts: Vec<String>,
-        workloads: Vec<String>,
-    },
+    Backup { asked: Asked },
     /// Read the configuration again.
     Reload,
     /// Finish and exit.

@@ -3,13 +3,25 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
 use tenantfs::graph::sites::collection_of;
 use tenantfs::local::{LocalError, LocalState};
-use tenantfs::repo::Repository;
+use tenantfs::repo::{Repository, check_tag};
 use tenantfs::sync::{self, AccountFilter, CycleOutcome, Progress, Scope, SyncContext};
 
 use crate::app;
 use crate::config::Config;
+
+/// What a cycle is asked for; empty: everything that the configuration protects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Only these accounts.
+    pub accounts: Vec<String>,
+    /// Only these workloads.
+    pub workloads: Vec<String>,
+    /// Tags for the snapshot, which is made even if nothing changed.
+    pub tags: Vec<String>,
+}
 
 /// Runs cycles of one configuration.
 pub struct Capture {
@@ -48,13 +60,12 @@ impl Capture {
         })
     }
 
-    /// One cycle over `accounts` and `workloads`; empty means all that the configuration protects.
-    pub async fn run(
-        &self,
-        accounts: &[String],
-        workloads: &[String],
-        progress: Arc<Progress>,
-    ) -> Result<CycleOutcome> {
+    /// One cycle.
+    pub async fn run(&self, asked: &Asked, progress: Arc<Progress>) -> Result<CycleOutcome> {
+        let (accounts, workloads) = (&asked.accounts, &asked.workloads);
+        for tag in &asked.tags {
+            check_tag(tag)?;
+        }
         let protected = &self.config.protect.workloads;
         if let Some(unknown) = workloads.iter().find(|name| !protected.contains(name)) {
             bail!(
@@ -85,7 +96,8 @@ impl Capture {
         let scope = Scope {
             accounts: Some(filter),
             sites: Some(Arc::new(walked)),
-            workloads: (!workloads.is_empty()).then(|| workloads.to_vec()),
+            workloads: (!workloads.is_empty()).then(|| workloads.clone()),
+            tags: asked.tags.iter().cloned().collect(),
         };
         Ok(sync::run(&self.context, &scope, &progress).await?)
     }

@@ -15,9 +15,11 @@ mod mounting;
 mod output;
 mod progress;
 mod reload;
+mod retention;
 mod schedule;
 mod signals;
 mod snapshots;
+mod upkeep;
 
 use std::process::ExitCode;
 

@@ -63,6 +63,8 @@ pub(crate) struct FileInfo {
     /// Name relative to the repository.
     pub name: String,
     pub size: u64,
+    /// Changes when the file is replaced.
+    pub mark: String,
 }
 
 /// Folder for files that are still being written, each session's in a folder of its own.
@@ -245,6 +247,7 @@ impl Backend {
                 files.push(FileInfo {
                     name: parts.join("/"),
                     size: meta.size,
+                    mark: meta.e_tag.unwrap_or_else(|| meta.last_modified.to_string()),
                 });
             }
         }

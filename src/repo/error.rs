@@ -141,6 +141,14 @@ pub enum RepoError {
         /// The file that said that this process lives.
         file: String,
     },
+    /// It cannot be told what a snapshot needs.
+    #[error(
+        "it cannot be told which objects are in use: {reason}; nothing more was deleted, run verify"
+    )]
+    Unknowable {
+        /// What could not be read.
+        reason: String,
+    },
     /// One object is larger than the format allows.
     #[error("an object of {size} bytes is larger than the format's limit of {limit}")]
     ObjectTooLarge {

@@ -1,4 +1,5 @@
-//! The inventory: the names of all snapshots, index files and dictionaries that must be there.
+//! The inventory: the names of all snapshots, index files, dictionaries, holds and lists of condemned packs
+//! that must be there.
 //!
 //! A listing cannot tell a file that was lost from one that never was. So a sealed list of names is kept
 //! beside the files. Its base, the file `inventory`, is replaced only by whoever has the maintenance
@@ -25,12 +26,18 @@ use super::error::{RepoError, Result};
 use super::key::MasterKey;
 use super::lock::MaintenanceLock;
 use super::seal::{FileType, RepoId, open_file, seal_file};
-use super::{Inner, beacon, dictionary, index, session, snapshot};
+use super::{Inner, beacon, condemned, dictionary, hold, index, session, snapshot};
 
 /// Its file name.
 pub(crate) const FILE: &str = "inventory";
 /// Folders whose files it names.
-const FOLDERS: [&str; 3] = [dictionary::FOLDER, index::FOLDER, snapshot::FOLDER];
+const FOLDERS: [&str; 5] = [
+    condemned::FOLDER,
+    dictionary::FOLDER,
+    hold::FOLDER,
+    index::FOLDER,
+    snapshot::FOLDER,
+];
 
 /// Names of files, relative to the repository.
 pub(crate) type Names = BTreeSet<String>;

@@ -15,17 +15,21 @@ mod backend;
 mod beacon;
 mod claim;
 mod codec;
+mod condemned;
 mod config;
 pub mod content;
 mod dictionary;
 mod error;
 mod frame;
+mod hold;
 mod id;
 mod index;
 mod inventory;
 mod key;
 mod lock;
+mod maintain;
 mod pack;
+mod prune;
 mod reader;
 mod rebuild;
 mod seal;
@@ -39,7 +43,7 @@ mod watch;
 mod wire;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -50,11 +54,14 @@ use secrecy::SecretString;
 pub use backend::{Location, S3Location};
 pub use claim::Claim;
 pub use error::{RepoError, Result};
+pub use hold::{Hold, check_tag};
 pub use id::{Kind, ObjectId};
 pub use key::KdfCost;
 pub use lock::host_name;
+pub use maintain::Maintenance;
+pub use prune::{Mark, Packs, PruneOptions, PrunePhase, PruneReport, Reach, Unused, WAYS};
 pub use rebuild::RebuildReport;
-pub use snapshot::{Snapshot, SnapshotManifest, Totals, snapshot_name};
+pub use snapshot::{Roots, Snapshot, SnapshotManifest, Totals, snapshot_name};
 pub use stats::RepoStats;
 pub use stream::Stream;
 pub use verify::{DamagedFile, VerifyReport};
@@ -64,6 +71,7 @@ use backend::Backend;
 use config::Config;
 use dictionary::Dictionaries;
 use index::Index;
+use inventory::Names;
 use key::MasterKey;
 use lock::MaintenanceLock;
 use session::Session;
@@ -97,7 +105,10 @@ pub(crate) struct Inner {
     frames: reader::FrameCache,
     packs: reader::PackCache,
     recipes: content::RecipeCache,
-    manifests: Mutex<HashMap<String, Snapshot>>,
+    /// By name, each with the mark that its file had in a listing.
+    manifests: Mutex<HashMap<String, (String, Snapshot)>>,
+    /// Packs whose objects writers of this handle store again: see [`condemned`].
+    condemned: RwLock<HashSet<id::PackId>>,
     /// Those of this handle.
     writers: RwLock<Vec<Weak<writer::Shared>>>,
     /// Keeps a temporary state folder while the handle lives.
@@ -239,6 +250,7 @@ impl Repository {
             packs: quick_cache::sync::Cache::new(reader::PACK_CACHE),
             recipes: content::recipe_cache(),
             manifests: Mutex::default(),
+            condemned: RwLock::default(),
             writers: RwLock::default(),
             _temporary: temporary,
             backend,
@@ -310,6 +322,7 @@ impl Repository {
     /// [`RepoError::ListingShrank`], among others of the disk or store.
     pub fn writer(&self) -> Result<Writer> {
         let session = Session::begin(&self.inner)?;
+        session.saw_generation(self.inner.learn_condemned()?, Names::new())?;
         self.inner.adopt(&session)?;
         Writer::new(self.inner.clone(), session)
     }
@@ -331,6 +344,25 @@ impl Repository {
             tracing::error!("{error}");
         }
         Ok(snapshots)
+    }
+
+    /// The same when it must not be that one is left out.
+    ///
+    /// # Errors
+    /// [`RepoError::Damaged`] and [`RepoError::FileMissing`]: one cannot be read, or was lost.
+    pub fn all_snapshots(&self) -> Result<Vec<Snapshot>> {
+        let (snapshots, damaged) = self.inner.snapshots()?;
+        if let Some(error) = damaged.into_iter().next() {
+            return Err(error);
+        }
+        self.inner.nothing_lost(snapshot::FOLDER)?;
+        Ok(snapshots)
+    }
+
+    /// What is to go wrong.
+    #[cfg(test)]
+    pub(crate) fn faults(&self) -> &tests::Faults {
+        &self.inner.backend.faults
     }
 }
 
@@ -389,4 +421,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -133,7 +133,19 @@ impl Inner {
             .place(id)?
             .ok_or(RepoError::ObjectMissing { kind, id: *id })?;
         check(place.frame.kind)?;
-        let frame = self.frame(&place.frame)?;
+        let (place, frame) = match self.frame(&place.frame) {
+            // Deleted since the index was read; where the object is now is in a newer one.
+            Err(e @ RepoError::FileMissing { .. }) => {
+                self.refresh_index()?;
+                match self.index.find(id) {
+                    Some(moved) if moved.frame.pack != place.frame.pack => {
+                        (moved, self.frame(&moved.frame)?)
+                    }
+                    _ => return Err(e),
+                }
+            }
+            frame => (place, frame?),
+        };
         slice(&frame, place.offset, place.len).ok_or_else(|| {
             RepoError::damaged(
                 place.frame.pack.file(place.frame.class),

@@ -80,6 +80,8 @@ pub(crate) enum FileType {
     Inventory = 5,
     Session = 6,
     Claim = 7,
+    Hold = 8,
+    Condemned = 9,
 }
 
 /// Identity of a repository: 16 random bytes, authenticated with everything.

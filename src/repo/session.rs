@@ -22,10 +22,10 @@ use serde::{Deserialize, Serialize};
 use super::Inner;
 use super::beacon::{self, Beacon, Folder, Found};
 use super::error::{RepoError, Result};
-use super::id::{Kind, ObjectId};
 use super::inventory::Names;
 use super::lock::MaintenanceLock;
 use super::seal::FileType;
+use super::snapshot::Roots;
 
 /// Where the files of sessions are.
 pub(crate) const FOLDER: Folder = Folder {
@@ -37,7 +37,10 @@ pub(crate) const FOLDER: Folder = Folder {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Content {
     pub generation: u64,
-    pub roots: Vec<(Kind, ObjectId)>,
+    /// Names of condemned packs that it relies on all the same.
+    #[serde(default)]
+    pub needs: Names,
+    pub roots: Vec<Roots>,
     pub added: Names,
     pub removed: Names,
     /// Its owner is done; what it added and removed is still to be folded into the inventory.
@@ -53,8 +56,10 @@ pub(crate) struct SessionInfo {
     pub holder: String,
     /// The newest generation of deletions it has seen.
     pub generation: u64,
-    /// Objects it goes on from: these and all they need stay.
-    pub roots: Vec<(Kind, ObjectId)>,
+    /// Condemned packs that it relied on before it knew.
+    pub needs: Names,
+    /// What it goes on from: these and all they need stay.
+    pub roots: Vec<Roots>,
     /// Files it made.
     pub added: Names,
     /// Files it deleted.
@@ -70,6 +75,7 @@ impl SessionInfo {
             id: found.id,
             holder: found.holder,
             generation: content.generation,
+            needs: content.needs,
             roots: content.roots,
             added: content.added,
             removed: content.removed,
@@ -116,15 +122,22 @@ impl Session {
         self.beacon()?.check()
     }
 
-    /// Says, durably, that this session relies on no object that only packs condemned up to this
-    /// generation hold.
-    pub(crate) fn saw_generation(&self, generation: u64) -> Result<()> {
-        self.beacon()?.change(|own| own.generation = generation)?;
+    /// Says, durably, that of the packs condemned up to this generation this session relies on these
+    /// at most.
+    pub(crate) fn saw_generation(&self, generation: u64, needs: Names) -> Result<()> {
+        let beacon = self.beacon()?;
+        if beacon.with(|own| own.generation == generation && own.needs.is_superset(&needs)) {
+            return Ok(());
+        }
+        beacon.change(|own| {
+            own.generation = generation;
+            own.needs.extend(needs);
+        })?;
         Ok(())
     }
 
     /// Says, durably, what it goes on from, in place of what it said before.
-    pub(crate) fn set_roots(&self, roots: Vec<(Kind, ObjectId)>) -> Result<()> {
+    pub(crate) fn set_roots(&self, roots: Vec<Roots>) -> Result<()> {
         let beacon = self.beacon()?;
         if beacon.with(|own| own.roots != roots) {
             beacon.change(|own| own.roots = roots)?;

@@ -1,7 +1,10 @@
-//! Snapshots: sealed manifests, `snapshots/<UTC time>`, created once and never changed.
+//! Snapshots: sealed manifests, `snapshots/<UTC time>`. One is replaced only by one that is the same but for
+//! its tags, or has less in it (see [`Maintenance::replace`](super::Maintenance::replace)).
 //!
 //! Creating the manifest is the commit. The name is the commit time to the second, so names sort
 //! by time; two commits in one second give the later one the next free second.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -9,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Inner;
 use super::error::{RepoError, Result};
-use super::id::{Kind, ObjectId};
+use super::id::ObjectId;
 use super::seal::{FileType, open_file, seal_file};
 
 /// Folder of manifests.
@@ -39,22 +42,38 @@ pub struct SnapshotManifest {
     /// the same time.
     #[serde(default)]
     pub parents: Vec<String>,
+    /// Given by people.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// Accounts that were taken out of it since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgotten: u64,
     /// Counts, for listings.
     #[serde(default)]
     pub totals: Totals,
 }
 
+/// What hangs on a snapshot: all it needs can be reached from these.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Roots {
+    /// Root of the directory tree.
+    pub tree: Option<ObjectId>,
+    /// Root of the state.
+    pub state: Option<ObjectId>,
+    /// The report, a record.
+    pub report: Option<ObjectId>,
+}
+
 impl SnapshotManifest {
     /// The objects that it names.
-    pub fn roots(&self) -> impl Iterator<Item = (Kind, ObjectId)> {
-        let roots = [
-            (Kind::Node, self.tree),
-            (Kind::Node, self.state),
-            (Kind::Record, self.report),
-        ];
-        roots
-            .into_iter()
-            .filter_map(|(kind, root)| Some((kind, root?)))
+    pub fn roots(&self) -> Roots {
+        Roots {
+            tree: self.tree,
+            state: self.state,
+            report: self.report,
+        }
     }
 }
 
@@ -72,6 +91,10 @@ pub struct Totals {
     pub failed: u64,
     /// Bytes the commit added to the repository, as far as known when it was made.
     pub added: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A committed snapshot.
@@ -115,21 +138,9 @@ impl Inner {
         loop {
             let name = snapshot_name(manifest.time)?;
             let file = format!("{FOLDER}/{name}");
-            let plain = serde_json::to_vec(&manifest)
-                .map_err(|e| RepoError::Invalid(format!("the manifest cannot be written: {e}")))?;
-            let sealed = seal_file(
-                &self.master,
-                &self.config.id,
-                FileType::Snapshot,
-                &file,
-                &plain,
-            )?;
+            let sealed = self.seal_manifest(&file, &manifest)?;
             if self.backend.create(&file, &sealed)? {
-                let snapshot = Snapshot { name, manifest };
-                self.manifests
-                    .lock()
-                    .insert(snapshot.name.clone(), snapshot.clone());
-                return Ok((snapshot, sealed.len() as u64));
+                return Ok((Snapshot { name, manifest }, sealed.len() as u64));
             }
             manifest.time += 1;
             if manifest.time > latest {
@@ -150,12 +161,13 @@ impl Inner {
                 continue;
             };
             let known = self.manifests.lock().get(name).cloned();
-            match known.map_or_else(|| self.read_snapshot(name), Ok) {
-                Ok(snapshot) => {
-                    self.manifests
-                        .lock()
-                        .insert(name.to_owned(), snapshot.clone());
-                    snapshots.push(snapshot);
+            // Another mark: it was replaced.
+            let known = known.filter(|(mark, _)| *mark == info.mark);
+            let read = || Ok((info.mark.clone(), self.read_snapshot(name)?));
+            match known.map_or_else(read, Ok) {
+                Ok(known) => {
+                    snapshots.push(known.1.clone());
+                    self.manifests.lock().insert(name.to_owned(), known);
                 }
                 // Deleted since the listing.
                 Err(RepoError::FileMissing { .. }) => {}
@@ -191,6 +203,28 @@ impl Inner {
             name: name.to_owned(),
             manifest,
         })
+    }
+
+    fn seal_manifest(&self, file: &str, manifest: &SnapshotManifest) -> Result<Vec<u8>> {
+        let plain = serde_json::to_vec(manifest)
+            .map_err(|e| RepoError::Invalid(format!("the manifest cannot be written: {e}")))?;
+        let kind = FileType::Snapshot;
+        seal_file(&self.master, &self.config.id, kind, file, &plain)
+    }
+
+    /// Replaces a manifest that is there, in one step. Needs the maintenance lock.
+    pub(crate) fn replace_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
+        let file = file_name(&snapshot.name)?;
+        if snapshot_name(snapshot.manifest.time)? != snapshot.name {
+            return Err(RepoError::Invalid(format!(
+                "{file} cannot get the manifest of another time"
+            )));
+        }
+        let sealed = self.seal_manifest(&file, &snapshot.manifest)?;
+        if self.backend.size(&file)?.is_none() {
+            return Err(RepoError::FileMissing { file });
+        }
+        self.backend.put(&file, &sealed)
     }
 
     pub(crate) fn delete_snapshot(&self, name: &str) -> Result<()> {

@@ -20,8 +20,8 @@ use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::index::{FramePlace, IndexFile};
 use super::table::{FrameEntry, PackTable};
 use super::{
-    Inner, KEYS, Repository, backend, claim, config, dictionary, index, inventory, lock, pack,
-    session, snapshot,
+    Inner, KEYS, Repository, backend, claim, condemned, config, dictionary, hold, index, inventory,
+    lock, pack, session, snapshot,
 };
 
 /// A file that is not what it must be.
@@ -137,6 +137,15 @@ impl Repository {
                         } else {
                             Err(RepoError::damaged(name, "it is not as it was written"))
                         }
+                    });
+                }
+                // Either may have been removed meanwhile; one that was lost is blamed for that already.
+                Some((hold::FOLDER, _)) => {
+                    run.check(name, |inner| gone_is_fine(inner.read_hold(name).map(drop)));
+                }
+                Some((condemned::FOLDER, _)) => {
+                    run.check(name, |inner| {
+                        gone_is_fine(inner.read_condemned(name).map(drop))
                     });
                 }
                 Some((dictionary::FOLDER, _)) => {
@@ -275,6 +284,7 @@ impl Run<'_> {
                 // It may have been made after the listing.
                 _ => match self.inner.backend.size(&table.id.file(table.class)) {
                     Ok(Some(size)) => self.pack(table, size, true),
+                    _ if self.is_pruned(table) => {}
                     _ => {
                         self.damaged(&table.id.file(table.class), "it is missing");
                         table.frames.iter().for_each(|frame| self.lose(frame));
@@ -298,6 +308,8 @@ impl Run<'_> {
                     self.report.lock().unindexed.push(file);
                     self.pack(&table, *size, false);
                 }
+                // Deleted meanwhile: no index names it, so nothing needs it.
+                Err(RepoError::FileMissing { .. }) => self.advance(*size),
                 Err(e) => {
                     self.advance(*size);
                     self.report.lock().damaged.push(DamagedFile::new(&file, &e));
@@ -353,6 +365,7 @@ impl Run<'_> {
                 Err(e) => Some(DamagedFile::new(&file, &e).reason),
             };
         }
+        let mut lost = Vec::new();
         for (number, frame) in table.frames.iter().enumerate() {
             let checked = if self.read_data {
                 self.frame(table, number as u32, frame)
@@ -362,7 +375,7 @@ impl Run<'_> {
                 Ok(())
             };
             if let Err(reason) = checked {
-                self.lose(frame);
+                lost.push(frame);
                 failure.get_or_insert(reason);
             }
             if self.read_data {
@@ -372,9 +385,20 @@ impl Run<'_> {
         if !self.read_data {
             self.advance(size);
         }
-        if let Some(reason) = failure {
+        if let Some(reason) = failure
+            && !self.is_pruned(table)
+        {
+            lost.into_iter().for_each(|frame| self.lose(frame));
             self.damaged(&file, &reason);
         }
+    }
+
+    /// True when a pack was deleted on purpose since this began: the index does not name it any more.
+    fn is_pruned(&self, table: &PackTable) -> bool {
+        let inner = self.inner;
+        let is_there = inner.backend.size(&table.id.file(table.class));
+        let named = || inner.index.packs().iter().any(|(_, id, _)| *id == table.id);
+        matches!(is_there, Ok(None)) && inner.refresh_index().is_ok() && !named()
     }
 
     fn frame(&self, table: &PackTable, number: u32, frame: &FrameEntry) -> Result<(), String> {
@@ -406,8 +430,12 @@ impl Run<'_> {
 
     fn snapshot(&self, name: &str) {
         self.check(&format!("{}/{name}", snapshot::FOLDER), |inner| {
-            let snapshot = inner.read_snapshot(name)?;
-            let manifest = snapshot.manifest;
+            let manifest = match inner.read_snapshot(name) {
+                Ok(snapshot) => snapshot.manifest,
+                // Forgotten since the listing; one that was lost is blamed for that already.
+                Err(RepoError::FileMissing { .. }) => return Ok(()),
+                Err(e) => return Err(e),
+            };
             for (what, root) in [
                 ("tree", manifest.tree),
                 ("state", manifest.state),
@@ -424,6 +452,13 @@ impl Run<'_> {
             }
             Ok(())
         });
+    }
+}
+
+fn gone_is_fine(read: Result<()>) -> Result<()> {
+    match read {
+        Err(RepoError::FileMissing { .. }) => Ok(()),
+        read => read,
     }
 }
 

@@ -10,7 +10,7 @@
 //! one per thread, since every further put fails until the old ones are written) and the next put
 //! or flush tries again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -92,6 +92,9 @@ pub(crate) struct Shared {
     /// Durable packs that no index file names yet.
     finished: Mutex<Vec<Arc<OpenPack>>>,
     flushing: Mutex<()>,
+    /// Packs that hold objects which were put and are not committed yet, as far as is known: those of
+    /// others that were found to have an object, and this session's own.
+    relied: Mutex<HashSet<(PackClass, PackId)>>,
     /// Index files made since the last commit.
     indexed: Mutex<Vec<String>>,
     counters: Counters,
@@ -134,6 +137,7 @@ impl Writer {
             closing: Mutex::default(),
             finished: Mutex::default(),
             flushing: Mutex::default(),
+            relied: Mutex::default(),
             indexed: Mutex::default(),
             counters: Counters::default(),
             session,
@@ -162,7 +166,7 @@ impl Writer {
     /// them was deleted meanwhile, so it must not.
     pub fn go_on_from(&self, snapshots: &[&Snapshot]) -> Result<bool> {
         let shared = &self.shared;
-        let roots = snapshots.iter().flat_map(|s| s.manifest.roots()).collect();
+        let roots = snapshots.iter().map(|s| s.manifest.roots()).collect();
         shared.session.set_roots(roots)?;
         for snapshot in snapshots {
             let file = snapshot::file_name(&snapshot.name)?;
@@ -199,7 +203,16 @@ impl Writer {
             .counters
             .written
             .fetch_add(bytes + listed, Ordering::Relaxed);
+        if let Err(e) = shared.notice_condemned() {
+            // Until it is known what is condemned, nothing is deleted.
+            tracing::warn!("{e}");
+        }
         Ok(snapshot)
+    }
+
+    /// The session's id.
+    pub(crate) fn session_id(&self) -> &str {
+        self.shared.session.id()
     }
 
     /// Deletes a snapshot's manifest (for instance a checkpoint that a later one superseded). The
@@ -267,7 +280,17 @@ impl Shared {
     }
 
     pub(super) fn contains(&self, id: &ObjectId) -> bool {
-        self.shard(id).read().contains_key(id) || self.repo.index.find(id).is_some()
+        if self.shard(id).read().contains_key(id) {
+            return true;
+        }
+        // Held until the pack is noted: who condemns packs sees it then.
+        let condemned = self.repo.condemned.read();
+        let Some(place) = self.repo.index.find_outside(id, &condemned) else {
+            return false;
+        };
+        let pack = (place.frame.class, place.frame.pack);
+        self.relied.lock().insert(pack);
+        true
     }
 
     /// A frame is full: encode and store it, or hold it back for training.
@@ -472,6 +495,18 @@ impl Shared {
         self.write_index()
     }
 
+    /// Learns which packs are about to be deleted, and says so.
+    fn notice_condemned(&self) -> Result<()> {
+        let generation = self.repo.learn_condemned()?;
+        let needs = {
+            let condemned = self.repo.condemned.read();
+            let relied = self.relied.lock();
+            let needed = relied.iter().filter(|(_, id)| condemned.contains(id));
+            needed.map(|(class, id)| id.file(*class)).collect()
+        };
+        self.session.saw_generation(generation, needs)
+    }
+
     /// Puts a new snapshot, and what was made for it, into the inventory. Returns the bytes that took.
     fn take_stock(&self, snapshot: &str) -> Result<u64> {
         let mut indexed = self.indexed.lock();
@@ -513,6 +548,9 @@ impl Shared {
             return Ok(());
         }
         let tables: Vec<_> = finished.iter().filter_map(|pack| pack.table()).collect();
+        // Before others see them, who may condemn what no manifest needs yet.
+        let own = finished.iter().map(|pack| (pack.class, pack.id()));
+        self.relied.lock().extend(own);
         match self.repo.index.add(&tables) {
             Ok((name, bytes)) => {
                 self.indexed.lock().push(name);

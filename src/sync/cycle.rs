@@ -161,10 +161,10 @@ impl Cycle {
         let (shared, ledger) = (self.shared.clone(), self.ledger.clone());
         let report = self.report.clone();
         blocking(move || {
-            let mut snapshot = ledger.commit(&shared, &report)?;
+            let mut snapshot = ledger.commit(&shared, &report, !shared.tags.is_empty())?;
             // Another host may have committed at the same moment, and not seen this one.
             if snapshot.is_some() && merge::heads(&shared.repo.snapshots()?).len() > 1 {
-                snapshot = ledger.commit(&shared, &report)?.or(snapshot);
+                snapshot = ledger.commit(&shared, &report, false)?.or(snapshot);
             }
             tidy(&shared, ledger.state(), "")?;
             Ok(snapshot)
@@ -189,7 +189,7 @@ impl Cycle {
             if self.ledger.is_dirty() {
                 self.checkpoint().await?;
             }
-        } else if self.ledger.is_ahead() {
+        } else if self.ledger.is_ahead() || !self.shared.tags.is_empty() {
             snapshot = self.commit().await?;
         }
         Ok(CycleOutcome {

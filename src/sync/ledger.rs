@@ -141,8 +141,13 @@ impl Ledger {
     }
 
     /// Makes a complete snapshot of what is there and what others committed meanwhile; `None` when the
-    /// newest one has it all. For the end of a cycle, when nothing changes any more. Blocking.
-    pub fn commit(&self, cx: &Shared, report: &Report) -> Result<Option<Snapshot>, SyncError> {
+    /// newest one has it all, unless there must be one all the same. For the end of a cycle, when nothing changes any more. Blocking.
+    pub fn commit(
+        &self,
+        cx: &Shared,
+        report: &Report,
+        always: bool,
+    ) -> Result<Option<Snapshot>, SyncError> {
         let newest = Newest::find(&cx.repo, &cx.writer)?;
         let mut inner = self.inner.lock();
         inner.take_in(&cx.nodes, &newest.heads)?;
@@ -159,7 +164,7 @@ impl Ledger {
                 changes.push((before.map(|before| before.folder), account));
             }
         }
-        let snapshot = match edits.is_empty() {
+        let snapshot = match edits.is_empty() && !always {
             true => None,
             false => {
                 let mut stream = cx.writer.stream();
@@ -181,6 +186,8 @@ impl Ledger {
                     state,
                     report: Some(stream.put(Kind::Record, &json)?),
                     parents: inner.parents.clone(),
+                    tags: cx.tags.clone(),
+                    forgotten: 0,
                     totals: Totals {
                         accounts: inner.accounts.len() as u64,
                         failed: report.totals.failed,
@@ -237,6 +244,8 @@ impl Ledger {
             state,
             report: None,
             parents,
+            tags: BTreeSet::new(),
+            forgotten: 0,
             totals: Totals {
                 accounts: accounts.len() as u64,
                 failed: 0,

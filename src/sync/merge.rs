@@ -46,7 +46,7 @@ impl Newest {
 }
 
 /// The complete ones among these snapshots (sorted by name) that no other goes on from.
-pub(super) fn heads(snapshots: &[Snapshot]) -> Vec<Snapshot> {
+pub(crate) fn heads(snapshots: &[Snapshot]) -> Vec<Snapshot> {
     let complete = || snapshots.iter().filter(|s| s.manifest.complete);
     let names: HashSet<&str> = complete().map(|s| s.name.as_str()).collect();
     let parents = || complete().flat_map(|s| &s.manifest.parents);

@@ -32,11 +32,11 @@ mod details;
 mod fetch;
 mod ledger;
 mod local;
-mod merge;
+pub(crate) mod merge;
 mod progress;
 mod report;
 mod sites;
-mod totals;
+pub(crate) mod totals;
 mod versions;
 
 #[cfg(test)]
@@ -217,6 +217,8 @@ pub struct Scope {
     pub sites: Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>,
     /// By [`Workload::name`]; `None`: all.
     pub workloads: Option<Vec<String>>,
+    /// Tags of the snapshot. With any there is a snapshot even if nothing changed.
+    pub tags: BTreeSet<String>,
 }
 
 /// What a cycle did.
@@ -269,6 +271,7 @@ struct Shared {
     nodes: Nodes,
     directory: Arc<dyn Directory>,
     options: Options,
+    tags: BTreeSet<String>,
     local: Local,
     progress: Arc<Progress>,
     downloads: Semaphore,
@@ -365,9 +368,9 @@ pub async fn run(
         .partition(|a| refused.contains_key(&a.id));
     accounts = own;
     let (shared, ledger) = {
-        let (repo, cx, progress) = (cx.repo.clone(), cx.clone(), progress.clone());
+        let (cx, tags, progress) = (cx.clone(), scope.tags.clone(), progress.clone());
         let captured = accounts.iter().map(|account| account.id.clone()).collect();
-        blocking(move || open(repo, &cx, progress, &captured)).await?
+        blocking(move || open(&cx, tags, progress, &captured)).await?
     };
     ledger.meet(&directory, &sites, shared.now());
     progress
@@ -447,11 +450,12 @@ async fn claim(cx: &SyncContext, accounts: &[Account]) -> Result<Claim, SyncErro
 }
 
 fn open(
-    repo: Repository,
     cx: &SyncContext,
+    tags: BTreeSet<String>,
     progress: Arc<Progress>,
     captured: &BTreeSet<String>,
 ) -> Result<(Arc<Shared>, Arc<Ledger>), SyncError> {
+    let repo = cx.repo.clone();
     let writer = repo.writer()?;
     let nodes = Nodes::new(&repo);
     let newest = Newest::find(&repo, &writer)?;
@@ -463,6 +467,7 @@ fn open(
         nodes,
         directory: cx.directory.clone(),
         options: cx.options.clone(),
+        tags,
         local: cx.local.clone(),
         progress,
         downloads: Semaphore::new(cx.options.downloads.max(1)),

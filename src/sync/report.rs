@@ -4,7 +4,7 @@
 //! Accounts about which there is nothing to say are only counted, so that the report of a small
 //! cycle is small whatever the size of the tenant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -192,6 +192,26 @@ impl Report {
 
     pub(super) fn add_account(&mut self, line: AccountLine) {
         push(&mut self.changed, line, &mut self.omitted);
+    }
+
+    /// What it says about these accounts and no others. Requests stay counted for all.
+    pub(crate) fn about(mut self, accounts: &[String]) -> Report {
+        let kept: HashSet<&str> = accounts.iter().map(String::as_str).collect();
+        self.changed.retain(|line| kept.contains(&*line.account));
+        self.failed.retain(|line| kept.contains(&*line.account));
+        self.notes.retain(|line| kept.contains(&*line.account));
+        self.claimed.retain(|line| kept.contains(&*line.account));
+        self.totals.failed = self.failed.len() as u64;
+        let with = |status| self.changed.iter().filter(|l| l.status == status).count() as u64;
+        self.accounts = AccountCounts {
+            captured: accounts.len() as u64,
+            absent: with(Status::Absent),
+            departed: with(Status::Departed),
+            failed: with(Status::Failed),
+            claimed: self.claimed.len() as u64,
+        };
+        self.omitted = 0;
+        self
     }
 
     pub(super) fn add_claimed(&mut self, account: String, id: String, holder: &str) {

@@ -22,7 +22,7 @@ impl Sums {
 }
 
 /// The totals of the tree `new`, given that `totals` are those of the tree `old`.
-pub(super) fn advance(
+pub(crate) fn advance(
     nodes: &Nodes,
     totals: &Totals,
     old: MapRoot,

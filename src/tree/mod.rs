@@ -5,6 +5,7 @@
 //! - [`editor`]: keeps a [`collection`]'s directories right while its items change in any order.
 //! - [`versions`]: what older versions of a file hang on its entry.
 //! - [`view`], [`diff`], [`damage`]: reading a snapshot's tree, comparing two, finding what is hit.
+//! - [`reach`]: all objects that a snapshot needs.
 //! - [`state`]: what a snapshot carries besides its tree.
 //!
 //! Everything is synchronous and knows nothing of Graph. All that is read is checked as if it were
@@ -27,6 +28,7 @@ pub mod names;
 mod node;
 mod nodes;
 mod overlay;
+pub mod reach;
 pub mod state;
 #[cfg(test)]
 mod testing;

@@ -174,7 +174,7 @@ fn id_of(key: Vec<u8>) -> Result<String, TreeError> {
     })
 }
 
-fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, TreeError> {
+pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, TreeError> {
     serde_json::from_slice(json).map_err(|_| TreeError::Corrupt {
         what: "state",
         why: "it is not the JSON it should be; a newer tenantfs may have written it",

@@ -9,7 +9,7 @@ use tenantfs::sync::{CycleOutcome, Progress, Report, Status};
 use super::Context;
 use crate::cli::Backup;
 use crate::control::{self, Request};
-use crate::cycle::Capture;
+use crate::cycle::{Asked, Capture};
 use crate::exit::Outcome;
 use crate::output::{Style, bytes, count};
 use crate::{app, progress, signals};
@@ -18,9 +18,13 @@ use crate::{app, progress, signals};
 const MAX_TOLD: usize = 20;
 
 pub fn run(context: &Context, args: &Backup) -> Result<Outcome> {
-    let request = Request::Backup {
+    let asked = Asked {
         accounts: args.account.clone(),
         workloads: args.workload.clone(),
+        tags: args.tag.clone(),
+    };
+    let request = Request::Backup {
+        asked: asked.clone(),
     };
     if let Some(answer) = control::ask(&context.config.state_dir, &request)? {
         if let Some(error) = answer["error"].as_str() {
@@ -40,7 +44,7 @@ pub fn run(context: &Context, args: &Backup) -> Result<Outcome> {
             cancel.cancel();
         });
         let showing = progress::watch(Arc::clone(&watched));
-        let outcome = capture.run(&args.account, &args.workload, watched).await?;
+        let outcome = capture.run(&asked, watched).await?;
         drop(showing);
         anyhow::Ok(summary(&outcome))
     })?;

@@ -24,9 +24,10 @@ use crate::background::Starter;
 use crate::cli::Daemon;
 use crate::config::Config;
 use crate::control::{self, Call, Request};
-use crate::cycle::Capture;
+use crate::cycle::{Asked, Capture};
 use crate::exit::Outcome;
 use crate::reload::Watch;
+use crate::upkeep::Upkeep;
 use crate::{app, cycle, mounting, signals};
 
 /// How long the watchdog's question to the mount may take.
@@ -66,6 +67,7 @@ pub fn run(context: &Context, args: &Daemon, starter: &mut Starter) -> Result<Ou
             last_start: None,
             last: Value::Null,
             running: None,
+            upkeep: Upkeep::default(),
         };
         starter.ready();
         let _ = sd_notify::notify(&[NotifyState::Ready]);
@@ -100,6 +102,7 @@ struct Loop<'a> {
     /// How the last cycle went.
     last: Value,
     running: Option<Running>,
+    upkeep: Upkeep,
 }
 
 impl Loop<'_> {
@@ -113,7 +116,7 @@ impl Loop<'_> {
             tokio::select! {
                 () = stop.cancelled() => break,
                 result = finished(&mut self.running) => self.end_cycle(result),
-                () = tokio::time::sleep(due), if self.running.is_none() => self.start_cycle(&[], &[]),
+                () = tokio::time::sleep(due), if self.running.is_none() => self.start_cycle(Asked::default()),
                 Some(call) = calls.recv() => if self.answer(call) { break },
                 () = changes.changed() => self.reload(),
                 _ = hangup.recv() => self.reload(),
@@ -135,15 +138,14 @@ impl Loop<'_> {
         Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO)
     }
 
-    fn start_cycle(&mut self, accounts: &[String], workloads: &[String]) {
+    fn start_cycle(&mut self, asked: Asked) {
         self.last_start = Some(Timestamp::now());
         let progress = Arc::new(Progress::default());
         let (sender, done) = oneshot::channel();
         let capture = Arc::clone(&self.capture);
-        let (accounts, workloads) = (accounts.to_vec(), workloads.to_vec());
         let watched = Arc::clone(&progress);
         tokio::spawn(async move {
-            let outcome = capture.run(&accounts, &workloads, watched).await;
+            let outcome = capture.run(&asked, watched).await;
             // The loop is gone only when the process ends.
             let _ = sender.send(outcome.map(|outcome| summary(&outcome)));
         });
@@ -159,6 +161,8 @@ impl Loop<'_> {
         let waiting = self.running.take().map(|r| r.waiting).unwrap_or_default();
         self.last = match result {
             Ok(summary) => {
+                let (repository, local) = (&self.repository, self.local.as_ref());
+                self.upkeep.begin(&self.config.retention, repository, local);
                 tracing::info!(
                     snapshot = %summary["snapshot"],
                     counts = %summary["counts"],
@@ -193,15 +197,12 @@ impl Loop<'_> {
                 let _ = call.answer.send(json!({ "stopping": true }));
                 return true;
             }
-            Request::Backup {
-                accounts,
-                workloads,
-            } => {
-                if self.running.is_some() && !(accounts.is_empty() && workloads.is_empty()) {
+            Request::Backup { asked } => {
+                if self.running.is_some() && asked != Asked::default() {
                     control::error("a cycle is running; try again when it is done")
                 } else {
                     if self.running.is_none() {
-                        self.start_cycle(&accounts, &workloads);
+                        self.start_cycle(asked);
                     }
                     if let Some(running) = &mut self.running {
                         running.waiting.push(call.answer);

@@ -14,7 +14,7 @@ use tenantfs::sync::Progress;
 
 use crate::cli::Demo;
 use crate::config::Config;
-use crate::cycle::Capture;
+use crate::cycle::{Asked, Capture};
 use crate::demo::{guide, shell, tenant};
 use crate::exit::Outcome;
 use crate::output::bytes;
@@ -132,7 +132,7 @@ fn write_private(file: &Path, text: &str) -> Result<()> {
 async fn snapshot(capture: &Capture) -> Result<()> {
     let watched = Arc::new(Progress::default());
     let showing = progress::watch(Arc::clone(&watched));
-    let outcome = capture.run(&[], &[], watched).await?;
+    let outcome = capture.run(&Asked::default(), watched).await?;
     drop(showing);
     let name = outcome
         .snapshot

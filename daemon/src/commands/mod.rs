@@ -5,16 +5,20 @@ mod daemon;
 mod demo;
 mod diff;
 mod doctor;
+mod forget;
+mod hold;
 mod init;
 mod key;
 mod ls;
 mod manual;
 mod mount;
+mod prune;
 mod rebuild_index;
 mod restore;
 mod snapshots;
 mod stats;
 mod status;
+mod tag;
 mod verify;
 
 use std::process::ExitCode;
@@ -77,12 +81,16 @@ fn dispatch(context: &Context, command: &Command, starter: &mut Starter) -> Resu
         Command::Daemon(args) => daemon::run(context, args, starter),
         Command::Backup(args) => backup::run(context, args),
         Command::Mount(args) => mount::run(context, args, starter),
-        Command::Snapshots => snapshots::run(context),
+        Command::Snapshots(args) => snapshots::run(context, args),
         Command::Ls(args) => ls::run(context, args),
         Command::Diff(args) => diff::run(context, args),
         Command::Stats => stats::run(context),
         Command::Status => status::run(context),
         Command::Restore(args) => restore::run(context, args),
+        Command::Forget(args) => forget::run(context, args),
+        Command::Prune(args) => prune::run(context, args),
+        Command::Tag(args) => tag::run(context, args),
+        Command::Hold(args) => hold::run(context, args),
         Command::Verify(args) => verify::run(context, args),
         Command::RebuildIndex => rebuild_index::run(context),
         Command::Key(args) => key::run(context, args),

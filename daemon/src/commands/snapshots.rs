@@ -4,13 +4,18 @@ use anyhow::Result;
 
 use super::Context;
 use crate::app;
+use crate::cli::Snapshots;
 use crate::exit::Outcome;
 use crate::output::{bytes, time};
 
-pub fn run(context: &Context) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Snapshots) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
-    let snapshots = repository.snapshots()?;
+    let mut snapshots = repository.snapshots()?;
+    snapshots.retain(|s| args.tag.iter().all(|tag| s.manifest.tags.contains(tag)));
     context.style.report(&snapshots, |out| {
+        if snapshots.is_empty() && !args.tag.is_empty() {
+            return writeln!(out, "no snapshot has that tag");
+        }
         if snapshots.is_empty() {
             return writeln!(out, "no snapshots yet; `tenantfs backup` makes one");
         }
@@ -24,7 +29,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
             let totals = &manifest.totals;
             writeln!(
                 out,
-                "{:<20} {:<19} {:>8} {:>10} {:>10} {:>10} {:>6}  {}{}",
+                "{:<20} {:<19} {:>8} {:>10} {:>10} {:>10} {:>6}  {}{}{}{}",
                 snapshot.name,
                 time(manifest.time),
                 totals.accounts,
@@ -37,7 +42,15 @@ pub fn run(context: &Context) -> Result<Outcome> {
                     ""
                 } else {
                     "  (not complete yet)"
-                }
+                },
+                match manifest.forgotten {
+                    0 => String::new(),
+                    forgotten => format!("  ({forgotten} accounts forgotten)"),
+                },
+                manifest
+                    .tags
+                    .iter()
+                    .fold(String::new(), |all, tag| all + "  #" + tag),
             )?;
         }
         Ok(())

@@ -25,7 +25,11 @@ pub enum Item {
 impl Item {
     fn same(&self, other: &Item) -> bool {
         match (self, other) {
-            (Item::Snapshot(a), Item::Snapshot(b)) => a.name == b.name,
+            // Retention may replace a manifest by one that shows less.
+            (Item::Snapshot(a), Item::Snapshot(b)) => {
+                let shown = |s: &Snapshot| (s.manifest.tree, s.manifest.report);
+                a.name == b.name && shown(a) == shown(b)
+            }
             (Item::Link { target: a, .. }, Item::Link { target: b, .. }) => a == b,
             _ => false,
         }

@@ -1,7 +1,8 @@
 //! The read-only tree of all snapshots, as plain methods: lookup, attributes, listing, reading.
 //!
 //! Invariants:
-//! - Below a snapshot nothing ever changes, so whatever the kernel was told holds until unmount.
+//! - Below a snapshot nothing ever changes, so whatever the kernel was told holds until unmount. A
+//!   snapshot that accounts were taken out of (retention) is a new folder in the place of the old one.
 //!   Only the root changes: [`SnapshotFs::refresh`] says which names the kernel must forget.
 //! - What the kernel can ask about is in [`Inodes`]; everything else is read from the tree each
 //!   time. Nothing here grows with the size of a snapshot.
@@ -375,8 +376,11 @@ impl SnapshotFs {
             Found::Entry(entry) if self.xattr => entry.record,
             _ => None,
         };
+        let ino = match &found {
+            Found::Item(Item::Snapshot(snapshot)) => snapshot_number(snapshot),
+            _ => path_number(dir.ino, name),
+        };
         let child = |view: View, mtime: i64, snapshot: Option<Arc<Snapshot>>| {
-            let ino = path_number(dir.ino, name);
             Node::Dir(Arc::new(Dir {
                 ino,
                 parent: dir.ino,
@@ -445,7 +449,6 @@ impl SnapshotFs {
                 child(View::Records(root), dir.mtime, dir.snapshot.clone())
             }
         };
-        let ino = path_number(dir.ino, name);
         let attr = self.attr(ino, &node);
         self.inodes.lock().remember(ino, || node);
         attr
@@ -547,6 +550,16 @@ impl SnapshotFs {
         }
         parts.reverse();
         parts.join("/")
+    }
+}
+
+/// Number of a snapshot's folder. One that accounts were taken out of is another folder than before, and
+/// so is all below it: what the kernel knows of the old one holds as long as somebody is in there.
+fn snapshot_number(snapshot: &Snapshot) -> u64 {
+    let number = path_number(ROOT, &snapshot.name);
+    match snapshot.manifest.tree {
+        Some(tree) if snapshot.manifest.forgotten > 0 => path_number(number, &tree.to_string()),
+        _ => number,
     }
 }
 

@@ -180,8 +180,57 @@ impl IndexFile {
         self.entries
     }
 
-    /// Looks an id up: interpolation first (ids are uniform), halving when that stalls.
+    /// Looks an id up.
     pub(crate) fn find(&self, id: &ObjectId) -> Option<Place> {
+        self.place(self.search(id)?)
+    }
+
+    /// All places of an object in this file, with the numbers of their entries; in every pack that holds
+    /// it there is one.
+    pub(crate) fn find_all(&self, id: &ObjectId) -> impl Iterator<Item = (usize, Place)> + '_ {
+        let id = *id;
+        let is_same = move |at: usize| self.id(at) == Some(id);
+        let found = self.search(&id);
+        let first = found.map(|found| {
+            let before = (0..found).rev().take_while(|at| is_same(*at));
+            before.last().unwrap_or(found)
+        });
+        let all = first.into_iter().flat_map(|first| first..self.entries);
+        all.take_while(move |at| is_same(*at))
+            .filter_map(|at| Some((at, self.place(at)?)))
+    }
+
+    /// For each entry its number, that of its pack in this file, and how many bytes of the pack it
+    /// accounts for: its share of its frame.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = (usize, usize, u64)> + '_ {
+        (0..self.entries).filter_map(|at| {
+            let (frame, pack) = self.frame_of(at)?;
+            let (stored, raw) = (u64::from(number(frame, 12)?), u64::from(number(frame, 16)?));
+            let len = u64::from(number(self.entry(at)?, 28)?);
+            Some((at, pack, stored * len / raw.max(1)))
+        })
+    }
+
+    fn id(&self, at: usize) -> Option<ObjectId> {
+        ObjectId::from_slice(self.entry(at)?.get(..ObjectId::LEN)?)
+    }
+
+    fn entry(&self, at: usize) -> Option<&[u8]> {
+        self.entries_bytes().get(at * ENTRY..(at + 1) * ENTRY)
+    }
+
+    /// The frame of an entry, and the number of its pack.
+    fn frame_of(&self, at: usize) -> Option<(&[u8], usize)> {
+        let frame = number(self.entry(at)?, 20)? as usize;
+        let base = HEADER + self.packs * PACK;
+        let frames = self.map.get(base..base + self.frames * FRAME)?;
+        let frame = frames.get(frame * FRAME..(frame + 1) * FRAME)?;
+        Some((frame, number(frame, 0)? as usize))
+    }
+
+    /// The number of an entry of this id: interpolation first (ids are uniform), halving when that
+    /// stalls.
+    fn search(&self, id: &ObjectId) -> Option<usize> {
         let entries = self.entries_bytes();
         let at =
             |i: usize| ObjectId::from_slice(entries.get(i * ENTRY..i * ENTRY + ObjectId::LEN)?);
@@ -200,7 +249,7 @@ impl IndexFile {
             steps += 1;
             let found = at(guess)?;
             match found.cmp(id) {
-                std::cmp::Ordering::Equal => return self.place(guess),
+                std::cmp::Ordering::Equal => return Some(guess),
                 std::cmp::Ordering::Less => (low, low_key) = (guess + 1, found.prefix()),
                 std::cmp::Ordering::Greater => (high, high_key) = (guess, found.prefix()),
             }
@@ -241,12 +290,9 @@ impl IndexFile {
     }
 
     fn place(&self, i: usize) -> Option<Place> {
-        let entry = self.entries_bytes().get(i * ENTRY..(i + 1) * ENTRY)?;
-        let frame_number = number(entry, 20)? as usize;
-        let base = HEADER + self.packs * PACK;
-        let frame = self.map.get(base..base + self.frames * FRAME)?;
-        let frame = frame.get(frame_number * FRAME..(frame_number + 1) * FRAME)?;
-        let (class, pack, _) = self.pack(number(frame, 0)? as usize)?;
+        let entry = self.entry(i)?;
+        let (frame, pack) = self.frame_of(i)?;
+        let (class, pack, _) = self.pack(pack)?;
         let frame = FramePlace {
             pack,
             class,
@@ -342,6 +388,7 @@ mod tests {
             if let Some(index) = IndexFile::open(&path).unwrap() {
                 let _ = index.find(&id(1));
                 let _ = index.packs().count() + index.objects().count();
+                let _ = index.find_all(&id(1)).count() + index.shares().count();
             }
             fs::write(&path, &good[..at]).unwrap();
             assert!(IndexFile::open(&path).unwrap().is_none());

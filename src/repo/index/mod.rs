@@ -8,6 +8,7 @@
 
 mod file;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ use super::table::{self, PackTable};
 pub(crate) const FOLDER: &str = "index";
 /// More files than this are merged.
 const MERGE_ABOVE: usize = 16;
+/// Objects in one index file that is made anew: bounds the memory of making and merging it.
+pub(crate) const OBJECTS_PER_FILE: usize = 1 << 20;
 /// Sealed bytes up to which a file takes part in merging: bounds the memory and the cost of it.
 const MERGE_LARGEST: u64 = 48 << 20;
 
@@ -131,6 +134,17 @@ impl Index {
         files.iter().find_map(|named| named.file.find(id))
     }
 
+    /// Where an object is that is not only in these packs.
+    pub(crate) fn find_outside(&self, id: &ObjectId, packs: &HashSet<PackId>) -> Option<Place> {
+        if packs.is_empty() {
+            return self.find(id);
+        }
+        let files = self.files.read().clone();
+        let mut all = files.iter().flat_map(|named| named.file.find_all(id));
+        let found = all.find(|(_, place)| !packs.contains(&place.frame.pack));
+        found.map(|(_, place)| place)
+    }
+
     /// All packs that any index file names, with their sizes; may name one twice.
     pub(crate) fn packs(&self) -> Vec<(PackClass, PackId, u64)> {
         let files = self.files.read().clone();
@@ -223,6 +237,60 @@ impl Index {
             self.backend.delete(file)?;
         }
         Ok(written)
+    }
+
+    /// Replaces the files that name any of these packs by some that do not. Needs the maintenance lock.
+    /// `retire` gets the names of the new files and of the replaced ones, before these are deleted.
+    pub(crate) fn without(
+        &self,
+        packs: &HashSet<PackId>,
+        retire: impl FnOnce(Vec<String>, &[String]) -> Result<()>,
+    ) -> Result<()> {
+        let files = self.files.read().clone();
+        let (old, kept): (Vec<Named>, Vec<Named>) = files.iter().cloned().partition(|named| {
+            let mut named = named.file.packs();
+            named.any(|(_, id, _)| packs.contains(&id))
+        });
+        if old.is_empty() {
+            return Ok(());
+        }
+        // What another file says already is not said again.
+        let mut known: HashSet<PackId> = packs.clone();
+        known.extend(
+            kept.iter()
+                .flat_map(|n| n.file.packs().map(|(_, id, _)| id)),
+        );
+        let (mut fresh, mut batch, mut objects) = (Vec::new(), Vec::new(), 0);
+        for named in &old {
+            for table in self.read(&named.name)? {
+                if !known.insert(table.id) {
+                    continue;
+                }
+                objects += table.frames.iter().map(|f| f.objects.len()).sum::<usize>();
+                batch.push(table);
+                if objects >= OBJECTS_PER_FILE {
+                    fresh.push(self.store(&std::mem::take(&mut batch))?.0);
+                    objects = 0;
+                }
+            }
+        }
+        if !batch.is_empty() {
+            fresh.push(self.store(&batch)?.0);
+        }
+        let replaced: Vec<String> = old.into_iter().map(|named| named.name).collect();
+        let added = fresh.iter().map(|named| named.name.clone()).collect();
+        {
+            let mut files = self.files.write();
+            let mut list = files.as_ref().clone();
+            list.retain(|file| !replaced.contains(&file.name));
+            list.extend(fresh);
+            *files = Arc::new(list);
+        }
+        retire(added, &replaced)?;
+        for file in &replaced {
+            self.backend.delete(file)?;
+        }
+        Ok(())
     }
 
     /// Reads and authenticates one index file.

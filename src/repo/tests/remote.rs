@@ -59,3 +59,54 @@ fn a_repository_on_an_object_store() {
     });
     assert!(backend.size("lock").unwrap().is_none());
 }
+
+#[test]
+fn packs_in_an_object_store_wait_for_the_grace_period() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = folder.path();
+    let backend = Arc::new(Backend::in_memory(local, watch::Timing::default()).unwrap());
+    let location = Location::S3(S3Location::default());
+    let repo =
+        Repository::init_on(backend, &location, &password(), &options(), local, None).unwrap();
+    let writer = repo.writer().unwrap();
+    let commit = |n: u64| {
+        let mut stream = writer.stream();
+        let tree = stream.put(Kind::Node, &noise(n, 5000)).unwrap();
+        drop(stream);
+        let manifest = SnapshotManifest {
+            time: 1_795_312_800 + n as i64,
+            complete: true,
+            tree: Some(tree),
+            ..SnapshotManifest::default()
+        };
+        writer.commit(manifest).unwrap()
+    };
+    let (first, second) = (commit(1), commit(2));
+    drop(writer);
+    let maintenance = repo.maintain().unwrap();
+    maintenance
+        .forget(std::slice::from_ref(&first.name))
+        .unwrap();
+    let reach: Reach<'_> = &|roots, mark| {
+        if let Some(tree) = roots.tree {
+            mark.see(Kind::Node, &tree, 0)?;
+        }
+        Ok(())
+    };
+    let prune = |options: &PruneOptions| maintenance.prune(options, reach, &|_, _, _| {}).unwrap();
+    let report = prune(&PruneOptions::default());
+    assert_eq!((report.deleted.packs, report.waiting.packs), (0, 1));
+    assert!(report.grace_left > 86_000, "{report:?}");
+    let at_once = PruneOptions {
+        grace: Some(std::time::Duration::ZERO),
+        ..PruneOptions::default()
+    };
+    let report = prune(&at_once);
+    assert_eq!((report.deleted.packs, report.waiting.packs), (1, 0));
+    drop(maintenance);
+    assert!(repo.verify(true, &|_, _| {}).unwrap().is_clean());
+    repo.get(Kind::Node, &second.manifest.tree.unwrap())
+        .unwrap();
+    let gone = first.manifest.tree.unwrap();
+    assert!(repo.get(Kind::Node, &gone).is_err());
+}

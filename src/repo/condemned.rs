@@ -1,0 +1,161 @@
+//! Packs that are about to be deleted: sealed lists `condemned/<generation>`.
+//!
+//! [`Prune`](super::prune) puts packs on a list when nothing needs them. Writers read the lists
+//! when they begin and after each commit. From then on, objects that only these packs hold are
+//! absent for them, so they store them again; and then they say so: the generation (the number of the
+//! newest list they know), and which of these packs they relied on before they knew (an object that was
+//! put and found there, which no manifest names yet). A pack is deleted when every session knows the
+//! list, none relies on it, and no manifest needs it. Neither clocks nor ages of locks have a say.
+//!
+//! Invariants: numbers of lists rise and are never used again, so the newest list stays. A list
+//! stays until a later prune finds all its packs gone, and excuses that they are: who looks at an index
+//! and at a listing one after the other may see a pack in one and not in the other.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::Inner;
+use super::error::{RepoError, Result};
+use super::id::{PackClass, PackId};
+use super::seal::{FileType, open_file, seal_file};
+
+/// Folder of the lists.
+pub(crate) const FOLDER: &str = "condemned";
+
+/// What a list says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct List {
+    /// When it was made, seconds since 1970. Only for the margin that a grace period adds.
+    pub made: i64,
+    /// Names of the packs' files.
+    pub packs: BTreeSet<String>,
+}
+
+impl List {
+    /// The packs; names that are none were refused when it was read.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (PackClass, PackId)> + '_ {
+        self.packs.iter().filter_map(|name| PackId::parse(name))
+    }
+}
+
+/// The name of a generation's list.
+pub(crate) fn file_name(generation: u64) -> String {
+    format!("{FOLDER}/{generation:016x}")
+}
+
+fn parse_name(file: &str) -> Option<u64> {
+    let generation = file.strip_prefix(FOLDER)?.strip_prefix('/')?;
+    let generation = u64::from_str_radix(generation, 16).ok()?;
+    (file_name(generation) == file).then_some(generation)
+}
+
+impl Inner {
+    pub(crate) fn read_condemned(&self, file: &str) -> Result<List> {
+        let sealed = self.backend.get(file)?;
+        let kind = FileType::Condemned;
+        let plain = open_file(&self.master, &self.config.id, kind, file, sealed)?;
+        let list: List =
+            serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(file, e.to_string()))?;
+        if list.ids().count() != list.packs.len() || parse_name(file).is_none() {
+            return Err(RepoError::damaged(file, "it names what is no pack"));
+        }
+        Ok(list)
+    }
+
+    /// All lists by generation.
+    pub(crate) fn condemned_lists(&self) -> Result<BTreeMap<u64, List>> {
+        let mut lists = BTreeMap::new();
+        for info in self.backend.list(FOLDER)? {
+            let Some(generation) = parse_name(&info.name) else {
+                continue;
+            };
+            match self.read_condemned(&info.name) {
+                Ok(list) => {
+                    lists.insert(generation, list);
+                }
+                // Its packs were long gone.
+                Err(RepoError::FileMissing { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(lists)
+    }
+
+    /// Makes or replaces a list, durably.
+    pub(crate) fn write_condemned(&self, generation: u64, list: &List) -> Result<()> {
+        let file = file_name(generation);
+        let plain = serde_json::to_vec(list)
+            .map_err(|e| RepoError::Invalid(format!("{file} cannot be written: {e}")))?;
+        let kind = FileType::Condemned;
+        let sealed = seal_file(&self.master, &self.config.id, kind, &file, &plain)?;
+        self.backend.put(&file, &sealed)
+    }
+
+    /// Reads the lists: from now on writers of this handle store again what only these packs hold.
+    /// Returns the newest generation.
+    pub(crate) fn learn_condemned(&self) -> Result<u64> {
+        let lists = self.condemned_lists()?;
+        // Never taken out again: the index in use may name a pack longer than a list does.
+        let packs = lists.values().flat_map(|list| list.ids().map(|(_, id)| id));
+        self.condemn(packs);
+        Ok(lists.keys().next_back().copied().unwrap_or(0))
+    }
+
+    /// From now on writers of this handle store again what only these packs hold.
+    pub(crate) fn condemn(&self, packs: impl Iterator<Item = PackId>) {
+        self.condemned.write().extend(packs);
+    }
+
+    /// Takes back what [`Inner::condemn`] said. Only for packs that stay.
+    pub(crate) fn pardon(&self, packs: impl Iterator<Item = PackId>) {
+        let mut condemned = self.condemned.write();
+        packs.for_each(|pack| {
+            condemned.remove(&pack);
+        });
+    }
+
+    /// Packs that a prune deletes or deleted: missing ones are not lost.
+    pub(crate) fn excused_packs(&self) -> Result<HashSet<PackId>> {
+        let lists = self.condemned_lists()?;
+        let packs = lists.values().flat_map(|list| list.ids().map(|(_, id)| id));
+        Ok(packs.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Place;
+    use super::*;
+
+    #[test]
+    fn lists_come_back_and_damage_is_found() {
+        let place = Place::new();
+        let repo = place.init();
+        let inner = &repo.inner;
+        assert_eq!(inner.learn_condemned().unwrap(), 0);
+        let pack = PackId([7; 16]);
+        let list = |name: String| List {
+            made: 5,
+            packs: BTreeSet::from([name]),
+        };
+        let good = list(pack.file(PackClass::Data));
+        inner.write_condemned(3, &good).unwrap();
+        assert_eq!(inner.condemned_lists().unwrap(), [(3, good)].into());
+        assert_eq!(inner.learn_condemned().unwrap(), 3);
+        assert!(inner.condemned.read().contains(&pack));
+        inner.write_condemned(4, &list("data/xx".into())).unwrap();
+        assert!(matches!(
+            inner.condemned_lists(),
+            Err(RepoError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn names_are_canonical() {
+        assert_eq!(parse_name(&file_name(255)), Some(255));
+        for name in ["condemned/ff", "condemned/00000000000000FF", "condemned/"] {
+            assert_eq!(parse_name(name), None);
+        }
+    }
+}

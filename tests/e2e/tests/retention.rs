@@ -1,0 +1,328 @@
+//! Forget, holds, tags and prune with the real program on a repository that a real capture made; and
+//! `kill -9` at random moments of them.
+//!
+//! `TENANTFS_CRASH_SEED` (default 1) chooses the moments, `TENANTFS_CRASH_ROUNDS` (default 10) how many there
+//! are.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Mounted, Tenant, corpus, text};
+use graph_emulator::Options;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+
+/// A tenant with something of everything that objects can hang on.
+fn tenant() -> Options {
+    Options {
+        accounts: 3,
+        messages: 90,
+        files: 30,
+        events: 12,
+        contacts: 12,
+        archives: 1,
+        archive_messages: 10,
+        sites: 1,
+        site_files: 10,
+        site_items: 10,
+        ..Options::default()
+    }
+}
+
+const CONFIG: &str = "[protect]\nversions = 3\n";
+
+/// Mails come and go, and a file gets another version.
+fn change(tenant: &Tenant, round: u64) -> Result<()> {
+    let graph = &tenant.graph;
+    for upn in graph.mailboxes()? {
+        for n in 0..4 {
+            graph.receive(&upn, "inbox", &format!("round {round} {n}"))?;
+        }
+        let inbox = graph.list(&format!("/users/{upn}/mailFolders/inbox/messages"))?;
+        let id = inbox[0]["id"].as_str().context("no id")?;
+        graph.post(
+            &format!("/users/{upn}/messages/{id}/permanentDelete"),
+            &json!({}),
+        )?;
+        if has_drive(tenant, &upn) {
+            let text = format!("{upn} round {round} ").repeat(3000);
+            let file = format!("/users/{upn}/drive/root:/notes.txt:/content");
+            graph.put(&file, text.into_bytes())?;
+        }
+    }
+    graph.control("clock", &json!({ "advance_seconds": 60 }))
+}
+
+/// Shared mailboxes have none.
+fn has_drive(tenant: &Tenant, upn: &str) -> bool {
+    tenant.graph.get(&format!("/users/{upn}/drive")).is_ok()
+}
+
+/// Somebody with a mailbox and a drive.
+fn somebody(tenant: &Tenant) -> Result<String> {
+    let all = tenant.graph.mailboxes()?;
+    let found = all.into_iter().find(|upn| has_drive(tenant, upn));
+    found.context("nobody has a drive")
+}
+
+/// The name of the snapshot of a cycle.
+fn backup(tenant: &Tenant) -> Result<String> {
+    let name = tenant.backup()?["snapshot"].as_str().map(str::to_owned);
+    name.context("no snapshot")
+}
+
+fn verify(tenant: &Tenant) -> Result<()> {
+    let verified = tenant.run(&["verify", "--read-data"])?;
+    ensure!(
+        verified.status.success(),
+        "{}{}",
+        text(&verified.stdout),
+        text(&verified.stderr)
+    );
+    Ok(())
+}
+
+/// All that the mount shows of a snapshot: files, records, versions, the report.
+fn everything(mount: &Mounted, snapshot: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+    let root = mount.path("snapshots").join(snapshot);
+    let mut all = BTreeMap::new();
+    for below in ["", ".tenantfs/graph", ".tenantfs/versions"] {
+        let root = root.join(below);
+        for file in corpus::files(&root) {
+            let name = Path::new(below).join(file.strip_prefix(&root)?);
+            all.insert(name.to_string_lossy().into_owned(), std::fs::read(&file)?);
+        }
+    }
+    ensure!(all.len() > 100, "{} files", all.len());
+    Ok(all)
+}
+
+fn listed(tenant: &Tenant, arguments: &[&str]) -> Result<Vec<String>> {
+    let all = tenant.json(arguments)?;
+    let names = all.as_array().context("no list")?.iter();
+    names
+        .map(|snapshot| Ok(snapshot["name"].as_str().context("no name")?.to_owned()))
+        .collect()
+}
+
+#[test]
+fn what_is_kept_survives_forget_and_prune() -> Result<()> {
+    let tenant = Tenant::with_config(tenant(), CONFIG)?;
+    let first = backup(&tenant)?;
+    for round in 0..3 {
+        change(&tenant, round)?;
+        backup(&tenant)?;
+    }
+    let all = listed(&tenant, &["snapshots"])?;
+    let latest = all[3].clone();
+    let ceo = somebody(&tenant)?;
+    let mount = tenant.mount()?;
+    let before = everything(&mount, &latest)?;
+    let folder = |name: &str| -> Result<Vec<String>> {
+        let names = std::fs::read_dir(mount.path("snapshots").join(name))?;
+        let mut names: Vec<_> = names
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<_>>()?;
+        names.sort();
+        Ok(names)
+    };
+    ensure!(folder(&first)?.len() > 3, "{:?}", folder(&first));
+
+    tenant.json(&["tag", "add", &all[1], "audit"])?;
+    ensure!(listed(&tenant, &["snapshots", "--tag", "audit"])? == [all[1].clone()]);
+    let because = ["--account", "nobody@*", "--reason", "court"];
+    tenant.json(
+        &[
+            &["hold", "add", "case-1", "--snapshot", &all[2]],
+            &because[..],
+        ]
+        .concat(),
+    )?;
+    ensure!(tenant.json(&["hold", "list"])?[0]["reason"] == "court");
+    tenant.json(&["hold", "remove", "case-1"])?;
+    tenant.json(&[
+        "hold",
+        "add",
+        "case-2",
+        "--account",
+        &ceo,
+        "--until",
+        "2099-01-01",
+    ])?;
+
+    let rules = ["--keep-last", "1", "--keep-tag", "audit"];
+    let planned = tenant.json(&[&["forget", "--dry-run"], &rules[..]].concat())?;
+    let done = tenant.json(&[&["forget", "--prune"], &rules[..]].concat())?;
+    for plan in [&planned, &done] {
+        ensure!(
+            plan["kept"] == 2 && plan["trimmed"] == 2 && plan["forgotten"] == 0,
+            "{plan}"
+        );
+        ensure!(
+            plan["snapshots"][0]["reasons"] == json!(["hold case-2"]),
+            "{plan}"
+        );
+        ensure!(
+            plan["snapshots"][1]["reasons"] == json!(["tag audit", "hold case-2"]),
+            "{plan}"
+        );
+    }
+    verify(&tenant)?;
+    ensure!(
+        everything(&mount, &latest)? == before,
+        "the latest snapshot changed"
+    );
+    // The mount notices: only the account under hold is left, and all of it can be read.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while folder(&first)? != [ceo.clone()] {
+        ensure!(Instant::now() < deadline, "{:?}", folder(&first));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let held = corpus::files(&mount.path("snapshots").join(&first));
+    ensure!(held.len() > 20 && held.iter().all(|file| std::fs::read(file).is_ok()));
+    drop(mount);
+
+    // By name neither, and forget says why; without the hold it goes.
+    let refused = tenant.run(&["forget", &first])?;
+    ensure!(
+        refused.status.code() == Some(3),
+        "{}",
+        text(&refused.stderr)
+    );
+    ensure!(
+        text(&refused.stdout).contains("hold case-2"),
+        "{}",
+        text(&refused.stdout)
+    );
+    tenant.json(&["hold", "remove", "case-2"])?;
+    tenant.json(&["forget", &first, &all[2]])?;
+    let freed = tenant.json(&["prune", "--max-unused", "0"])?;
+    ensure!(freed["deleted"]["bytes"].as_u64() > Some(0), "{freed}");
+    ensure!(listed(&tenant, &["snapshots"])? == [all[1].clone(), latest.clone()]);
+    verify(&tenant)?;
+    let mount = tenant.mount()?;
+    ensure!(
+        everything(&mount, &latest)? == before,
+        "the latest snapshot changed"
+    );
+    drop(mount);
+    // The next cycle goes on as if nothing had happened.
+    change(&tenant, 9)?;
+    let summary = tenant.backup()?;
+    ensure!(
+        summary["counts"]["fetched"].as_u64() < Some(40),
+        "{summary}"
+    );
+    verify(&tenant)
+}
+
+#[test]
+fn accounts_have_rules_of_their_own_and_the_daemon_follows_them() -> Result<()> {
+    let tenant = Tenant::start(Options {
+        accounts: 2,
+        messages: 30,
+        files: 6,
+        ..Options::default()
+    })?;
+    let ceo = somebody(&tenant)?;
+    backup(&tenant)?;
+    for round in 0..2 {
+        change(&tenant, round)?;
+        backup(&tenant)?;
+    }
+    let tagged = tenant.json(&["backup", "--tag", "nothing new"])?;
+    ensure!(tagged["snapshot"].is_string(), "{tagged}");
+    ensure!(listed(&tenant, &["snapshots", "--tag", "nothing new"])?.len() == 1);
+    let none = tenant.run(&["forget"])?;
+    ensure!(none.status.code() == Some(1), "{}", text(&none.stdout));
+    tenant.write_config(&format!(
+        "[retention]\nkeep_last = 1\nprune_every = \"1s\"\n[[retention.account]]\nmatch = \"{ceo}\"\n\
+         keep_last = 3\n"
+    ))?;
+    let planned = tenant.json(&["forget", "--dry-run"])?;
+    ensure!(
+        planned["forgotten"] == 1 && planned["trimmed"] == 2,
+        "{planned}"
+    );
+    let bytes = |stats: Value| stats["bytes"].as_u64().context("no bytes");
+    let before = bytes(tenant.json(&["stats"])?)?;
+    let mut daemon = tenant.command(&["daemon"]);
+    let mut daemon = daemon
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let outcome = loop {
+        let fewer = listed(&tenant, &["snapshots"])?.len() == 3;
+        if fewer && bytes(tenant.json(&["stats"])?)? < before {
+            break Ok(());
+        }
+        if Instant::now() > deadline {
+            break Err(anyhow::anyhow!("the daemon neither forgot nor pruned"));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    e2e::program::terminate(&mut daemon);
+    outcome?;
+    let left = tenant.json(&["snapshots"])?;
+    let accounts = |at: usize| left[at]["totals"]["accounts"].as_u64();
+    ensure!(
+        (accounts(0), accounts(1), accounts(2)) == (Some(1), Some(1), Some(3)),
+        "{left}"
+    );
+    verify(&tenant)
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn killed_in_forget_and_prune() -> Result<()> {
+    let mut dice = StdRng::seed_from_u64(setting("TENANTFS_CRASH_SEED", 1) * 1000 + 5);
+    let tenant = Tenant::with_config(tenant(), CONFIG)?;
+    let held = somebody(&tenant)?;
+    tenant.json(&["hold", "add", "case", "--account", &held])?;
+    backup(&tenant)?;
+    let mut whole = Duration::from_millis(400);
+    for round in 0..setting("TENANTFS_CRASH_ROUNDS", 10) {
+        change(&tenant, round)?;
+        backup(&tenant)?;
+        let before = listed(&tenant, &["snapshots"])?;
+        let arguments = match round % 2 {
+            0 => vec!["forget", "--keep-last", "2", "--prune"],
+            _ => vec!["prune", "--max-unused", "0"],
+        };
+        let mut command = tenant.command(&arguments);
+        let quiet = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let start = Instant::now();
+        let mut child = quiet.spawn()?;
+        std::thread::sleep(Duration::from_micros(
+            dice.random_range(0..whole.as_micros() as u64),
+        ));
+        if child.try_wait()?.is_some() {
+            whole = start.elapsed();
+        }
+        child.kill()?;
+        child.wait()?;
+        verify(&tenant)?;
+        // Nothing goes but whole snapshots, and the hold keeps its account in each.
+        ensure!(listed(&tenant, &["snapshots"])? == before);
+    }
+    tenant.json(&["forget", "--keep-last", "1"])?;
+    let last = tenant.json(&["prune", "--max-unused", "0"])?;
+    ensure!(last["waiting"]["packs"] == 0, "{last}");
+    verify(&tenant)?;
+    change(&tenant, 99)?;
+    backup(&tenant)?;
+    verify(&tenant)
+}
