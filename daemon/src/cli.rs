@@ -183,9 +183,29 @@ pub struct Restore {
 
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Read and authenticate every byte, not just the structure
-    #[arg(long)]
-    pub read_data: bool,
+    /// Read and authenticate the packs too, not just the structure: every byte of all of them, or of a
+    /// share chosen at random (`--read-data=5%`)
+    #[arg(
+        long,
+        value_name = "N%",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "100%",
+        value_parser = percent
+    )]
+    pub read_data: Option<f64>,
+    /// Which packs the share has: the same number reads the same ones [default: at random]
+    #[arg(long, value_name = "NUMBER", requires = "read_data")]
+    pub seed: Option<u64>,
+}
+
+/// A number of per cent above 0 and up to 100, with or without the sign.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
+    match number {
+        Ok(number) if number > 0.0 && number <= 100.0 => Ok(number),
+        _ => Err("give a share such as 5%, above 0% and at most 100%".into()),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -206,6 +226,30 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn verify_reads_nothing_a_share_or_everything() {
+        let read = |args: &[&str]| {
+            let all = ["tenantfs", "verify"].iter().chain(args);
+            let Command::Verify(verify) = Cli::try_parse_from(all).ok()?.command else {
+                return None;
+            };
+            Some((verify.read_data, verify.seed))
+        };
+        assert_eq!(read(&[]), Some((None, None)));
+        assert_eq!(read(&["--read-data"]), Some((Some(100.0), None)));
+        let seeded = read(&["--read-data=2.5%", "--seed", "7"]);
+        assert_eq!(seeded, Some((Some(2.5), Some(7))));
+        assert_eq!(read(&["--read-data=30"]), Some((Some(30.0), None)));
+        for wrong in [
+            "--read-data=0%",
+            "--read-data=101%",
+            "--read-data=x",
+            "--seed=7",
+        ] {
+            assert_eq!(read(&[wrong]), None, "{wrong}");
+        }
     }
 
     #[test]

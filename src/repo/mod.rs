@@ -26,6 +26,7 @@ mod lock;
 mod pack;
 mod reader;
 mod rebuild;
+mod sample;
 mod seal;
 mod snapshot;
 mod stats;
@@ -49,6 +50,7 @@ pub use id::{Kind, ObjectId};
 pub use key::KdfCost;
 pub use lock::host_name;
 pub use rebuild::RebuildReport;
+pub use sample::ReadData;
 pub use snapshot::{Snapshot, SnapshotManifest, Totals, snapshot_name};
 pub use stats::RepoStats;
 pub use stream::Stream;
@@ -300,6 +302,15 @@ impl Repository {
     /// damaged.
     pub fn get(&self, kind: Kind, id: &ObjectId) -> Result<Bytes> {
         self.inner.get(kind, id)
+    }
+
+    /// The packs that the index names, by their files' names, sorted. Costs no request.
+    pub fn packs(&self) -> Vec<String> {
+        let packs = self.inner.index.packs().into_iter();
+        let mut names: Vec<_> = packs.map(|(class, id, _)| id.file(class)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Becomes the repository's writer.

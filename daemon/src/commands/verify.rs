@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use serde::Serialize;
-use tenantfs::repo::{ObjectId, Repository, Snapshot, VerifyReport};
+use tenantfs::repo::{ObjectId, ReadData, Repository, Snapshot, VerifyReport};
 use tenantfs::tree::Nodes;
 use tenantfs::tree::damage::{Hit, find_hits};
 
@@ -24,6 +24,12 @@ struct Verified {
     bytes: u64,
     packs: u64,
     objects: u64,
+    /// Packs whose every byte was read, and the bytes of them.
+    packs_read: u64,
+    bytes_read: u64,
+    /// Chose these packs, when they are a share of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     damaged: Vec<Damaged>,
     lost_objects: usize,
     /// Packs that no index names; the next writer takes them in.
@@ -43,9 +49,17 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
     // Before the index is looked at: what these need must be in it then.
     let snapshots = repository.snapshots()?;
     let bar = progress::counter("bytes");
-    let report = repository.verify(args.read_data, &|done, total| bar.set(done, total))?;
+    let read_data = read_data(args);
+    let report = repository.verify(read_data, &|done, total| bar.set(done, total))?;
     bar.finish();
-    let verified = describe(&repository, &snapshots, report);
+    let seed = match read_data {
+        ReadData::Share { seed, .. } => Some(seed),
+        ReadData::Nothing | ReadData::All => None,
+    };
+    let verified = Verified {
+        seed,
+        ..describe(&repository, &snapshots, report)
+    };
     context.style.report(&verified, |out| {
         for damaged in &verified.damaged {
             writeln!(out, "damaged: {}: {}", damaged.file, damaged.reason)?;
@@ -67,10 +81,13 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
             } else {
                 "DAMAGED"
             },
-            if args.read_data {
-                ", every byte read"
-            } else {
-                " (--read-data reads every byte)"
+            match verified.seed {
+                Some(seed) => format!(
+                    ", every byte of {} read (--seed {seed})",
+                    count(verified.packs_read, "pack")
+                ),
+                None if args.read_data.is_some() => ", every byte read".to_owned(),
+                None => " (--read-data reads every byte)".to_owned(),
             },
         )
     })?;
@@ -79,6 +96,17 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
     } else {
         Outcome::Failed
     })
+}
+
+fn read_data(args: &Verify) -> ReadData {
+    match args.read_data {
+        None => ReadData::Nothing,
+        Some(percent) if percent >= 100.0 => ReadData::All,
+        Some(percent) => ReadData::Share {
+            percent,
+            seed: args.seed.unwrap_or_else(rand::random),
+        },
+    }
 }
 
 /// Puts names to what was found.
@@ -103,6 +131,9 @@ fn describe(repository: &Repository, snapshots: &[Snapshot], report: VerifyRepor
         bytes: report.bytes,
         packs: report.packs,
         objects: report.objects,
+        packs_read: report.packs_read,
+        bytes_read: report.bytes_read,
+        seed: None,
         damaged: report
             .damaged
             .into_iter()

@@ -407,3 +407,32 @@ fn the_password_changes_and_only_the_key_file_with_it() {
     assert!(verify(&repo, true).is_clean());
     assert_eq!(repo.stats().unwrap().snapshots, 2);
 }
+
+#[test]
+fn a_share_of_the_packs_is_read_and_all_of_the_structure() {
+    let place = Place::new();
+    build(&place);
+    let repo = place.open();
+    let share = |percent, seed| {
+        let read = ReadData::Share { percent, seed };
+        repo.verify(read, &|done, total| assert!(done <= total))
+            .unwrap()
+    };
+    let packs = verify(&repo, false).packs;
+    let some = share(30.0, 1);
+    assert!(some.is_clean() && some.packs == packs);
+    assert!(some.packs_read > 0 && some.packs_read < packs && some.bytes_read > 0);
+    assert_eq!(verify(&repo, true).packs_read, packs);
+    assert_eq!(verify(&repo, false).bytes_read, 0);
+    // A flipped bit of a frame is found by those seeds that read its pack; the same ones every time.
+    let pack = &repo.packs()[0];
+    let path = place.root().join(pack);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let found = |seed| blames(&share(30.0, seed), pack);
+    let first: Vec<bool> = (0..40).map(found).collect();
+    assert!(first.contains(&true) && first.contains(&false));
+    assert_eq!((0..40).map(found).collect::<Vec<_>>(), first);
+    assert!(blames(&share(100.0, 1), pack));
+}
