@@ -60,6 +60,9 @@ pub enum Command {
     Restore(Restore),
     /// Check the repository
     Verify(Verify),
+    /// Mend a damaged repository: heal packs, drop what is damaged, name what is hit, and have the next
+    /// cycle fetch it again
+    Repair(Repair),
     /// Make the index again from the packs
     RebuildIndex,
     /// The keys of the repository
@@ -206,6 +209,13 @@ fn percent(text: &str) -> Result<f64, String> {
         Ok(number) if number > 0.0 && number <= 100.0 => Ok(number),
         _ => Err("give a share such as 5%, above 0% and at most 100%".into()),
     }
+}
+
+#[derive(Debug, Args)]
+pub struct Repair {
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

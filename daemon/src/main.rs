@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod reload;
 mod schedule;
+mod scrub;
 mod signals;
 mod snapshots;
 

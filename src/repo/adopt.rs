@@ -24,7 +24,8 @@ impl Inner {
         let indexed: HashSet<PackId> = indexed.into_iter().map(|(_, id, _)| id).collect();
         let mut tables = Vec::new();
         for (id, (class, size)) in listed {
-            if indexed.contains(&id) {
+            // What a repair that died put aside is not taken back.
+            if indexed.contains(&id) || self.is_aside(&id.file(class))? {
                 continue;
             }
             match pack::read_footer(

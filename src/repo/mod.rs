@@ -24,9 +24,12 @@ mod inventory;
 mod key;
 mod lock;
 mod pack;
+mod parity;
 mod reader;
 mod rebuild;
+mod repair;
 mod sample;
+mod scrub;
 mod seal;
 mod snapshot;
 mod stats;
@@ -49,8 +52,11 @@ pub use error::{RepoError, Result};
 pub use id::{Kind, ObjectId};
 pub use key::KdfCost;
 pub use lock::host_name;
+pub use parity::Parity;
 pub use rebuild::RebuildReport;
+pub use repair::RepairReport;
 pub use sample::ReadData;
+pub use scrub::PackCheck;
 pub use snapshot::{Snapshot, SnapshotManifest, Totals, snapshot_name};
 pub use stats::RepoStats;
 pub use stream::Stream;
@@ -95,6 +101,8 @@ pub(crate) struct Inner {
     recipes: content::RecipeCache,
     manifests: Mutex<HashMap<String, Snapshot>>,
     writer: RwLock<Weak<writer::Shared>>,
+    /// What packs get from now on.
+    parity: RwLock<Parity>,
     /// Keeps a temporary state folder while the handle lives.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -235,6 +243,7 @@ impl Repository {
             recipes: content::recipe_cache(),
             manifests: Mutex::default(),
             writer: RwLock::default(),
+            parity: RwLock::default(),
             _temporary: temporary,
             backend,
             master,
@@ -302,6 +311,12 @@ impl Repository {
     /// damaged.
     pub fn get(&self, kind: Kind, id: &ObjectId) -> Result<Bytes> {
         self.inner.get(kind, id)
+    }
+
+    /// How much parity packs get that this handle begins from now on, and that
+    /// [`Repository::repair`] gives to those without. None unless it is set.
+    pub fn set_parity(&self, parity: Parity) {
+        *self.inner.parity.write() = parity;
     }
 
     /// The packs that the index names, by their files' names, sorted. Costs no request.

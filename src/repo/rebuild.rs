@@ -1,15 +1,14 @@
 //! Making the index again from the packs' own footers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::adopt::check_listing;
 use super::error::{RepoError, Result};
 use super::id::PackId;
 use super::lock::WriterLock;
-use super::pack;
 use super::table::PackTable;
 use super::verify::DamagedFile;
-use super::{Repository, index, inventory};
+use super::{Inner, Repository, index, inventory};
 
 /// Objects in one index file: bounds the memory of making and merging it.
 const OBJECTS_PER_FILE: usize = 1 << 20;
@@ -34,14 +33,34 @@ impl Repository {
     /// # Errors
     /// [`RepoError::ListingShrank`] when a readable index file names packs that are not there.
     pub fn rebuild_index(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<RebuildReport> {
-        let inner = &self.inner;
-        let _lock = WriterLock::acquire(&inner.backend)?;
-        inner.backend.clear_staging()?;
+        let _lock = WriterLock::acquire(&self.inner.backend)?;
+        self.inner.backend.clear_staging()?;
+        self.inner.remake_index(&Without::default(), progress)
+    }
+}
+
+/// What a new index and inventory do not name.
+#[derive(Default)]
+pub(crate) struct Without {
+    /// Packs, there or not.
+    pub packs: HashSet<PackId>,
+    /// Snapshots and dictionaries.
+    pub files: inventory::Names,
+}
+
+impl Inner {
+    /// Makes index files from the packs' footers, then the inventory, and deletes the index files there
+    /// were. Needs the writer's lock.
+    pub(crate) fn remake_index(
+        &self,
+        without: &Without,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<RebuildReport> {
         let mut report = RebuildReport::default();
         let mut before: HashMap<PackId, PackTable> = HashMap::new();
-        let old = inner.backend.list(index::FOLDER)?;
+        let old = self.backend.list(index::FOLDER)?;
         for info in &old {
-            match inner.index.read(&info.name) {
+            match self.index.read(&info.name) {
                 Ok(tables) => before.extend(tables.into_iter().map(|table| (table.id, table))),
                 Err(e @ RepoError::Damaged { .. }) => {
                     report.damaged.push(DamagedFile::new(&info.name, &e))
@@ -49,7 +68,9 @@ impl Repository {
                 Err(e) => return Err(e),
             }
         }
-        let listed = inner.listed_packs()?;
+        before.retain(|id, _| !without.packs.contains(id));
+        let mut listed = self.listed_packs()?;
+        listed.retain(|id, _| !without.packs.contains(id));
         let known: Vec<_> = before
             .values()
             .map(|table| (table.class, table.id, table.size))
@@ -63,15 +84,8 @@ impl Repository {
         packs.sort_unstable();
         for (done, (id, (class, size))) in packs.into_iter().enumerate() {
             progress(done as u64, total);
-            let table = match pack::read_footer(
-                &inner.backend,
-                &inner.master,
-                &inner.config.id,
-                class,
-                id,
-                size,
-            ) {
-                Ok(table) => table,
+            let table = match self.ends(class, id, size) {
+                Ok(ends) => ends.table,
                 Err(e @ RepoError::Damaged { .. }) => {
                     report.damaged.push(DamagedFile::new(&id.file(class), &e));
                     let Some(table) = before.remove(&id) else {
@@ -87,15 +101,15 @@ impl Repository {
             objects += count;
             batch.push(table);
             if objects >= OBJECTS_PER_FILE {
-                fresh.push(inner.index.store(&batch)?);
+                fresh.push(self.index.store(&batch)?);
                 batch.clear();
                 objects = 0;
             }
         }
         if !batch.is_empty() {
-            fresh.push(inner.index.store(&batch)?);
+            fresh.push(self.index.store(&batch)?);
         }
-        let mut names = match inner.read_inventory() {
+        let mut names = match self.read_inventory() {
             Ok(names) => names,
             Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {
                 report.damaged.push(DamagedFile::new(inventory::FILE, &e));
@@ -103,15 +117,14 @@ impl Repository {
             }
             Err(e) => return Err(e),
         };
-        names.extend(inner.listed_names()?);
-        names.retain(|name| !name.starts_with(index::FOLDER));
+        names.extend(self.listed_names()?);
+        names.retain(|name| !name.starts_with(index::FOLDER) && !without.files.contains(name));
         names.extend(fresh.iter().map(|(named, _)| named.name.clone()));
-        inventory::write(&inner.backend, &inner.master, &inner.config.id, &names)?;
-        inner
-            .index
+        inventory::write(&self.backend, &self.master, &self.config.id, &names)?;
+        self.index
             .replace(fresh.into_iter().map(|(named, _)| named).collect());
         for info in &old {
-            inner.backend.delete(&info.name)?;
+            self.backend.delete(&info.name)?;
         }
         progress(total, total);
         Ok(report)

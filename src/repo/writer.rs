@@ -365,6 +365,7 @@ impl Shared {
             &self.repo.master,
             &self.repo.config.id,
             class,
+            *self.repo.parity.read(),
         )?);
         *open = Some(pack.clone());
         Ok(pack)

@@ -31,6 +31,7 @@ mod fetch;
 mod ledger;
 mod local;
 mod progress;
+pub mod repair;
 mod report;
 mod sites;
 mod totals;

@@ -11,6 +11,7 @@ mod ls;
 mod manual;
 mod mount;
 mod rebuild_index;
+mod repair;
 mod restore;
 mod snapshots;
 mod stats;
@@ -84,6 +85,7 @@ fn dispatch(context: &Context, command: &Command, starter: &mut Starter) -> Resu
         Command::Status => status::run(context),
         Command::Restore(args) => restore::run(context, args),
         Command::Verify(args) => verify::run(context, args),
+        Command::Repair(args) => repair::run(context, args),
         Command::RebuildIndex => rebuild_index::run(context),
         Command::Key(args) => key::run(context, args),
         Command::Demo(_) | Command::Completions { .. } | Command::Man => {

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use serde::Serialize;
-use tenantfs::repo::{ObjectId, ReadData, Repository, Snapshot, VerifyReport};
+use tenantfs::repo::{DamagedFile, ObjectId, ReadData, Repository, Snapshot, VerifyReport};
+use tenantfs::sync::repair::roots;
 use tenantfs::tree::Nodes;
-use tenantfs::tree::damage::{Hit, find_hits};
+use tenantfs::tree::damage::{Hit, Part, find_hits};
 
 use super::Context;
 use crate::cli::Verify;
@@ -15,7 +16,7 @@ use crate::output::{bytes, count};
 use crate::{app, progress};
 
 /// Hits that are told one by one; the rest is counted.
-const MAX_HITS: usize = 1000;
+pub const MAX_HITS: usize = 1000;
 
 #[derive(Serialize)]
 struct Verified {
@@ -30,18 +31,33 @@ struct Verified {
     /// Chose these packs, when they are a share of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
+    /// Parity files, and packs without one.
+    parity: u64,
+    without_parity: u64,
     damaged: Vec<Damaged>,
     lost_objects: usize,
     /// Packs that no index names; the next writer takes them in.
     unindexed: Vec<String>,
     hits: Vec<String>,
     more_hits: usize,
+    /// States and reports of old snapshots that are lost for good, and that nothing needs.
+    given_up: Vec<String>,
 }
 
+/// A file that is not as it must be.
 #[derive(Serialize)]
-struct Damaged {
-    file: String,
-    reason: String,
+pub struct Damaged {
+    pub file: String,
+    pub reason: String,
+}
+
+impl From<DamagedFile> for Damaged {
+    fn from(damaged: DamagedFile) -> Self {
+        Self {
+            file: damaged.file,
+            reason: damaged.reason,
+        }
+    }
 }
 
 pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
@@ -66,6 +82,9 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
         }
         for hit in &verified.hits {
             writeln!(out, "hits {hit}")?;
+        }
+        for lost in &verified.given_up {
+            writeln!(out, "given up: {lost}")?;
         }
         if verified.more_hits > 0 {
             writeln!(out, "and {} more", count(verified.more_hits as u64, "path"))?;
@@ -114,11 +133,8 @@ fn describe(repository: &Repository, snapshots: &[Snapshot], report: VerifyRepor
     let lost: HashSet<ObjectId> = report.lost.iter().map(|(_, id)| *id).collect();
     let mut hits = Vec::new();
     let mut more_hits = 0;
-    let roots = snapshots
-        .iter()
-        .rev()
-        .map(|s| (s.name.as_str(), s.manifest.tree, s.manifest.state));
-    find_hits(repository, &Nodes::new(repository), &lost, roots, |hit| {
+    let nodes = Nodes::new(repository);
+    find_hits(repository, &nodes, &lost, roots(snapshots), |hit| {
         if hits.len() < MAX_HITS {
             hits.push(name(&hit));
         } else {
@@ -134,23 +150,19 @@ fn describe(repository: &Repository, snapshots: &[Snapshot], report: VerifyRepor
         packs_read: report.packs_read,
         bytes_read: report.bytes_read,
         seed: None,
-        damaged: report
-            .damaged
-            .into_iter()
-            .map(|d| Damaged {
-                file: d.file,
-                reason: d.reason,
-            })
-            .collect(),
+        parity: report.parity,
+        without_parity: report.without_parity,
+        damaged: report.damaged.into_iter().map(Damaged::from).collect(),
         lost_objects: lost.len(),
         unindexed: report.unindexed,
         hits,
         more_hits,
+        given_up: report.given_up,
     }
 }
 
-fn name(hit: &Hit) -> String {
-    use tenantfs::tree::damage::Part;
+/// A hit for people.
+pub fn name(hit: &Hit) -> String {
     let part = match hit.part {
         Part::Content => "content",
         Part::Record => "Graph record",
