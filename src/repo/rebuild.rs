@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::adopt::check_listing;
 use super::error::{RepoError, Result};
 use super::id::PackId;
-use super::lock::WriterLock;
+use super::lock::MaintenanceLock;
 use super::table::PackTable;
 use super::verify::DamagedFile;
 use super::{Inner, Repository, index, inventory};
@@ -28,14 +28,17 @@ pub struct RebuildReport {
 impl Repository {
     /// Makes the index again from the packs alone, and the local copies and the inventory with it:
     /// index files that were lost are no longer missed. `progress` gets
-    /// packs done and packs in all. Takes the writer's lock. Interrupted, it leaves the old index.
+    /// packs done and packs in all. Takes the maintenance lock; writers
+    /// go on meanwhile. Interrupted, it leaves the old index.
     ///
     /// # Errors
     /// [`RepoError::ListingShrank`] when a readable index file names packs that are not there.
     pub fn rebuild_index(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<RebuildReport> {
-        let _lock = WriterLock::acquire(&self.inner.backend)?;
-        self.inner.backend.clear_staging()?;
-        self.inner.remake_index(&Without::default(), progress)
+        let lock = MaintenanceLock::acquire(&self.inner.backend)?;
+        self.inner.sessions().sweep(&lock)?;
+        self.inner.sessions().clear_staging()?;
+        self.inner
+            .remake_index(&lock, &Without::default(), progress)
     }
 }
 
@@ -50,13 +53,25 @@ pub(crate) struct Without {
 
 impl Inner {
     /// Makes index files from the packs' footers, then the inventory, and deletes the index files there
-    /// were. Needs the writer's lock.
+    /// were.
     pub(crate) fn remake_index(
         &self,
+        lock: &MaintenanceLock,
         without: &Without,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<RebuildReport> {
         let mut report = RebuildReport::default();
+        // Read before the listing, so that what a writer adds meanwhile is in neither.
+        let mut replaced = match self.read_inventory() {
+            Ok(names) => names,
+            Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {
+                report.damaged.push(DamagedFile::new(inventory::FILE, &e));
+                self.new_inventory()?;
+                inventory::Names::new()
+            }
+            Err(e) => return Err(e),
+        };
+        replaced.retain(|name| name.starts_with(index::FOLDER));
         let mut before: HashMap<PackId, PackTable> = HashMap::new();
         let old = self.backend.list(index::FOLDER)?;
         for info in &old {
@@ -109,18 +124,11 @@ impl Inner {
         if !batch.is_empty() {
             fresh.push(self.index.store(&batch)?);
         }
-        let mut names = match self.read_inventory() {
-            Ok(names) => names,
-            Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {
-                report.damaged.push(DamagedFile::new(inventory::FILE, &e));
-                inventory::Names::new()
-            }
-            Err(e) => return Err(e),
-        };
-        names.extend(self.listed_names()?);
-        names.retain(|name| !name.starts_with(index::FOLDER) && !without.files.contains(name));
-        names.extend(fresh.iter().map(|(named, _)| named.name.clone()));
-        inventory::write(&self.backend, &self.master, &self.config.id, &names)?;
+        replaced.extend(old.iter().map(|info| info.name.clone()));
+        let added: Vec<_> = fresh.iter().map(|(named, _)| named.name.clone()).collect();
+        let removed: Vec<_> = replaced.union(&without.files).cloned().collect();
+        lock.check()?;
+        self.change_inventory(lock, added, &removed)?;
         self.index
             .replace(fresh.into_iter().map(|(named, _)| named).collect());
         for info in &old {

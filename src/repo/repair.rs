@@ -1,6 +1,6 @@
 //! Repair: makes a damaged repository sound again, and loses nothing more on the way.
 //!
-//! Everything is read first. Then, under the lock:
+//! Everything is read first. Then, under the maintenance lock:
 //!
 //! 1. Packs that have parity are healed: what comes of it must authenticate as a whole before it takes the
 //!    damaged file's place, in one step. This is the only way in which a pack's file is ever replaced.
@@ -16,15 +16,18 @@
 //! goes on. What the lost objects meant, the layers above know.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
 
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackClass, PackId};
-use super::lock::WriterLock;
+use super::lock::MaintenanceLock;
 use super::pack::{self, OpenPack};
 use super::parity::{self, PackParity, Parity};
 use super::rebuild::Without;
 use super::sample::ReadData;
 use super::scrub::is_damage;
+use super::session::Session;
 use super::table::{FrameEntry, PackTable};
 use super::verify::{DamagedFile, place_of};
 use super::{Inner, KEYS, Repository, config, dictionary, index, inventory, snapshot};
@@ -57,7 +60,8 @@ pub struct RepairReport {
 
 impl Repository {
     /// Reads everything and mends what can be mended. `progress` gets bytes read and bytes in all.
-    /// Takes the writer's lock for what it changes; a dry run changes nothing.
+    /// Takes the maintenance lock for what it changes, and writers go on meanwhile; a dry run changes
+    /// nothing.
     ///
     /// # Errors
     /// Those of the disk or store. What was done until then is good.
@@ -68,16 +72,13 @@ impl Repository {
     ) -> Result<RepairReport> {
         let inner = self.inner.as_ref();
         let found = self.verify(ReadData::All, progress)?;
-        let _lock = match dry_run {
+        let hold = match dry_run {
             true => None,
-            false => Some(WriterLock::acquire(&inner.backend)?),
+            false => Some(Hold::take(&self.inner)?),
         };
-        if !dry_run {
-            inner.backend.clear_staging()?;
-        }
         let mut repair = Repair {
             inner,
-            dry_run,
+            hold,
             salvage: Default::default(),
             kept: HashSet::new(),
             report: RepairReport::default(),
@@ -99,9 +100,29 @@ impl Repository {
     }
 }
 
+/// What it takes to change something.
+struct Hold {
+    lock: MaintenanceLock,
+    /// Packs grow in its folder.
+    session: Session,
+}
+
+impl Hold {
+    fn take(inner: &Arc<Inner>) -> Result<Self> {
+        let lock = MaintenanceLock::acquire(&inner.backend)?;
+        inner.sessions().sweep(&lock)?;
+        inner.sessions().clear_staging()?;
+        Ok(Hold {
+            lock,
+            session: Session::begin(inner)?,
+        })
+    }
+}
+
 struct Repair<'a> {
     inner: &'a Inner,
-    dry_run: bool,
+    /// `None`: a dry run.
+    hold: Option<Hold>,
     /// Packs that good frames go to.
     salvage: [Option<OpenPack>; 2],
     /// Objects of packs that are healed, and of frames that are good.
@@ -182,7 +203,10 @@ impl Repair<'_> {
         self.finish_salvage()?;
         if index || !without.packs.is_empty() || !without.files.is_empty() {
             self.report.index_made = true;
-            self.change(|inner| inner.remake_index(&without, &|_, _| {}).map(drop))?;
+            if let Some(hold) = &self.hold {
+                let lock = &hold.lock;
+                self.inner.remake_index(lock, &without, &|_, _| {})?;
+            }
         }
         for file in &aside {
             self.change(|inner| inner.backend.delete(file))?;
@@ -200,9 +224,13 @@ impl Repair<'_> {
 
     /// Does something, unless nothing may be changed.
     fn change(&self, work: impl FnOnce(&Inner) -> Result<()>) -> Result<()> {
-        match self.dry_run {
-            true => Ok(()),
-            false => work(self.inner),
+        match &self.hold {
+            None => Ok(()),
+            Some(hold) => {
+                hold.lock.check()?;
+                hold.session.check()?;
+                work(self.inner)
+            }
         }
     }
 
@@ -368,11 +396,15 @@ impl Repair<'_> {
             let frame = &table.frames[*number as usize];
             self.report.objects_saved += frame.objects.len() as u64;
             self.keep(frame);
-            if self.dry_run {
+            let Some(hold) = &self.hold else {
                 continue;
-            }
+            };
             let encoded = inner.encoded_frame(&place_of(table, *number, frame))?;
-            let pack = self.salvage_pack(bad.class)?;
+            let open = &mut self.salvage[bad.class.slot()];
+            let pack = match open {
+                Some(pack) => pack,
+                None => open.insert(inner.new_pack(bad.class, hold.session.staging())?),
+            };
             let place = pack.reserve(frame.kind, frame.raw, encoded.len(), frame.objects.clone());
             let Some((slot, full)) = place else {
                 unreachable!("a full pack is finished at once, and nobody else has this one")
@@ -383,24 +415,6 @@ impl Repair<'_> {
             }
         }
         Ok(())
-    }
-
-    fn salvage_pack(&mut self, class: PackClass) -> Result<&OpenPack> {
-        let inner = self.inner;
-        let open = &mut self.salvage[class.slot()];
-        if open.is_none() {
-            *open = Some(OpenPack::create(
-                &inner.backend,
-                &inner.master,
-                &inner.config.id,
-                class,
-                *inner.parity.read(),
-            )?);
-        }
-        match open {
-            Some(pack) => Ok(pack),
-            None => unreachable!("it was made above"),
-        }
     }
 
     fn finish_salvage(&mut self) -> Result<()> {
@@ -457,14 +471,37 @@ impl Repair<'_> {
                     .put(&parity::file(id), &maker.make(&whole, share)?)
             })?;
         }
-        for id in have.into_keys() {
-            self.change(|inner| inner.backend.delete(&parity::file(id)))?;
+        if self.is_alone()? {
+            for id in have.into_keys() {
+                self.change(|inner| inner.backend.delete(&parity::file(id)))?;
+            }
         }
         Ok(())
+    }
+
+    /// Nobody else writes: others make parity before its pack has a name.
+    fn is_alone(&self) -> Result<bool> {
+        let Some(hold) = &self.hold else {
+            return Ok(true);
+        };
+        let live = self.inner.sessions().live()?;
+        Ok(live.iter().all(|session| session.id == hold.session.id()))
     }
 }
 
 impl Inner {
+    /// A new pack that grows in `folder`.
+    pub(crate) fn new_pack(&self, class: PackClass, folder: &Path) -> Result<OpenPack> {
+        OpenPack::create(
+            &self.backend,
+            &self.master,
+            &self.config.id,
+            class,
+            folder,
+            *self.parity.read(),
+        )
+    }
+
     /// Whether a repair put this file aside.
     pub(crate) fn is_aside(&self, file: &str) -> Result<bool> {
         Ok(self.backend.size(&format!("{FOLDER}/{file}"))?.is_some())

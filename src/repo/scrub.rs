@@ -25,7 +25,7 @@ impl Repository {
         let inner = &self.inner;
         let mut check = PackCheck::default();
         let Some(size) = inner.backend.size(name)? else {
-            inner.index.refresh()?;
+            inner.refresh_index()?;
             if !inner.index.packs().iter().any(|(_, known, _)| *known == id) {
                 return Ok(check); // It was deleted on purpose.
             }

@@ -21,7 +21,8 @@ use serde::de::DeserializeOwned;
 use super::report::{ItemLine, Report, rfc3339};
 use super::{SyncError, totals};
 use crate::repo::{
-    Kind, ObjectId, RepairReport, Repository, Snapshot, SnapshotManifest, Stream, Totals, host_name,
+    Kind, ObjectId, RepairReport, RepoError, Repository, Snapshot, SnapshotManifest, Stream,
+    Totals, host_name,
 };
 use crate::tree::damage::{Hit, find_hits};
 use crate::tree::mend::{Survey, is_lost, readable};
@@ -123,6 +124,13 @@ impl<'a> Mending<'a> {
     /// Makes the successor of the newest snapshot, if it needs one.
     fn snapshot(mut self, newest: &Snapshot, repaired: &mut Repaired) -> Result<(), SyncError> {
         let writer = self.repo.writer()?;
+        if !writer.go_on_from(&[newest])? {
+            let gone = format!(
+                "snapshot {} was deleted meanwhile; repair again",
+                newest.name
+            );
+            return Err(RepoError::Invalid(gone).into());
+        }
         let mut stream = writer.stream();
         let before = &newest.manifest;
         let (accounts, whole) = self.table::<AccountState>(before.state)?;
