@@ -274,6 +274,35 @@ impl Run<'_> {
                 );
             }
         }
+        self.unnamed(&names, listed)
+    }
+
+    /// What is there and the inventory does not name. While anybody writes, or died writing, that is as it
+    /// should be; otherwise the inventory is an older one than the last.
+    fn unnamed(&self, names: &inventory::Names, listed: &[FileInfo]) -> Result<()> {
+        let is_session = |file: &str| file.split('/').next() == Some(session::FOLDER.name);
+        let unnamed = |names: &inventory::Names| {
+            let files = listed.iter().map(|info| info.name.as_str());
+            let mut files = files.filter(|file| inventory::covers(file) && !names.contains(*file));
+            files.next().map(str::to_owned)
+        };
+        if listed.iter().any(|info| is_session(&info.name)) || unnamed(names).is_none() {
+            return Ok(());
+        }
+        // A session may have ended between the inventory and the listing.
+        let Some(file) = unnamed(&self.inner.read_inventory()?) else {
+            return Ok(());
+        };
+        if self.inner.backend.size(&file)?.is_some() {
+            self.damaged(
+                inventory::FILE,
+                &format!(
+                    "it does not name {file}, which is there, and nobody writes: it was set back to \
+                     an older one, and what is younger may be lost unnoticed; rebuild-index makes a \
+                     new one from what is there"
+                ),
+            );
+        }
         Ok(())
     }
 

@@ -554,5 +554,14 @@ impl Drop for Shared {
                 let _ = job.join();
             }
         }
+        // What no commit named is there nevertheless.
+        let made = std::mem::take(self.indexed.get_mut());
+        if !made.is_empty() {
+            let dictionaries = self.training.iter().filter_map(Training::dictionary_file);
+            let made = made.into_iter().chain(dictionaries);
+            if let Err(e) = self.session.take_stock(made, []) {
+                tracing::warn!("{e}");
+            }
+        }
     }
 }

@@ -436,3 +436,41 @@ fn a_share_of_the_packs_is_read_and_all_of_the_structure() {
     assert_eq!((0..40).map(found).collect::<Vec<_>>(), first);
     assert!(blames(&share(100.0, 1), pack));
 }
+
+#[test]
+fn an_older_inventory_is_found() {
+    let place = Place::new();
+    build(&place);
+    let inventory = place.root().join("inventory");
+    let old = fs::read(&inventory).unwrap();
+    let newer = |time| {
+        let writer = place.open().writer().unwrap();
+        let mut stream = writer.stream();
+        stream.put(Kind::Record, &noise(time as u64, 999)).unwrap();
+        let manifest = SnapshotManifest {
+            time,
+            ..Default::default()
+        };
+        writer.commit(manifest).unwrap().name
+    };
+    let name = newer(1_795_320_000);
+    assert!(verify(&place.open(), true).is_clean());
+    fs::write(&inventory, &old).unwrap();
+    assert!(blames(&verify(&place.open(), false), "inventory"));
+    // The snapshot that it does not name goes, too: what was made with it tells.
+    let manifest = place.root().join("snapshots").join(name);
+    let kept = fs::read(&manifest).unwrap();
+    fs::remove_file(&manifest).unwrap();
+    assert!(blames(&verify(&place.open(), false), "inventory"));
+    fs::write(&manifest, kept).unwrap();
+    place.open().rebuild_index(&|_, _| {}).unwrap();
+    assert!(verify(&place.open(), true).is_clean());
+    // Who writes meanwhile need not have named everything yet.
+    let repo = place.open();
+    let writer = repo.writer().unwrap();
+    writer.stream().put(Kind::Record, b"flushed").unwrap();
+    writer.flush().unwrap();
+    assert!(verify(&place.open(), true).is_clean());
+    drop(writer);
+    assert!(verify(&place.open(), true).is_clean());
+}
