@@ -32,12 +32,6 @@ pub(crate) const FILE: &str = "inventory";
 /// Folders whose files it names.
 const FOLDERS: [&str; 3] = [dictionary::FOLDER, index::FOLDER, snapshot::FOLDER];
 
-/// Whether the inventory names files such as this one.
-pub(crate) fn covers(file: &str) -> bool {
-    let folder = file.split('/').next();
-    folder.is_some_and(|folder| FOLDERS.contains(&folder))
-}
-
 /// Names of files, relative to the repository.
 pub(crate) type Names = BTreeSet<String>;
 

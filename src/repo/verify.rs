@@ -278,19 +278,16 @@ impl Run<'_> {
     }
 
     /// What is there and the inventory does not name. While anybody writes, or died writing, that is as it
-    /// should be; otherwise the inventory is an older one than the last.
+    /// should be, and so it is with what somebody died deleting: older snapshots, and index files whose
+    /// packs others name too. Otherwise the inventory is an older one than the last.
     fn unnamed(&self, names: &inventory::Names, listed: &[FileInfo]) -> Result<()> {
-        let is_session = |file: &str| file.split('/').next() == Some(session::FOLDER.name);
-        let unnamed = |names: &inventory::Names| {
-            let files = listed.iter().map(|info| info.name.as_str());
-            let mut files = files.filter(|file| inventory::covers(file) && !names.contains(*file));
-            files.next().map(str::to_owned)
-        };
-        if listed.iter().any(|info| is_session(&info.name)) || unnamed(names).is_none() {
+        let is_session =
+            |info: &FileInfo| info.name.split('/').next() == Some(session::FOLDER.name);
+        if listed.iter().any(is_session) || self.younger(names, listed).is_none() {
             return Ok(());
         }
         // A session may have ended between the inventory and the listing.
-        let Some(file) = unnamed(&self.inner.read_inventory()?) else {
+        let Some(file) = self.younger(&self.inner.read_inventory()?, listed) else {
             return Ok(());
         };
         if self.inner.backend.size(&file)?.is_some() {
@@ -304,6 +301,28 @@ impl Run<'_> {
             );
         }
         Ok(())
+    }
+
+    /// A file that is younger than an inventory of these names.
+    fn younger(&self, names: &inventory::Names, listed: &[FileInfo]) -> Option<String> {
+        let snapshots = listed
+            .iter()
+            .filter(|info| info.name.starts_with("snapshots/"));
+        let newest = snapshots.map(|info| &info.name).max();
+        if let Some(newest) = newest.filter(|name| !names.contains(*name)) {
+            return Some(newest.clone());
+        }
+        let (named, others): (Vec<_>, Vec<_>) = self
+            .inner
+            .index
+            .files()
+            .into_iter()
+            .partition(|(name, _)| names.contains(name));
+        let packs = named.iter().flat_map(|(_, file)| file.packs());
+        let known: HashSet<PackId> = packs.map(|(_, id, _)| id).collect();
+        let mut others = others.into_iter();
+        let found = others.find(|(_, file)| file.packs().any(|(_, id, _)| !known.contains(&id)));
+        found.map(|(name, _)| name)
     }
 
     /// Index files, and all packs they name; then the packs that none names.
