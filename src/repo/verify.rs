@@ -27,8 +27,8 @@ use super::parity::PackParity;
 use super::sample::ReadData;
 use super::table::{FrameEntry, PackTable};
 use super::{
-    Inner, KEYS, Repository, backend, config, dictionary, index, inventory, lock, pack, parity,
-    repair, session, snapshot,
+    Inner, KEYS, Repository, backend, claim, config, dictionary, index, inventory, lock, pack,
+    parity, repair, session, snapshot,
 };
 
 /// A file that is not what it must be.
@@ -155,7 +155,8 @@ impl Repository {
                     run.report.lock().parity += 1;
                 }
                 // They come and go while this runs, and say nothing for long.
-                Some((folder, _)) if folder == session::FOLDER.name => {}
+                Some((folder, _))
+                    if [session::FOLDER.name, claim::FOLDER.name].contains(&folder) => {}
                 Some((KEYS, _)) => {
                     keys += 1;
                     run.check(name, |inner| {

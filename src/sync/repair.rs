@@ -1,8 +1,8 @@
 //! Repair, as far as it concerns what was captured: names what is hit, and has it captured again.
 //!
 //! The repository mends itself first ([`Repository::repair`]). What is lost then is looked for in all
-//! snapshots. The newest one is gone on from, so it gets a successor whose state says what the next cycle
-//! has to do:
+//! snapshots. The newest one is gone on from (or several are, where hosts committed at the same time), so
+//! it gets a successor whose state says what the next cycle has to do:
 //!
 //! - A file whose content is lost is among the items that failed, with the class [`DAMAGED`]: the next
 //!   cycle asks for it and fetches it again.
@@ -10,6 +10,7 @@
 //!   cursors go, and of its files those stay that can still be found. What is stored as the service tells
 //!   it is not fetched again.
 //! - An account whose state is lost starts over altogether; its folder stays as it was.
+//! - A checkpoint of which anything is lost goes: it is no more than a cycle's way to where it was.
 //!
 //! Content that is the same again has the same id, so older snapshots get it back as well. Repeating all
 //! this does no harm: it rests on what is lost, and on nothing else.
@@ -18,11 +19,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::de::DeserializeOwned;
 
+use super::merge::{Newest, heads};
 use super::report::{ItemLine, Report, rfc3339};
 use super::{SyncError, totals};
 use crate::repo::{
-    Kind, ObjectId, RepairReport, RepoError, Repository, Snapshot, SnapshotManifest, Stream,
-    Totals, host_name,
+    Kind, ObjectId, RepairReport, Repository, Snapshot, SnapshotManifest, Stream, Totals, Writer,
+    host_name,
 };
 use crate::tree::damage::{Hit, find_hits};
 use crate::tree::mend::{Survey, is_lost, readable};
@@ -45,8 +47,10 @@ pub struct Repaired {
     pub hits: Vec<Hit>,
     /// Hits beyond the number that was asked for.
     pub more_hits: u64,
-    /// The snapshot that says what is to be captured again.
+    /// The snapshot that says what is to be captured again; the last one if there had to be several.
     pub snapshot: Option<String>,
+    /// Checkpoints that were deleted.
+    pub checkpoints: Vec<String>,
     /// Items of it whose content is fetched again.
     pub items: u64,
     /// Workloads that start over, each as `account/folder`; an account's name alone for all of it.
@@ -79,18 +83,40 @@ pub fn repair(
             repaired.more_hits += 1;
         }
     });
-    if let (Some(newest), false) = (snapshots.last(), dry_run) {
-        Mending::new(repo, &nodes, now).snapshot(newest, &mut repaired)?;
+    if !dry_run {
+        let writer = repo.writer()?;
+        let newest = Newest::find(repo, &writer)?;
+        for checkpoint in newest.checkpoints {
+            if is_hit(repo, &nodes, &checkpoint) {
+                writer.delete_snapshot(&checkpoint.name)?;
+                repaired.checkpoints.push(checkpoint.name);
+            }
+        }
+        for head in &newest.heads {
+            Mending::new(repo, &nodes, now).snapshot(head, &writer, &mut repaired)?;
+        }
     }
     Ok(repaired)
 }
 
-/// Names and roots for [`find_hits`], the newest first. Only of the newest the state counts: nothing asks
-/// for that of others.
+fn is_hit(repo: &Repository, nodes: &Nodes, snapshot: &Snapshot) -> bool {
+    let mut hit = false;
+    let roots = (
+        snapshot.name.as_str(),
+        snapshot.manifest.tree,
+        snapshot.manifest.state,
+    );
+    find_hits(repo, nodes, &HashSet::new(), [roots], |_| hit = true);
+    hit
+}
+
+/// Names and roots for [`find_hits`], the newest first. The state counts only of those that are gone on
+/// from: nothing asks for that of others.
 pub fn roots(snapshots: &[Snapshot]) -> impl Iterator<Item = (&str, MapRoot, MapRoot)> {
-    let newest = snapshots.len().saturating_sub(1);
-    snapshots.iter().enumerate().rev().map(move |(n, s)| {
-        let state = s.manifest.state.filter(|_| n == newest);
+    let heads: HashSet<String> = heads(snapshots).into_iter().map(|s| s.name).collect();
+    snapshots.iter().rev().map(move |s| {
+        let needed = !s.manifest.complete || heads.contains(&s.name);
+        let state = s.manifest.state.filter(|_| needed);
         (s.name.as_str(), s.manifest.tree, state)
     })
 }
@@ -121,16 +147,13 @@ impl<'a> Mending<'a> {
         }
     }
 
-    /// Makes the successor of the newest snapshot, if it needs one.
-    fn snapshot(mut self, newest: &Snapshot, repaired: &mut Repaired) -> Result<(), SyncError> {
-        let writer = self.repo.writer()?;
-        if !writer.go_on_from(&[newest])? {
-            let gone = format!(
-                "snapshot {} was deleted meanwhile; repair again",
-                newest.name
-            );
-            return Err(RepoError::Invalid(gone).into());
-        }
+    /// Makes the successor of a snapshot, if it needs one.
+    fn snapshot(
+        mut self,
+        newest: &Snapshot,
+        writer: &Writer,
+        repaired: &mut Repaired,
+    ) -> Result<(), SyncError> {
         let mut stream = writer.stream();
         let before = &newest.manifest;
         let (accounts, whole) = self.table::<AccountState>(before.state)?;
@@ -168,13 +191,13 @@ impl<'a> Mending<'a> {
         self.report.finished = self.report.started.clone();
         let report = serde_json::to_vec(&self.report).map_err(SyncError::Json)?;
         let made = writer.commit(SnapshotManifest {
-            time: self.now,
+            time: self.now.max(before.time.saturating_add(1)),
             host: host_name(),
             complete: before.complete,
             tree,
             state: state.root(),
             report: Some(stream.put(Kind::Record, &report)?),
-            parent: Some(newest.name.clone()),
+            parents: vec![newest.name.clone()],
             totals: Totals {
                 accounts: all.len() as u64,
                 failed: self.report.totals.failed,
@@ -183,8 +206,8 @@ impl<'a> Mending<'a> {
             },
         })?;
         repaired.snapshot = Some(made.name);
-        repaired.items = self.report.totals.failed;
-        repaired.restarted = self.restarted;
+        repaired.items += self.report.totals.failed;
+        repaired.restarted.extend(self.restarted);
         Ok(())
     }
 
@@ -259,7 +282,11 @@ impl<'a> Mending<'a> {
             }
         }
         state.failed = self.write(failed, stream)?;
-        Ok((state != *before).then_some(state))
+        if state == *before {
+            return Ok(None);
+        }
+        state.revision = before.revision.saturating_add(1);
+        Ok(Some(state))
     }
 
     /// Puts a file among those that the next cycle fetches again.

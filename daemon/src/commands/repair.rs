@@ -32,6 +32,8 @@ struct Report {
     more_hits: u64,
     /// The snapshot that says what is to be captured again.
     snapshot: Option<String>,
+    /// Checkpoints that were deleted: something of them was lost.
+    checkpoints: Vec<String>,
     /// Items of it whose content is fetched again.
     items: u64,
     /// Workloads that start over.
@@ -56,6 +58,7 @@ impl Report {
             hits: repaired.hits.iter().map(name).collect(),
             more_hits: repaired.more_hits,
             snapshot: repaired.snapshot,
+            checkpoints: repaired.checkpoints,
             items: repaired.items,
             restarted: repaired.restarted,
         }
@@ -85,6 +88,7 @@ pub fn run(context: &Context, args: &Repair) -> Result<Outcome> {
             ("given up, it is missing", &report.given_up),
             ("parity made", &report.parity_made),
             ("hits", &report.hits),
+            ("deleted, a damaged checkpoint", &report.checkpoints),
             ("starts over", &report.restarted),
         ];
         for (what, names) in lists {
