@@ -78,6 +78,8 @@ pub enum Table {
     Cursors,
     /// Named numbers that only grow.
     Counters,
+    /// When which pack was read last, and what was found.
+    Scrub,
 }
 
 impl Table {
@@ -86,10 +88,16 @@ impl Table {
             Table::Journal => "journal",
             Table::Cursors => "cursors",
             Table::Counters => "counters",
+            Table::Scrub => "scrub",
         }
     }
 
-    const ALL: [Table; 3] = [Table::Journal, Table::Cursors, Table::Counters];
+    const ALL: [Table; 4] = [
+        Table::Journal,
+        Table::Cursors,
+        Table::Counters,
+        Table::Scrub,
+    ];
 }
 
 /// The local state of one host. Clones share it; the last one to go closes it.
@@ -100,7 +108,7 @@ pub struct LocalState {
 
 struct Inner {
     // Fields drop in order: the database closes before the lock goes.
-    trees: [sled::Tree; 3],
+    trees: [sled::Tree; 4],
     db: sled::Db,
     rebuilt: bool,
     _lock: LockFile,
@@ -309,7 +317,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Opens the database and reads all of it. The error is a reason for people.
-fn open_checked(dir: &Path) -> Result<(sled::Db, [sled::Tree; 3]), String> {
+fn open_checked(dir: &Path) -> Result<(sled::Db, [sled::Tree; 4]), String> {
     guard(|| {
         let db = sled::Config::new()
             .path(dir)

@@ -88,11 +88,10 @@ pub fn password(config: &Config) -> Result<SecretString> {
 /// Opens the repository.
 pub fn open_repository(config: &Config) -> Result<Repository> {
     let location = location(&config.repository)?;
-    Ok(Repository::open(
-        &location,
-        &password(config)?,
-        &config.state_dir.join("index"),
-    )?)
+    let local = config.state_dir.join("index");
+    let repository = Repository::open(&location, &password(config)?, &local)?;
+    repository.set_parity(config.repository.parity);
+    Ok(repository)
 }
 
 /// A Graph client with the identity that reads.

@@ -75,6 +75,9 @@ pub enum Command {
     Hold(Hold),
     /// Check the repository
     Verify(Verify),
+    /// Mend a damaged repository: heal packs, drop what is damaged, name what is hit, and have the next
+    /// cycle fetch it again
+    Repair(Repair),
     /// Make the index again from the packs
     RebuildIndex,
     /// The keys of the repository
@@ -382,9 +385,36 @@ pub struct Restore {
 
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Read and authenticate every byte, not just the structure
+    /// Read and authenticate the packs too, not just the structure: every byte of all of them, or of a
+    /// share chosen at random (`--read-data=5%`)
+    #[arg(
+        long,
+        value_name = "N%",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "100%",
+        value_parser = percent
+    )]
+    pub read_data: Option<f64>,
+    /// Which packs the share has: the same number reads the same ones [default: at random]
+    #[arg(long, value_name = "NUMBER", requires = "read_data")]
+    pub seed: Option<u64>,
+}
+
+/// A number of per cent above 0 and up to 100, with or without the sign.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
+    match number {
+        Ok(number) if number > 0.0 && number <= 100.0 => Ok(number),
+        _ => Err("give a share such as 5%, above 0% and at most 100%".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Repair {
+    /// Say what would happen, and do nothing
     #[arg(long)]
-    pub read_data: bool,
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -444,6 +474,30 @@ mod tests {
         assert_eq!(until("1970-01-02"), Ok(2 * 86_400 - 1));
         assert_eq!(until("1970-01-02T00:00:10Z"), Ok(86_410));
         assert!(since("yesterday").is_err());
+    }
+
+    #[test]
+    fn verify_reads_nothing_a_share_or_everything() {
+        let read = |args: &[&str]| {
+            let all = ["tenantfs", "verify"].iter().chain(args);
+            let Command::Verify(verify) = Cli::try_parse_from(all).ok()?.command else {
+                return None;
+            };
+            Some((verify.read_data, verify.seed))
+        };
+        assert_eq!(read(&[]), Some((None, None)));
+        assert_eq!(read(&["--read-data"]), Some((Some(100.0), None)));
+        let seeded = read(&["--read-data=2.5%", "--seed", "7"]);
+        assert_eq!(seeded, Some((Some(2.5), Some(7))));
+        assert_eq!(read(&["--read-data=30"]), Some((Some(30.0), None)));
+        for wrong in [
+            "--read-data=0%",
+            "--read-data=101%",
+            "--read-data=x",
+            "--seed=7",
+        ] {
+            assert_eq!(read(&[wrong]), None, "{wrong}");
+        }
     }
 
     #[test]

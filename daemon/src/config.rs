@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use serde::Deserialize;
 use tenantfs::graph::Cloud;
+use tenantfs::repo::Parity;
 use tenantfs::workload::drive::RestorePermissions;
 use tenantfs::workload::mail::Route;
 
@@ -43,6 +44,9 @@ pub struct Config {
     /// How restores behave.
     #[serde(default)]
     pub restore: Restore,
+    /// How the repository is looked after.
+    #[serde(default)]
+    pub verify: Verify,
     /// Where this host keeps what can be rebuilt: index copies, the restore spool, counters.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
@@ -150,6 +154,10 @@ pub struct Repository {
     pub region: Option<String>,
     /// S3: file with two lines, access key id and secret access key.
     pub credentials_file: Option<PathBuf>,
+    /// How much parity packs get, such as `"5%"`: `repair` heals so much damage in each. None unless it is
+    /// given.
+    #[serde(default, deserialize_with = "parity")]
+    pub parity: Parity,
 }
 
 /// `[protect]`
@@ -253,6 +261,23 @@ fn glob_set(patterns: &[String]) -> Result<globset::GlobSet> {
         set.add(glob);
     }
     Ok(set.build()?)
+}
+
+/// `[verify]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verify {
+    /// The daemon reads the whole repository once in such a time, little by little: `"30d"`; `"0"`: never.
+    #[serde(deserialize_with = "period_or_never")]
+    pub every: Option<Duration>,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self {
+            every: Some(Duration::from_secs(30 * 86_400)),
+        }
+    }
 }
 
 /// `[mount]`
@@ -422,6 +447,29 @@ fn sweep<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Duration>,
     }
 }
 
+fn period_or_never<'de, D: serde::Deserializer<'de>>(
+    input: D,
+) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(input)?;
+    match text.as_str() {
+        "0" | "never" => Ok(None),
+        text => parse_period("every", text)
+            .map(Some)
+            .map_err(serde::de::Error::custom),
+    }
+}
+
+fn parity<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Parity, D::Error> {
+    let text = String::deserialize(input)?;
+    let number = text.strip_suffix('%').map(str::trim).map(str::parse::<f64>);
+    match number {
+        Some(Ok(0.0)) => Some(Parity::OFF),
+        Some(Ok(number)) => Parity::percent(number),
+        _ => None,
+    }
+    .ok_or_else(|| serde::de::Error::custom(format!("parity {text:?} is no share such as \"5%\"")))
+}
+
 mod seconds {
     use serde::{Deserialize, Deserializer};
     use std::time::Duration;
@@ -507,6 +555,27 @@ mod tests {
         assert_eq!(sweep("sweep = \"never\"").unwrap(), None);
         for wrong in ["sweep = \"sometimes\"", "sweep = \"0s\"", "sweep = 7"] {
             assert!(sweep(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_repository_is_read_every_month_and_has_no_parity_unless_told_otherwise() {
+        let verify = |text: &str| parse(&format!("{MINIMAL}\n{text}")).map(|c| c.verify.every);
+        let days = |n: u64| Some(Duration::from_secs(n * 86_400));
+        assert_eq!(verify("").unwrap(), days(30));
+        assert_eq!(verify("[verify]\nevery = \"7d\"").unwrap(), days(7));
+        assert_eq!(verify("[verify]\nevery = \"0\"").unwrap(), None);
+        assert!(verify("[verify]\nevery = \"often\"").is_err());
+        let parity = |text: &str| {
+            let place = "location = \"repo\"";
+            parse(&MINIMAL.replace(place, &format!("{place}\n{text}"))).map(|c| c.repository.parity)
+        };
+        assert_eq!(parity("").unwrap(), Parity::OFF);
+        assert_eq!(parity("parity = \"0%\"").unwrap(), Parity::OFF);
+        let five = Parity::percent(5.0).unwrap();
+        assert_eq!(parity("parity = \"5%\"").unwrap(), five);
+        for wrong in ["parity = \"5\"", "parity = \"101%\"", "parity = 5"] {
+            assert!(parity(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -17,6 +17,7 @@ mod progress;
 mod reload;
 mod retention;
 mod schedule;
+mod scrub;
 mod signals;
 mod snapshots;
 mod upkeep;

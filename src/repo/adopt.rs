@@ -30,6 +30,10 @@ impl Inner {
             if indexed.contains(&id) || self.condemned.read().contains(&id) {
                 continue;
             }
+            // What a repair that died put aside is not taken back.
+            if self.is_aside(&id.file(class))? {
+                continue;
+            }
             match pack::read_footer(
                 &self.backend,
                 &self.master,

@@ -315,6 +315,39 @@ impl Backend {
         Ok(())
     }
 
+    /// Makes a second name for a file, durably: `<folder>/<its name>`. One that is there stays.
+    pub(crate) fn set_aside(&self, file: &str, folder: &str) -> Result<()> {
+        let to = format!("{folder}/{file}");
+        let failed = |e| RepoError::io(format!("cannot keep {file} as {to}"), e);
+        self.step().map_err(failed)?;
+        let Some(root) = &self.root else {
+            let (store, from, to_path) = (self.store.clone(), self.path(file), self.path(&to));
+            return self
+                .run(async move { store.copy(&from, &to_path).await })
+                .map_err(|e| RepoError::store(format!("cannot keep {file} as {to}"), e));
+        };
+        let path = root.join(&to);
+        let folders = path.ancestors().skip(1).take_while(|path| path != root);
+        let folders: Vec<_> = folders.map(Path::to_owned).collect();
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        match fs::hard_link(root.join(file), &path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            // Not every file system has links.
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                let bytes = self.get(file)?;
+                self.put(&to, &bytes)?;
+            }
+            linked => linked.map_err(failed)?,
+        }
+        self.step().map_err(failed)?;
+        for folder in folders.iter().map(PathBuf::as_path).chain([root.as_path()]) {
+            sync_dir(folder).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// True when the store honours create-if-absent. Some S3 stores answer 200 and overwrite.
     pub(crate) fn probe_create(&self) -> Result<bool> {
         if self.is_local() {

@@ -108,7 +108,7 @@ pub enum RepoError {
     #[error(
         "{missing} of {known} packs that the index names are not in the listing (first: {first}). \
          A listing that shrank is not believed: check the disk or bucket; if the packs are lost for \
-         good, delete the folder index/ and run rebuild-index"
+         good, run repair"
     )]
     ListingShrank {
         /// How many are missing.

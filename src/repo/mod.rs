@@ -29,9 +29,13 @@ mod key;
 mod lock;
 mod maintain;
 mod pack;
+mod parity;
 mod prune;
 mod reader;
 mod rebuild;
+mod repair;
+mod sample;
+mod scrub;
 mod seal;
 mod session;
 mod snapshot;
@@ -59,8 +63,12 @@ pub use id::{Kind, ObjectId};
 pub use key::KdfCost;
 pub use lock::host_name;
 pub use maintain::Maintenance;
+pub use parity::Parity;
 pub use prune::{Mark, Packs, PruneOptions, PrunePhase, PruneReport, Reach, Unused, WAYS};
 pub use rebuild::RebuildReport;
+pub use repair::RepairReport;
+pub use sample::ReadData;
+pub use scrub::PackCheck;
 pub use snapshot::{Roots, Snapshot, SnapshotManifest, Totals, snapshot_name};
 pub use stats::RepoStats;
 pub use stream::Stream;
@@ -111,6 +119,8 @@ pub(crate) struct Inner {
     condemned: RwLock<HashSet<id::PackId>>,
     /// Those of this handle.
     writers: RwLock<Vec<Weak<writer::Shared>>>,
+    /// What packs get from now on.
+    parity: RwLock<Parity>,
     /// Keeps a temporary state folder while the handle lives.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -252,6 +262,7 @@ impl Repository {
             manifests: Mutex::default(),
             condemned: RwLock::default(),
             writers: RwLock::default(),
+            parity: RwLock::default(),
             _temporary: temporary,
             backend,
             master,
@@ -314,6 +325,21 @@ impl Repository {
     /// damaged.
     pub fn get(&self, kind: Kind, id: &ObjectId) -> Result<Bytes> {
         self.inner.get(kind, id)
+    }
+
+    /// How much parity packs get that this handle begins from now on, and that
+    /// [`Repository::repair`] gives to those without. None unless it is set.
+    pub fn set_parity(&self, parity: Parity) {
+        *self.inner.parity.write() = parity;
+    }
+
+    /// The packs that the index names, by their files' names, sorted. Costs no request.
+    pub fn packs(&self) -> Vec<String> {
+        let packs = self.inner.index.packs().into_iter();
+        let mut names: Vec<_> = packs.map(|(class, id, _)| id.file(class)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// A new writer; any number can write at once, here and elsewhere.

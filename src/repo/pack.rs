@@ -1,6 +1,6 @@
 //! Packs: many frames in one file, sealed under one key.
 //!
-//! Header of 24 bytes (`"tfsP"`, version, class, two zero bytes, pack id 16), sealed frames one after the other,
+//! Header of 24 bytes (`"tfsP"`, version, class, zero, flags, pack id 16), sealed frames one after the other,
 //! sealed footer (the pack's table), trailer of 8 bytes (footer's length u32, `"tfsE"`). The key is
 //! derived from the pack's random id; frame n is sealed with nonce (0, n), the footer with (1, 0),
 //! and a pack that has begun its footer takes no more frames, so no nonce is used for two
@@ -8,7 +8,8 @@
 //!
 //! A pack grows under a temporary name. Frames reserve their place under the pack's lock and are
 //! sealed and written outside of it. A write that fails (disk full) keeps its sealed bytes and is
-//! repeated later at the same place, so nothing that was accepted is lost.
+//! repeated later at the same place, so nothing that was accepted is lost. A pack that gets parity says
+//! so in its flags, and the parity is durable before the pack has its name.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ use super::backend::{self, Backend};
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::key::{MasterKey, random};
+use super::parity::{self, PackParity, Parity};
 use super::seal::{FORMAT_VERSION, RepoId, SealKey, TAG};
 use super::table::{self, FrameEntry, MAX_FRAME, PackTable};
 
@@ -29,6 +31,10 @@ pub(crate) const HEADER: usize = 24;
 const TRAILER: usize = 8;
 const MAGIC: &[u8; 4] = b"tfsP";
 const END: &[u8; 4] = b"tfsE";
+/// Where a header has its flags.
+const FLAGS: usize = 7;
+/// A parity file was written before the pack got its name.
+const HAS_PARITY: u8 = 1;
 
 /// Size at which a pack is closed.
 pub(crate) fn target(class: PackClass) -> u64 {
@@ -112,11 +118,12 @@ fn nonce(domain: u32, number: u32) -> [u8; 12] {
     nonce
 }
 
-fn header(class: PackClass, id: PackId) -> [u8; HEADER] {
+fn header(class: PackClass, id: PackId, flags: u8) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..4].copy_from_slice(MAGIC);
     header[4] = FORMAT_VERSION;
     header[5] = class as u8;
+    header[FLAGS] = flags;
     header[8..].copy_from_slice(&id.0);
     header
 }
@@ -134,6 +141,8 @@ pub(crate) struct Slot {
 pub(crate) struct OpenPack {
     pub(crate) class: PackClass,
     seal: PackSeal,
+    /// Makes the parity, and how much.
+    parity: Option<(PackParity, Parity)>,
     path: PathBuf,
     file: File,
     state: Mutex<State>,
@@ -151,6 +160,8 @@ struct State {
     closed: bool,
     /// Size of the durable file.
     finished: Option<u64>,
+    /// Bytes of its parity.
+    parity: u64,
 }
 
 impl OpenPack {
@@ -161,6 +172,7 @@ impl OpenPack {
         repo: &RepoId,
         class: PackClass,
         folder: &Path,
+        parity: Parity,
     ) -> Result<Self> {
         let id = PackId(random()?);
         let path = folder.join(super::id::hex(&id.0));
@@ -173,7 +185,9 @@ impl OpenPack {
             .create_new(true)
             .open(&path)
             .map_err(failed)?;
-        if let Err(e) = file.write_all_at(&header(class, id), 0) {
+        let parity = (!parity.is_off()).then(|| (PackParity::new(master, repo, class, id), parity));
+        let flags = flags(parity.is_some());
+        if let Err(e) = file.write_all_at(&header(class, id, flags), 0) {
             let _ = fs::remove_file(&path);
             return Err(failed(e));
         }
@@ -184,11 +198,13 @@ impl OpenPack {
             failed: BTreeMap::new(),
             closed: false,
             finished: None,
+            parity: 0,
         };
         let seal = PackSeal::new(master, repo, id);
         Ok(OpenPack {
             class,
             seal,
+            parity,
             path,
             file,
             state: Mutex::new(state),
@@ -316,8 +332,9 @@ impl OpenPack {
         self.state.lock().closed = true;
     }
 
-    /// Completes the pack: all frames on disk, footer, fsync, its final name. May be called again
-    /// after a failure, and does nothing after a success.
+    /// Completes the pack: all frames on disk, footer, parity, fsync, its final name. May be called
+    /// again after a failure, and does nothing after a success. Returns the bytes that reached the
+    /// repository.
     pub(crate) fn finish(&self, backend: &Backend) -> Result<u64> {
         let mut state = self.state.lock();
         state.closed = true;
@@ -325,7 +342,7 @@ impl OpenPack {
             self.written.wait(&mut state);
         }
         if let Some(size) = state.finished {
-            return Ok(size);
+            return Ok(size + state.parity);
         }
         drop(state);
         self.retry(backend)?;
@@ -335,9 +352,10 @@ impl OpenPack {
         let mut trailer = [0; TRAILER];
         trailer[..4].copy_from_slice(&((footer.len() + TAG) as u32).to_le_bytes());
         trailer[4..].copy_from_slice(END);
-        let aad = self
-            .seal
-            .footer_aad(&header(self.class, self.id()), &trailer);
+        let aad = self.seal.footer_aad(
+            &header(self.class, self.id(), flags(self.parity.is_some())),
+            &trailer,
+        );
         self.seal.key.seal_with(nonce(1, 0), &aad, &mut footer, 0)?;
         footer.extend_from_slice(&trailer);
         let size = state.len + footer.len() as u64;
@@ -347,9 +365,22 @@ impl OpenPack {
         {
             return Err(self.write_error(e));
         }
+        state.parity = self.put_parity(backend, size)?;
         backend.put_file(&self.path, &self.file, &self.id().file(self.class))?;
         state.finished = Some(size);
-        Ok(size)
+        Ok(size + state.parity)
+    }
+
+    /// Writes the parity of the whole file. Returns its bytes.
+    fn put_parity(&self, backend: &Backend, size: u64) -> Result<u64> {
+        let Some((maker, share)) = &self.parity else {
+            return Ok(0);
+        };
+        let whole = backend::pread(&self.file, 0, size)
+            .map_err(|e| RepoError::io(format!("cannot read {}", self.path.display()), e))?;
+        let made = maker.make(&whole, *share)?;
+        backend.put(&parity::file(self.id()), &made)?;
+        Ok(made.len() as u64)
     }
 
     /// The finished pack's table, for an index file.
@@ -378,6 +409,17 @@ impl Drop for OpenPack {
     }
 }
 
+fn flags(has_parity: bool) -> u8 {
+    if has_parity { HAS_PARITY } else { 0 }
+}
+
+/// What a pack says of itself.
+pub(crate) struct Ends {
+    pub table: PackTable,
+    /// A parity file was written with it.
+    pub has_parity: bool,
+}
+
 /// Reads a pack's table from its own footer. Authenticates header, footer and trailer.
 pub(crate) fn read_footer(
     backend: &Backend,
@@ -387,30 +429,89 @@ pub(crate) fn read_footer(
     id: PackId,
     size: u64,
 ) -> Result<PackTable> {
+    Ok(read_ends(backend, master, repo, class, id, size)?.table)
+}
+
+/// The same with what the header says.
+pub(crate) fn read_ends(
+    backend: &Backend,
+    master: &MasterKey,
+    repo: &RepoId,
+    class: PackClass,
+    id: PackId,
+    size: u64,
+) -> Result<Ends> {
+    let file = id.file(class);
+    open_ends(master, repo, class, id, size, |offset, len| {
+        backend.get_range(&file, offset, len)
+    })
+}
+
+/// Authenticates the whole of a pack that is in memory, frame by frame, and returns what is in it.
+pub(crate) fn open_whole(
+    master: &MasterKey,
+    repo: &RepoId,
+    class: PackClass,
+    id: PackId,
+    bytes: &[u8],
+) -> Result<PackTable> {
+    let range = |offset: u64, len: u64| bytes[offset as usize..(offset + len) as usize].to_vec();
+    let ends = open_ends(
+        master,
+        repo,
+        class,
+        id,
+        bytes.len() as u64,
+        |offset, len| Ok(range(offset, len)),
+    )?;
+    let seal = PackSeal::new(master, repo, id);
+    for (number, frame) in ends.table.frames.iter().enumerate() {
+        let sealed = range(frame.offset.into(), frame.stored.into());
+        if seal
+            .open_frame(number as u32, frame.kind, frame.raw, sealed)
+            .is_none()
+        {
+            let reason = format!("frame {number} fails its authentication");
+            return Err(RepoError::damaged(id.file(class), reason));
+        }
+    }
+    Ok(ends.table)
+}
+
+/// Reads header, footer and trailer with `range` (offset and length, always within `size`).
+fn open_ends(
+    master: &MasterKey,
+    repo: &RepoId,
+    class: PackClass,
+    id: PackId,
+    size: u64,
+    range: impl Fn(u64, u64) -> Result<Vec<u8>>,
+) -> Result<Ends> {
     let file = id.file(class);
     let damaged = |reason: &str| RepoError::damaged(&file, reason);
     let smallest = (HEADER + TAG + TRAILER) as u64;
     if size < smallest || size > u64::from(u32::MAX) {
         return Err(damaged("it is too short or too long for a pack"));
     }
-    let head = backend.get_range(&file, 0, HEADER as u64)?;
+    let head = range(0, HEADER as u64)?;
     if head[..4] == *MAGIC && head[4] > FORMAT_VERSION {
         return Err(RepoError::NewerVersion {
             found: head[4],
             supported: FORMAT_VERSION,
         });
     }
-    let trailer = backend.get_range(&file, size - TRAILER as u64, TRAILER as u64)?;
+    let trailer = range(size - TRAILER as u64, TRAILER as u64)?;
     let (len, end) = trailer.split_at(4);
     let len = u64::from(u32::from_le_bytes([len[0], len[1], len[2], len[3]]));
     if end != END || len < TAG as u64 || len > size - (HEADER + TRAILER) as u64 {
         return Err(damaged("it does not end as a pack does (truncated?)"));
     }
-    if head != header(class, id) {
+    let has_parity = head[FLAGS] == HAS_PARITY;
+    if head != header(class, id, flags(has_parity)) {
         return Err(damaged("its header is not the one of this pack"));
     }
     let begin = size - TRAILER as u64 - len;
-    let mut footer = backend.get_range(&file, begin, len)?;
+    let mut footer = range(begin, len)?;
     let seal = PackSeal::new(master, repo, id);
     let aad = seal.footer_aad(&head, &trailer);
     let plain = seal
@@ -426,12 +527,13 @@ pub(crate) fn read_footer(
     if end != begin {
         return Err(damaged("its footer does not fit its length"));
     }
-    Ok(PackTable {
+    let table = PackTable {
         id,
         class,
         size,
         frames,
-    })
+    };
+    Ok(Ends { table, has_parity })
 }
 
 /// Refuses objects that no frame can hold.

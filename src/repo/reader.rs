@@ -163,6 +163,17 @@ impl Inner {
 
     /// A decoded frame from the pack.
     pub(crate) fn read_frame(&self, place: &FramePlace) -> Result<Bytes> {
+        let encoded = self.encoded_frame(place)?;
+        codec::decode(encoded, place.raw as usize, &self.dictionaries)?.ok_or_else(|| {
+            RepoError::damaged(
+                place.pack.file(place.class),
+                format!("frame {} does not decode", place.number),
+            )
+        })
+    }
+
+    /// A frame from the pack, opened and still compressed.
+    pub(crate) fn encoded_frame(&self, place: &FramePlace) -> Result<Vec<u8>> {
         let name = || place.pack.file(place.class);
         let pack = self.pack(place)?;
         let sealed = match &pack.file {
@@ -180,18 +191,14 @@ impl Inner {
                 .backend
                 .get_range(&name(), place.offset.into(), place.stored.into())?,
         };
-        let encoded = pack
-            .seal
+        pack.seal
             .open_frame(place.number, place.kind, place.raw, sealed)
             .ok_or_else(|| {
                 RepoError::damaged(
                     name(),
                     format!("frame {} fails its authentication", place.number),
                 )
-            })?;
-        codec::decode(encoded, place.raw as usize, &self.dictionaries)?.ok_or_else(|| {
-            RepoError::damaged(name(), format!("frame {} does not decode", place.number))
-        })
+            })
     }
 
     fn pack(&self, place: &FramePlace) -> Result<Arc<ReadPack>> {

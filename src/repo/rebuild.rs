@@ -1,15 +1,14 @@
 //! Making the index again from the packs' own footers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::adopt::check_listing;
 use super::error::{RepoError, Result};
 use super::id::PackId;
 use super::lock::MaintenanceLock;
-use super::pack;
 use super::table::PackTable;
 use super::verify::DamagedFile;
-use super::{Repository, index, inventory};
+use super::{Inner, Repository, index, inventory};
 
 /// What a rebuild found.
 #[derive(Clone, Debug, Default)]
@@ -32,26 +31,48 @@ impl Repository {
     /// # Errors
     /// [`RepoError::ListingShrank`] when a readable index file names packs that are not there.
     pub fn rebuild_index(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<RebuildReport> {
-        let inner = &self.inner;
-        let lock = MaintenanceLock::acquire(&inner.backend)?;
-        inner.sessions().sweep(&lock)?;
-        inner.sessions().clear_staging()?;
+        let lock = MaintenanceLock::acquire(&self.inner.backend)?;
+        self.inner.sessions().sweep(&lock)?;
+        self.inner.sessions().clear_staging()?;
+        self.inner
+            .remake_index(&lock, &Without::default(), progress)
+    }
+}
+
+/// What a new index and inventory do not name.
+#[derive(Default)]
+pub(crate) struct Without {
+    /// Packs, there or not.
+    pub packs: HashSet<PackId>,
+    /// Snapshots and dictionaries.
+    pub files: inventory::Names,
+}
+
+impl Inner {
+    /// Makes index files from the packs' footers, then the inventory, and deletes the index files there
+    /// were.
+    pub(crate) fn remake_index(
+        &self,
+        lock: &MaintenanceLock,
+        without: &Without,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<RebuildReport> {
         let mut report = RebuildReport::default();
         // Read before the listing, so that what a writer adds meanwhile is in neither.
-        let mut replaced = match inner.read_inventory() {
+        let mut replaced = match self.read_inventory() {
             Ok(names) => names,
             Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {
                 report.damaged.push(DamagedFile::new(inventory::FILE, &e));
-                inner.new_inventory()?;
+                self.new_inventory()?;
                 inventory::Names::new()
             }
             Err(e) => return Err(e),
         };
         replaced.retain(|name| name.starts_with(index::FOLDER));
         let mut before: HashMap<PackId, PackTable> = HashMap::new();
-        let old = inner.backend.list(index::FOLDER)?;
+        let old = self.backend.list(index::FOLDER)?;
         for info in &old {
-            match inner.index.read(&info.name) {
+            match self.index.read(&info.name) {
                 Ok(tables) => before.extend(tables.into_iter().map(|table| (table.id, table))),
                 Err(e @ RepoError::Damaged { .. }) => {
                     report.damaged.push(DamagedFile::new(&info.name, &e))
@@ -59,8 +80,10 @@ impl Repository {
                 Err(e) => return Err(e),
             }
         }
-        let listed = inner.listed_packs()?;
-        let excused = inner.excused_packs()?;
+        before.retain(|id, _| !without.packs.contains(id));
+        let mut listed = self.listed_packs()?;
+        listed.retain(|id, _| !without.packs.contains(id));
+        let excused = self.excused_packs()?;
         let known: Vec<_> = before
             .values()
             .filter(|table| !excused.contains(&table.id))
@@ -75,15 +98,8 @@ impl Repository {
         packs.sort_unstable();
         for (done, (id, (class, size))) in packs.into_iter().enumerate() {
             progress(done as u64, total);
-            let table = match pack::read_footer(
-                &inner.backend,
-                &inner.master,
-                &inner.config.id,
-                class,
-                id,
-                size,
-            ) {
-                Ok(table) => table,
+            let table = match self.ends(class, id, size) {
+                Ok(ends) => ends.table,
                 Err(e @ RepoError::Damaged { .. }) => {
                     report.damaged.push(DamagedFile::new(&id.file(class), &e));
                     let Some(table) = before.remove(&id) else {
@@ -99,23 +115,23 @@ impl Repository {
             objects += count;
             batch.push(table);
             if objects >= index::OBJECTS_PER_FILE {
-                fresh.push(inner.index.store(&batch)?);
+                fresh.push(self.index.store(&batch)?);
                 batch.clear();
                 objects = 0;
             }
         }
         if !batch.is_empty() {
-            fresh.push(inner.index.store(&batch)?);
+            fresh.push(self.index.store(&batch)?);
         }
         replaced.extend(old.iter().map(|info| info.name.clone()));
         let added: Vec<_> = fresh.iter().map(|(named, _)| named.name.clone()).collect();
-        let replaced: Vec<_> = replaced.into_iter().collect();
-        inner.change_inventory(&lock, added, &replaced)?;
-        inner
-            .index
+        let removed: Vec<_> = replaced.union(&without.files).cloned().collect();
+        lock.check()?;
+        self.change_inventory(lock, added, &removed)?;
+        self.index
             .replace(fresh.into_iter().map(|(named, _)| named).collect());
         for info in &old {
-            inner.backend.delete(&info.name)?;
+            self.backend.delete(&info.name)?;
         }
         progress(total, total);
         Ok(report)

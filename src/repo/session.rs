@@ -60,10 +60,6 @@ pub(crate) struct SessionInfo {
     pub needs: Names,
     /// What it goes on from: these and all they need stay.
     pub roots: Vec<Roots>,
-    /// Files it made.
-    pub added: Names,
-    /// Files it deleted.
-    pub removed: Names,
     /// It writes no more.
     pub ended: bool,
 }
@@ -77,8 +73,6 @@ impl SessionInfo {
             generation: content.generation,
             needs: content.needs,
             roots: content.roots,
-            added: content.added,
-            removed: content.removed,
             ended: content.ended,
         })
     }

@@ -1,13 +1,17 @@
 //! Verification: every file of the repository against what it must be.
 //!
-//! Without `read_data`: everything but the frames is read and authenticated (configuration, key
-//! files, index files, dictionaries, manifests, the packs' headers and footers), and sizes are
-//! compared. With it every frame is opened, decoded, and each object hashed again.
+//! Always: everything but the frames is read and authenticated (configuration, key files, index files,
+//! dictionaries, manifests, the packs' headers and footers), and sizes are compared. Of the packs that
+//! [`ReadData`] chooses every frame is opened, decoded, and each object hashed again.
 //!
 //! Packs are missed when an index file names them, snapshots, index files and dictionaries when the
 //! inventory does. What cannot be known: that one key file of several was deleted, or that the whole
 //! repository was set back to what it once was. Packs that no index names are no damage (a writer died; the next one adopts them)
-//! unless a snapshot needs them.
+//! unless a snapshot needs them. What `repair` put aside below `damaged/` is not looked at.
+//!
+//! A pack says itself whether a parity file was written with it, so a lost one is missed; parity that a
+//! repair made later is checked while it is there. Its head is looked at always, all of it with the
+//! pack.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,10 +22,13 @@ use super::backend::FileInfo;
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::index::{FramePlace, IndexFile};
+use super::pack::Ends;
+use super::parity::PackParity;
+use super::sample::ReadData;
 use super::table::{FrameEntry, PackTable};
 use super::{
     Inner, KEYS, Repository, backend, claim, condemned, config, dictionary, hold, index, inventory,
-    lock, pack, session, snapshot,
+    lock, pack, parity, repair, session, snapshot,
 };
 
 /// A file that is not what it must be.
@@ -60,12 +67,23 @@ pub struct VerifyReport {
     pub packs: u64,
     /// Objects in the packs.
     pub objects: u64,
+    /// Packs whose every byte was read.
+    pub packs_read: u64,
+    /// Bytes of them.
+    pub bytes_read: u64,
+    /// Parity files.
+    pub parity: u64,
+    /// Packs that have none, and never had.
+    pub without_parity: u64,
     /// Files that are damaged, missing, or do not belong there.
     pub damaged: Vec<DamagedFile>,
-    /// Objects that cannot be read because of that (without `read_data`: as far as known).
+    /// Objects that cannot be read because of that (of packs that were not read: as far as known).
     pub lost: Vec<(Kind, ObjectId)>,
     /// Whole packs that no index names. The next writer takes them in.
     pub unindexed: Vec<String>,
+    /// What old snapshots have lost that only the newest one is asked for, their state, and their
+    /// reports. No damage any more: nothing can bring it back and nothing needs it.
+    pub given_up: Vec<String>,
 }
 
 impl VerifyReport {
@@ -78,7 +96,10 @@ impl VerifyReport {
 /// One run.
 struct Run<'a> {
     inner: &'a Inner,
-    read_data: bool,
+    /// Packs whose frames are read.
+    read: HashSet<PackId>,
+    /// Parity files and their sizes.
+    parity: HashMap<PackId, u64>,
     report: Mutex<VerifyReport>,
     done: AtomicU64,
     total: u64,
@@ -90,7 +111,7 @@ impl Repository {
     /// report; an error means that checking itself was impossible.
     pub fn verify(
         &self,
-        read_data: bool,
+        read_data: impl Into<ReadData>,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<VerifyReport> {
         let inner = self.inner.as_ref();
@@ -106,9 +127,14 @@ impl Repository {
             bytes: total,
             ..VerifyReport::default()
         };
+        let packs = listed.iter().filter_map(|info| PackId::parse(&info.name));
         let run = Run {
             inner,
-            read_data,
+            read: read_data.into().choose(packs.map(|(_, id)| id)),
+            parity: listed
+                .iter()
+                .filter_map(|info| Some((parity::parse(&info.name)?, info.size)))
+                .collect(),
             report: Mutex::new(report),
             done: AtomicU64::new(0),
             total,
@@ -124,7 +150,10 @@ impl Repository {
             match name.split_once('/') {
                 None if name == config::FILE => run.config(),
                 None if name == lock::FILE || name == inventory::FILE => {}
-                Some((backend::STAGING, _)) => {}
+                Some((backend::STAGING | repair::FOLDER, _)) => {}
+                Some((parity::FOLDER, _)) if parity::parse(name).is_some() => {
+                    run.report.lock().parity += 1;
+                }
                 // They come and go while this runs, and say nothing for long.
                 Some((folder, _))
                     if [session::FOLDER.name, claim::FOLDER.name].contains(&folder) => {}
@@ -170,8 +199,9 @@ impl Repository {
             );
         }
         run.indexes(&indexes, &packs);
+        let newest = snapshots.iter().max().cloned();
         for name in snapshots {
-            run.snapshot(&name);
+            run.snapshot(&name, newest.as_ref() == Some(&name));
         }
         let mut report = run.report.into_inner();
         report.damaged.sort_by(|a, b| a.file.cmp(&b.file));
@@ -254,7 +284,55 @@ impl Run<'_> {
                 );
             }
         }
+        self.unnamed(&names, listed)
+    }
+
+    /// What is there and the inventory does not name. While anybody writes, or died writing, that is as it
+    /// should be, and so it is with what somebody died deleting: older snapshots, and index files whose
+    /// packs others name too. Otherwise the inventory is an older one than the last.
+    fn unnamed(&self, names: &inventory::Names, listed: &[FileInfo]) -> Result<()> {
+        let is_session =
+            |info: &FileInfo| info.name.split('/').next() == Some(session::FOLDER.name);
+        if listed.iter().any(is_session) || self.younger(names, listed).is_none() {
+            return Ok(());
+        }
+        // A session may have ended between the inventory and the listing.
+        let Some(file) = self.younger(&self.inner.read_inventory()?, listed) else {
+            return Ok(());
+        };
+        if self.inner.backend.size(&file)?.is_some() {
+            self.damaged(
+                inventory::FILE,
+                &format!(
+                    "it does not name {file}, which is there, and nobody writes: it was set back to \
+                     an older one, and what is younger may be lost unnoticed; rebuild-index makes a \
+                     new one from what is there"
+                ),
+            );
+        }
         Ok(())
+    }
+
+    /// A file that is younger than an inventory of these names.
+    fn younger(&self, names: &inventory::Names, listed: &[FileInfo]) -> Option<String> {
+        let snapshots = listed
+            .iter()
+            .filter(|info| info.name.starts_with("snapshots/"));
+        let newest = snapshots.map(|info| &info.name).max();
+        if let Some(newest) = newest.filter(|name| !names.contains(*name)) {
+            return Some(newest.clone());
+        }
+        let (named, others): (Vec<_>, Vec<_>) = self
+            .inner
+            .index
+            .files()
+            .into_iter()
+            .partition(|(name, _)| names.contains(name));
+        let packs = named.iter().flat_map(|(_, file)| file.packs());
+        let known: HashSet<PackId> = packs.map(|(_, id, _)| id).collect();
+        let mut others = others.into_iter();
+        let found = others.find(|(_, file)| file.packs().any(|(_, id, _)| !known.contains(&id)));
+        found.map(|(name, _)| name)
     }
 
     /// Index files, and all packs they name; then the packs that none names.
@@ -280,10 +358,10 @@ impl Run<'_> {
             }
             tables.retain(|table| seen.insert(table.id));
             self.parallel(&tables, |table| match packs.get(&table.id) {
-                Some((class, size)) if *class == table.class => self.pack(table, *size, true),
+                Some((class, size)) if *class == table.class => self.pack(table, *size, None),
                 // It may have been made after the listing.
                 _ => match self.inner.backend.size(&table.id.file(table.class)) {
-                    Ok(Some(size)) => self.pack(table, size, true),
+                    Ok(Some(size)) => self.pack(table, size, None),
                     _ if self.is_pruned(table) => {}
                     _ => {
                         self.damaged(&table.id.file(table.class), "it is missing");
@@ -296,17 +374,10 @@ impl Run<'_> {
         rest.sort_unstable();
         self.parallel(&rest, |(id, (class, size))| {
             let (inner, file) = (self.inner, id.file(*class));
-            match pack::read_footer(
-                &inner.backend,
-                &inner.master,
-                &inner.config.id,
-                *class,
-                **id,
-                *size,
-            ) {
-                Ok(table) => {
+            match inner.ends(*class, **id, *size) {
+                Ok(ends) => {
                     self.report.lock().unindexed.push(file);
-                    self.pack(&table, *size, false);
+                    self.pack(&ends.table, *size, Some(&ends));
                 }
                 // Deleted meanwhile: no index names it, so nothing needs it.
                 Err(RepoError::FileMissing { .. }) => self.advance(*size),
@@ -334,55 +405,53 @@ impl Run<'_> {
         });
     }
 
-    /// One pack against its table.
-    fn pack(&self, table: &PackTable, size: u64, footer_too: bool) {
+    /// One pack against its table; `ends` when they were read already.
+    fn pack(&self, table: &PackTable, size: u64, ends: Option<&Ends>) {
         let file = table.id.file(table.class);
         let objects: usize = table.frames.iter().map(|frame| frame.objects.len()).sum();
+        let read = self.read.contains(&table.id);
         {
             let mut report = self.report.lock();
             report.packs += 1;
             report.objects += objects as u64;
+            if read {
+                report.packs_read += 1;
+                report.bytes_read += size;
+            }
         }
         let mut failure = None;
-        if footer_too {
-            let inner = self.inner;
-            let found = pack::read_footer(
-                &inner.backend,
-                &inner.master,
-                &inner.config.id,
-                table.class,
-                table.id,
-                size,
-            );
-            failure = match found {
-                Ok(_) if size != table.size => {
-                    Some(format!("it has {size} bytes instead of {}", table.size))
+        let mut has_parity = ends.is_some_and(|ends| ends.has_parity);
+        if ends.is_none() {
+            match self.inner.ends(table.class, table.id, size) {
+                Ok(ends) => {
+                    has_parity = ends.has_parity;
+                    if size != table.size {
+                        failure = Some(format!("it has {size} bytes instead of {}", table.size));
+                    } else if ends.table.frames != table.frames {
+                        failure = Some("its footer is not what the index says".into());
+                    }
                 }
-                Ok(found) if found.frames != table.frames => {
-                    Some("its footer is not what the index says".into())
-                }
-                Ok(_) => None,
-                Err(e) => Some(DamagedFile::new(&file, &e).reason),
-            };
+                Err(e) => failure = Some(DamagedFile::new(&file, &e).reason),
+            }
         }
         let mut lost = Vec::new();
         for (number, frame) in table.frames.iter().enumerate() {
-            let checked = if self.read_data {
-                self.frame(table, number as u32, frame)
+            let checked = if read {
+                self.inner.check_frame(table, number as u32)
             } else if u64::from(frame.offset) + u64::from(frame.stored) > size {
-                Err("it is too short".to_owned())
+                Err(RepoError::damaged(&file, "it is too short"))
             } else {
                 Ok(())
             };
-            if let Err(reason) = checked {
+            if let Err(e) = checked {
                 lost.push(frame);
-                failure.get_or_insert(reason);
+                failure.get_or_insert(DamagedFile::new(&file, &e).reason);
             }
-            if self.read_data {
+            if read {
                 self.advance(frame.stored.into());
             }
         }
-        if !self.read_data {
+        if !read {
             self.advance(size);
         }
         if let Some(reason) = failure
@@ -390,6 +459,16 @@ impl Run<'_> {
         {
             lost.into_iter().for_each(|frame| self.lose(frame));
             self.damaged(&file, &reason);
+        }
+        match self.parity.get(&table.id) {
+            Some(len) => self.check(&parity::file(table.id), |inner| {
+                inner.check_parity(table, *len, read)
+            }),
+            None if has_parity => self.damaged(
+                &parity::file(table.id),
+                "it is missing, and its pack had one; repair makes it again",
+            ),
+            None => self.report.lock().without_parity += 1,
         }
     }
 
@@ -401,57 +480,96 @@ impl Run<'_> {
         matches!(is_there, Ok(None)) && inner.refresh_index().is_ok() && !named()
     }
 
-    fn frame(&self, table: &PackTable, number: u32, frame: &FrameEntry) -> Result<(), String> {
-        let place = FramePlace {
-            pack: table.id,
-            class: table.class,
-            number,
-            kind: frame.kind,
-            offset: frame.offset,
-            stored: frame.stored,
-            raw: frame.raw,
-        };
-        let bytes = self.inner.read_frame(&place).map_err(|e| match e {
-            RepoError::Damaged { reason, .. } => reason,
-            other => other.to_string(),
-        })?;
-        let mut rest = &bytes[..];
-        for (id, len) in &frame.objects {
-            let Some((object, after)) = rest.split_at_checked(*len as usize) else {
-                return Err(format!("frame {number} is shorter than its objects"));
-            };
-            if self.inner.id_of(frame.kind, object) != *id {
-                return Err(format!("object {id} in frame {number} has another content"));
-            }
-            rest = after;
-        }
-        Ok(())
-    }
-
-    fn snapshot(&self, name: &str) {
-        self.check(&format!("{}/{name}", snapshot::FOLDER), |inner| {
+    fn snapshot(&self, name: &str, newest: bool) {
+        let file = format!("{}/{name}", snapshot::FOLDER);
+        self.check(&file, |inner| {
             let manifest = match inner.read_snapshot(name) {
                 Ok(snapshot) => snapshot.manifest,
                 // Forgotten since the listing; one that was lost is blamed for that already.
                 Err(RepoError::FileMissing { .. }) => return Ok(()),
                 Err(e) => return Err(e),
             };
-            for (what, root) in [
-                ("tree", manifest.tree),
-                ("state", manifest.state),
-                ("report", manifest.report),
+            let lost =
+                |root: Option<ObjectId>| root.filter(|root| inner.index.find(root).is_none());
+            for (what, root, needed) in [
+                ("tree", manifest.tree, true),
+                ("state", manifest.state, newest),
+                ("report", manifest.report, false),
             ] {
-                if let Some(root) = root.filter(|root| inner.index.find(root).is_none()) {
+                let Some(root) = lost(root) else { continue };
+                if needed {
                     let reason =
                         format!("its {what} {root} is not in the index; run rebuild-index");
-                    return Err(RepoError::damaged(
-                        format!("{}/{name}", snapshot::FOLDER),
-                        reason,
-                    ));
+                    return Err(RepoError::damaged(&file, reason));
                 }
+                let given_up = format!("{file}: its {what} is lost");
+                self.report.lock().given_up.push(given_up);
             }
             Ok(())
         });
+    }
+}
+
+impl Inner {
+    /// What a pack says of itself.
+    pub(crate) fn ends(&self, class: PackClass, id: PackId, size: u64) -> Result<Ends> {
+        pack::read_ends(
+            &self.backend,
+            &self.master,
+            &self.config.id,
+            class,
+            id,
+            size,
+        )
+    }
+
+    /// Reads a frame, and each object in it, against the table.
+    pub(crate) fn check_frame(&self, table: &PackTable, number: u32) -> Result<()> {
+        let damaged = |reason: String| Err(RepoError::damaged(table.id.file(table.class), reason));
+        let Some(frame) = table.frames.get(number as usize) else {
+            return damaged(format!("it has no frame {number}"));
+        };
+        let bytes = self.read_frame(&place_of(table, number, frame))?;
+        let mut rest = &bytes[..];
+        for (id, len) in &frame.objects {
+            let Some((object, after)) = rest.split_at_checked(*len as usize) else {
+                return damaged(format!("frame {number} is shorter than its objects"));
+            };
+            if self.id_of(frame.kind, object) != *id {
+                return damaged(format!("object {id} in frame {number} has another content"));
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Checks the parity file of a pack, of `len` bytes: its head, or all of it.
+    pub(crate) fn check_parity(&self, table: &PackTable, len: u64, whole: bool) -> Result<()> {
+        let file = parity::file(table.id);
+        let maker = PackParity::new(&self.master, &self.config.id, table.class, table.id);
+        let checked = if whole {
+            maker.check(&self.backend.get(&file)?, table.size)
+        } else {
+            let begin = self
+                .backend
+                .get_range(&file, 0, len.min(parity::LONGEST_HEAD))?;
+            maker.check_head(&begin, len, table.size)
+        };
+        checked
+            .map_err(|reason| RepoError::damaged(&file, format!("{reason}; repair makes it again")))
+    }
+}
+
+/// Where a frame of a pack is.
+pub(crate) fn place_of(table: &PackTable, number: u32, frame: &FrameEntry) -> FramePlace {
+    FramePlace {
+        pack: table.id,
+        class: table.class,
+        number,
+        kind: frame.kind,
+        offset: frame.offset,
+        stored: frame.stored,
+        raw: frame.raw,
     }
 }
 

@@ -413,13 +413,7 @@ impl Shared {
             return Ok(pack.clone());
         }
         self.session.check()?;
-        let pack = Arc::new(OpenPack::create(
-            &self.repo.backend,
-            &self.repo.master,
-            &self.repo.config.id,
-            class,
-            self.session.staging(),
-        )?);
+        let pack = Arc::new(self.repo.new_pack(class, self.session.staging())?);
         *open = Some(pack.clone());
         Ok(pack)
     }
@@ -596,6 +590,15 @@ impl Drop for Shared {
         for entry in self.closing.get_mut() {
             if let Some(job) = entry.job.take() {
                 let _ = job.join();
+            }
+        }
+        // What no commit named is there nevertheless.
+        let made = std::mem::take(self.indexed.get_mut());
+        if !made.is_empty() {
+            let dictionaries = self.training.iter().filter_map(Training::dictionary_file);
+            let made = made.into_iter().chain(dictionaries);
+            if let Err(e) = self.session.take_stock(made, []) {
+                tracing::warn!("{e}");
             }
         }
     }

@@ -34,6 +34,7 @@ mod ledger;
 mod local;
 pub(crate) mod merge;
 mod progress;
+pub mod repair;
 mod report;
 mod sites;
 pub(crate) mod totals;

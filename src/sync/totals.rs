@@ -21,6 +21,11 @@ impl Sums {
     }
 }
 
+/// The totals of a tree, of which everything is looked at.
+pub(super) fn count(nodes: &Nodes, tree: MapRoot) -> Result<Totals, TreeError> {
+    advance(nodes, &Totals::default(), None, tree)
+}
+
 /// The totals of the tree `new`, given that `totals` are those of the tree `old`.
 pub(crate) fn advance(
     nodes: &Nodes,

@@ -406,4 +406,106 @@ mod tests {
         assert_eq!(find(&[second.dir.unwrap()]), ["two  Listing"]);
         assert!(find(&[ObjectId([1; 20])]).is_empty());
     }
+
+    /// Twelve folders' worth of files, small and large, with records; and the root of all.
+    fn a_collection(test: &TestRepository, nodes: &Nodes) -> CollectionRoot {
+        let mut stream = test.writer.stream();
+        let mut editor = Editor::new(nodes, CollectionRoot::default());
+        for n in 0..60u32 {
+            let folder = key(1000 + n % 12);
+            editor
+                .upsert_dir(
+                    folder,
+                    ItemKey::ROOT,
+                    &format!("folder {}", n % 12),
+                    1,
+                    None,
+                )
+                .unwrap();
+            let mut bytes = vec![0; if n % 20 == 0 { 400_000 } else { 3000 }];
+            blake3::Hasher::new()
+                .update(&n.to_le_bytes())
+                .finalize_xof()
+                .fill(&mut bytes);
+            let mut writer = content::Writer::new(&mut stream);
+            writer.write(&bytes).unwrap();
+            let (content, size) = writer.finish().unwrap();
+            let record = stream.put(Kind::Record, &bytes[..2000]).unwrap();
+            let entry = Entry::file(content, size, 1, Some(record));
+            editor
+                .upsert_file(key(n), folder, &format!("file {n}"), entry)
+                .unwrap();
+        }
+        let root = editor.checkpoint(&mut stream).unwrap();
+        test.writer.flush().unwrap();
+        root
+    }
+
+    /// Paths of files that can be read with their records, and of folders that can be listed.
+    fn readable(repo: &Repository, nodes: &Nodes, root: MapRoot) -> HashSet<String> {
+        use crate::tree::view::walk;
+        let whole = |entry: &Entry| {
+            let shown = entry.content().is_none_or(|(content, size)| {
+                content::read_all(repo, content, 1 << 30).is_ok_and(|b| b.len() as u64 == size)
+            });
+            shown
+                && entry
+                    .record
+                    .is_none_or(|id| repo.get(Kind::Record, &id).is_ok())
+        };
+        let mut paths = HashSet::new();
+        for (folder, entry) in walk(nodes, root).filter_map(Result::ok) {
+            if !entry.is_dir() {
+                if whole(&entry) {
+                    paths.insert(folder);
+                }
+            } else if walk(nodes, entry.dir_root()).all(|found| found.is_ok()) {
+                paths.insert(folder);
+            }
+        }
+        paths
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_named_by_item() {
+        let test = TestRepository::new();
+        let root = a_collection(&test, &Nodes::new(&test.repo));
+        let all = readable(&test.repo, &Nodes::new(&test.repo), root.dir);
+        assert_eq!(all.len(), 72);
+        let packs = test.repo.packs();
+        assert!(packs.len() >= 2, "{packs:?}");
+        let mut named = HashSet::new();
+        for pack in packs {
+            let file = test.root().join(&pack);
+            let good = std::fs::read(&file).unwrap();
+            for step in 0..16 {
+                let mut bad = good.clone();
+                // From the first frame to the footer.
+                let at = 24 + step * (bad.len() - 25) / 15;
+                bad[at] ^= 1 << (step % 8);
+                std::fs::write(&file, bad).unwrap();
+                let repo = test.reopen();
+                let report = repo.verify(true, &|_, _| {}).unwrap();
+                assert!(report.damaged.iter().any(|d| d.file == pack), "{pack} {at}");
+                let lost = report.lost.iter().map(|(_, id)| *id).collect();
+                let nodes = Nodes::new(&repo);
+                let mut hits = HashSet::new();
+                find_hits(&repo, &nodes, &lost, [("one", root.dir, None)], |hit| {
+                    hits.insert(hit.path);
+                });
+                let still = readable(&repo, &nodes, root.dir);
+                for path in &all {
+                    let folder = path.split('/').next().unwrap();
+                    let is_named = [path.as_str(), folder, ""]
+                        .iter()
+                        .any(|p| hits.contains(*p));
+                    assert!(still.contains(path) || is_named, "{pack} {at}: {path}");
+                }
+                assert!(hits.is_disjoint(&still), "{pack} {at}: {hits:?}");
+                named.extend(hits);
+            }
+            std::fs::write(&file, good).unwrap();
+        }
+        assert!(named.len() > 20, "{named:?}");
+    }
 }

@@ -6,6 +6,7 @@
 //! - [`versions`]: what older versions of a file hang on its entry.
 //! - [`view`], [`diff`], [`damage`]: reading a snapshot's tree, comparing two, finding what is hit.
 //! - [`reach`]: all objects that a snapshot needs.
+//! - [`mend`]: what is left where objects are lost.
 //! - [`state`]: what a snapshot carries besides its tree.
 //!
 //! Everything is synchronous and knows nothing of Graph. All that is read is checked as if it were
@@ -24,6 +25,7 @@ pub mod entry;
 pub mod key;
 pub mod map;
 mod mapdiff;
+pub mod mend;
 pub mod names;
 mod node;
 mod nodes;

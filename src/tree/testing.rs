@@ -85,6 +85,11 @@ impl TestRepository {
         }
     }
 
+    /// Where its files are.
+    pub(crate) fn root(&self) -> std::path::PathBuf {
+        self.folder.path().join("repo")
+    }
+
     /// As another process sees it.
     pub(crate) fn reopen(&self) -> Repository {
         let location = Location::Local(self.folder.path().join("repo"));

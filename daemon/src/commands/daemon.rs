@@ -3,7 +3,8 @@
 //! One loop decides everything, so that there is never more than one cycle at a time: it waits for
 //! whichever comes first of the schedule, a call on the control socket, a changed configuration
 //! and a signal to stop. A cycle runs as a task beside it; a stop asks the cycle to finish at its
-//! next page and waits for its checkpoint.
+//! next page and waits for its checkpoint. Between cycles the scrub reads the repository, one pack at a
+//! time; a stop leaves it behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::control::{self, Call, Request};
 use crate::cycle::{Asked, Capture};
 use crate::exit::Outcome;
 use crate::reload::Watch;
+use crate::scrub::{self, Scrub};
 use crate::upkeep::Upkeep;
 use crate::{app, cycle, mounting, signals};
 
@@ -57,6 +59,9 @@ pub fn run(context: &Context, args: &Daemon, starter: &mut Starter) -> Result<Ou
     let (sender, calls) = mpsc::channel(16);
     let result = runtime.block_on(async {
         control::listen(&config.state_dir, sender)?;
+        let now = Timestamp::now().as_second();
+        let mut scrub = Scrub::new(config.verify.every, local.clone(), now);
+        scrub.meet(repository.packs(), now);
         let mut daemon = Loop {
             context,
             config: config.clone(),
@@ -64,6 +69,8 @@ pub fn run(context: &Context, args: &Daemon, starter: &mut Starter) -> Result<Ou
             capture: Arc::new(capture),
             local,
             mount,
+            scrub,
+            scrubbing: None,
             last_start: None,
             last: Value::Null,
             running: None,
@@ -98,6 +105,8 @@ struct Loop<'a> {
     capture: Arc<Capture>,
     local: Option<LocalState>,
     mount: Option<MountHandle>,
+    scrub: Scrub,
+    scrubbing: Option<scrub::Running>,
     last_start: Option<Timestamp>,
     /// How the last cycle went.
     last: Value,
@@ -113,10 +122,20 @@ impl Loop<'_> {
         let mut watchdog = tokio::time::interval(Duration::from_secs(30));
         loop {
             let due = self.until_due();
+            let scrub_due = self.scrub.until_due(Timestamp::now().as_second());
+            let may_scrub = self.running.is_none() && self.scrubbing.is_none();
             tokio::select! {
                 () = stop.cancelled() => break,
                 result = finished(&mut self.running) => self.end_cycle(result),
                 () = tokio::time::sleep(due), if self.running.is_none() => self.start_cycle(Asked::default()),
+                done = scrub::finished(&mut self.scrubbing) => {
+                    self.scrub.done(done, Timestamp::now().as_second());
+                }
+                () = tokio::time::sleep(scrub_due.unwrap_or_default()),
+                    if may_scrub && scrub_due.is_some() =>
+                {
+                    self.scrubbing = self.scrub.start(&self.repository);
+                }
                 Some(call) = calls.recv() => if self.answer(call) { break },
                 () = changes.changed() => self.reload(),
                 _ = hangup.recv() => self.reload(),
@@ -180,6 +199,8 @@ impl Loop<'_> {
         {
             tracing::warn!("the mount cannot show the new snapshot yet: {error}");
         }
+        let packs = self.repository.packs();
+        self.scrub.meet(packs, Timestamp::now().as_second());
         for sender in waiting {
             let _ = sender.send(self.last.clone());
         }
@@ -226,6 +247,7 @@ impl Loop<'_> {
             "progress": self.running.as_ref().map(|running| running.progress.now()),
             "next_cycle": self.running.is_none().then(|| next.to_string()),
             "last_cycle": self.last,
+            "scrub": self.scrub.status(Timestamp::now().as_second()),
             "mount": self.mount.as_ref().map(|mount| mount.path().display().to_string()),
             "repository": self.repository.location().to_string(),
             "pid": std::process::id(),
@@ -244,6 +266,9 @@ impl Loop<'_> {
                 if fixed(&config) != fixed(&self.config) {
                     tracing::warn!("repository.location and state_dir take effect at a restart");
                 }
+                let now = Timestamp::now().as_second();
+                self.scrub.set_every(config.verify.every, now);
+                self.repository.set_parity(config.repository.parity);
                 self.config = config;
                 self.capture = Arc::new(capture);
                 tracing::info!("took up the changed configuration");

@@ -5,8 +5,11 @@ use serde::Serialize;
 use tenantfs::graph::{Call, Client};
 
 use super::Context;
-use crate::app;
+use crate::config::Config;
+use crate::control::{self, Request};
 use crate::exit::Outcome;
+use crate::output::count;
+use crate::{app, cycle, scrub};
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -249,6 +252,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
         ),
         Err(error) => Check::new("repository", Health::Broken, format!("{error:#}")),
     });
+    checks.extend(scrub(config));
     checks.push(fuse());
     let runtime = app::runtime()?;
     match app::backup_client(config) {
@@ -298,6 +302,33 @@ pub fn run(context: &Context) -> Result<Outcome> {
         Outcome::Failed
     } else {
         Outcome::Done
+    })
+}
+
+/// What the daemon's scrub found, as far as anything can tell.
+fn scrub(config: &Config) -> Option<Check> {
+    let found: Vec<String> = match control::ask(&config.state_dir, &Request::Status) {
+        Ok(Some(status)) => {
+            let damaged = status["scrub"]["damaged"].as_array().into_iter().flatten();
+            let file = |found: &serde_json::Value| found["file"].as_str().map(str::to_owned);
+            damaged.filter_map(file).collect()
+        }
+        Ok(None) | Err(_) => {
+            let damage = scrub::known_damage(&cycle::open_local(config).ok()??);
+            let found = damage.into_values().flatten();
+            found.map(|found| found.file).collect()
+        }
+    };
+    Some(match found.first() {
+        None => Check::new("scrub", Health::Ok, "no damage is known"),
+        Some(first) => Check::new(
+            "scrub",
+            Health::Broken,
+            format!(
+                "{} damaged, {first} among them: `tenantfs repair --dry-run` names what is hit",
+                count(found.len() as u64, "file")
+            ),
+        ),
     })
 }
 

@@ -14,6 +14,7 @@ mod manual;
 mod mount;
 mod prune;
 mod rebuild_index;
+mod repair;
 mod restore;
 mod snapshots;
 mod stats;
@@ -92,6 +93,7 @@ fn dispatch(context: &Context, command: &Command, starter: &mut Starter) -> Resu
         Command::Tag(args) => tag::run(context, args),
         Command::Hold(args) => hold::run(context, args),
         Command::Verify(args) => verify::run(context, args),
+        Command::Repair(args) => repair::run(context, args),
         Command::RebuildIndex => rebuild_index::run(context),
         Command::Key(args) => key::run(context, args),
         Command::Demo(_) | Command::Completions { .. } | Command::Man => {

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use serde::Serialize;
-use tenantfs::repo::{ObjectId, Repository, Snapshot, VerifyReport};
+use tenantfs::repo::{DamagedFile, ObjectId, ReadData, Repository, Snapshot, VerifyReport};
+use tenantfs::sync::repair::roots;
 use tenantfs::tree::Nodes;
-use tenantfs::tree::damage::{Hit, find_hits};
+use tenantfs::tree::damage::{Hit, Part, find_hits};
 
 use super::Context;
 use crate::cli::Verify;
@@ -15,7 +16,7 @@ use crate::output::{bytes, count};
 use crate::{app, progress};
 
 /// Hits that are told one by one; the rest is counted.
-const MAX_HITS: usize = 1000;
+pub const MAX_HITS: usize = 1000;
 
 #[derive(Serialize)]
 struct Verified {
@@ -24,18 +25,39 @@ struct Verified {
     bytes: u64,
     packs: u64,
     objects: u64,
+    /// Packs whose every byte was read, and the bytes of them.
+    packs_read: u64,
+    bytes_read: u64,
+    /// Chose these packs, when they are a share of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    /// Parity files, and packs without one.
+    parity: u64,
+    without_parity: u64,
     damaged: Vec<Damaged>,
     lost_objects: usize,
     /// Packs that no index names; the next writer takes them in.
     unindexed: Vec<String>,
     hits: Vec<String>,
     more_hits: usize,
+    /// States and reports of old snapshots that are lost for good, and that nothing needs.
+    given_up: Vec<String>,
 }
 
+/// A file that is not as it must be.
 #[derive(Serialize)]
-struct Damaged {
-    file: String,
-    reason: String,
+pub struct Damaged {
+    pub file: String,
+    pub reason: String,
+}
+
+impl From<DamagedFile> for Damaged {
+    fn from(damaged: DamagedFile) -> Self {
+        Self {
+            file: damaged.file,
+            reason: damaged.reason,
+        }
+    }
 }
 
 pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
@@ -43,15 +65,26 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
     // Before the index is looked at: what these need must be in it then.
     let snapshots = repository.snapshots()?;
     let bar = progress::counter("bytes");
-    let report = repository.verify(args.read_data, &|done, total| bar.set(done, total))?;
+    let read_data = read_data(args);
+    let report = repository.verify(read_data, &|done, total| bar.set(done, total))?;
     bar.finish();
-    let verified = describe(&repository, &snapshots, report);
+    let seed = match read_data {
+        ReadData::Share { seed, .. } => Some(seed),
+        ReadData::Nothing | ReadData::All => None,
+    };
+    let verified = Verified {
+        seed,
+        ..describe(&repository, &snapshots, report)
+    };
     context.style.report(&verified, |out| {
         for damaged in &verified.damaged {
             writeln!(out, "damaged: {}: {}", damaged.file, damaged.reason)?;
         }
         for hit in &verified.hits {
             writeln!(out, "hits {hit}")?;
+        }
+        for lost in &verified.given_up {
+            writeln!(out, "given up: {lost}")?;
         }
         if verified.more_hits > 0 {
             writeln!(out, "and {} more", count(verified.more_hits as u64, "path"))?;
@@ -67,10 +100,13 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
             } else {
                 "DAMAGED"
             },
-            if args.read_data {
-                ", every byte read"
-            } else {
-                " (--read-data reads every byte)"
+            match verified.seed {
+                Some(seed) => format!(
+                    ", every byte of {} read (--seed {seed})",
+                    count(verified.packs_read, "pack")
+                ),
+                None if args.read_data.is_some() => ", every byte read".to_owned(),
+                None => " (--read-data reads every byte)".to_owned(),
             },
         )
     })?;
@@ -81,16 +117,24 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
     })
 }
 
+fn read_data(args: &Verify) -> ReadData {
+    match args.read_data {
+        None => ReadData::Nothing,
+        Some(percent) if percent >= 100.0 => ReadData::All,
+        Some(percent) => ReadData::Share {
+            percent,
+            seed: args.seed.unwrap_or_else(rand::random),
+        },
+    }
+}
+
 /// Puts names to what was found.
 fn describe(repository: &Repository, snapshots: &[Snapshot], report: VerifyReport) -> Verified {
     let lost: HashSet<ObjectId> = report.lost.iter().map(|(_, id)| *id).collect();
     let mut hits = Vec::new();
     let mut more_hits = 0;
-    let roots = snapshots
-        .iter()
-        .rev()
-        .map(|s| (s.name.as_str(), s.manifest.tree, s.manifest.state));
-    find_hits(repository, &Nodes::new(repository), &lost, roots, |hit| {
+    let nodes = Nodes::new(repository);
+    find_hits(repository, &nodes, &lost, roots(snapshots), |hit| {
         if hits.len() < MAX_HITS {
             hits.push(name(&hit));
         } else {
@@ -103,23 +147,22 @@ fn describe(repository: &Repository, snapshots: &[Snapshot], report: VerifyRepor
         bytes: report.bytes,
         packs: report.packs,
         objects: report.objects,
-        damaged: report
-            .damaged
-            .into_iter()
-            .map(|d| Damaged {
-                file: d.file,
-                reason: d.reason,
-            })
-            .collect(),
+        packs_read: report.packs_read,
+        bytes_read: report.bytes_read,
+        seed: None,
+        parity: report.parity,
+        without_parity: report.without_parity,
+        damaged: report.damaged.into_iter().map(Damaged::from).collect(),
         lost_objects: lost.len(),
         unindexed: report.unindexed,
         hits,
         more_hits,
+        given_up: report.given_up,
     }
 }
 
-fn name(hit: &Hit) -> String {
-    use tenantfs::tree::damage::Part;
+/// A hit for people.
+pub fn name(hit: &Hit) -> String {
     let part = match hit.part {
         Part::Content => "content",
         Part::Record => "Graph record",

@@ -32,6 +32,7 @@ use super::condemned::{self, List};
 use super::error::Result;
 use super::id::{PackClass, PackId};
 use super::maintain::Maintenance;
+use super::parity;
 use super::session::SessionInfo;
 use super::snapshot::Roots;
 use super::writer::Writer;
@@ -405,6 +406,7 @@ impl Prune<'_> {
             (self.progress)(PrunePhase::Deleting, done, total);
             lock.check()?;
             inner.backend.delete(&pack.id.file(pack.class))?;
+            inner.backend.delete(&parity::file(pack.id))?;
             self.report.deleted.add(pack);
         }
         (self.progress)(PrunePhase::Deleting, total, total);

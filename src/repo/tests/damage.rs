@@ -349,7 +349,13 @@ fn every_lost_file_is_missed_until_it_is_back_or_given_up() {
             let report = verify(&place.open(), false);
             assert!(blames(&report, &file), "{file}: {report:?}");
             fs::write(place.root().join(&file), good).unwrap();
-            assert!(verify(&place.open(), true).is_clean(), "{file} is back");
+            let report = verify(&place.open(), true);
+            // This one is older than the writer's snapshot by now.
+            assert_eq!(
+                report.is_clean(),
+                file != "inventory",
+                "{file} is back: {report:?}"
+            );
         }
     }
 }
@@ -406,4 +412,71 @@ fn the_password_changes_and_only_the_key_file_with_it() {
     let repo = Repository::open(&place.location(), &new, &place.local()).unwrap();
     assert!(verify(&repo, true).is_clean());
     assert_eq!(repo.stats().unwrap().snapshots, 2);
+}
+
+#[test]
+fn a_share_of_the_packs_is_read_and_all_of_the_structure() {
+    let place = Place::new();
+    build(&place);
+    let repo = place.open();
+    let share = |percent, seed| {
+        let read = ReadData::Share { percent, seed };
+        repo.verify(read, &|done, total| assert!(done <= total))
+            .unwrap()
+    };
+    let packs = verify(&repo, false).packs;
+    let some = share(30.0, 1);
+    assert!(some.is_clean() && some.packs == packs);
+    assert!(some.packs_read > 0 && some.packs_read < packs && some.bytes_read > 0);
+    assert_eq!(verify(&repo, true).packs_read, packs);
+    assert_eq!(verify(&repo, false).bytes_read, 0);
+    // A flipped bit of a frame is found by those seeds that read its pack; the same ones every time.
+    let pack = &repo.packs()[0];
+    let path = place.root().join(pack);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let found = |seed| blames(&share(30.0, seed), pack);
+    let first: Vec<bool> = (0..40).map(found).collect();
+    assert!(first.contains(&true) && first.contains(&false));
+    assert_eq!((0..40).map(found).collect::<Vec<_>>(), first);
+    assert!(blames(&share(100.0, 1), pack));
+}
+
+#[test]
+fn an_older_inventory_is_found() {
+    let place = Place::new();
+    build(&place);
+    let inventory = place.root().join("inventory");
+    let old = fs::read(&inventory).unwrap();
+    let newer = |time| {
+        let writer = place.open().writer().unwrap();
+        let mut stream = writer.stream();
+        stream.put(Kind::Record, &noise(time as u64, 999)).unwrap();
+        let manifest = SnapshotManifest {
+            time,
+            ..Default::default()
+        };
+        writer.commit(manifest).unwrap().name
+    };
+    let name = newer(1_795_320_000);
+    assert!(verify(&place.open(), true).is_clean());
+    fs::write(&inventory, &old).unwrap();
+    assert!(blames(&verify(&place.open(), false), "inventory"));
+    // The snapshot that it does not name goes, too: what was made with it tells.
+    let manifest = place.root().join("snapshots").join(name);
+    let kept = fs::read(&manifest).unwrap();
+    fs::remove_file(&manifest).unwrap();
+    assert!(blames(&verify(&place.open(), false), "inventory"));
+    fs::write(&manifest, kept).unwrap();
+    place.open().rebuild_index(&|_, _| {}).unwrap();
+    assert!(verify(&place.open(), true).is_clean());
+    // Who writes meanwhile need not have named everything yet.
+    let repo = place.open();
+    let writer = repo.writer().unwrap();
+    writer.stream().put(Kind::Record, b"flushed").unwrap();
+    writer.flush().unwrap();
+    assert!(verify(&place.open(), true).is_clean());
+    drop(writer);
+    assert!(verify(&place.open(), true).is_clean());
 }
