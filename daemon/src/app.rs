@@ -19,6 +19,7 @@ use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
 use crate::config::{self, Config, Identity, Proof, read_secret};
+use crate::secret::Source;
 
 /// The workloads there are, by the names the configuration uses.
 pub const WORKLOADS: [&str; 10] = [
@@ -80,17 +81,21 @@ fn s3_credentials(file: &std::path::Path) -> Result<(Option<String>, Option<Secr
     }
 }
 
-/// The repository's password.
-pub fn password(config: &Config) -> Result<SecretString> {
-    read_secret(&config.repository.password_file, "repository password")
-}
-
 /// Opens the repository.
 pub fn open_repository(config: &Config) -> Result<Repository> {
-    let location = location(&config.repository)?;
+    open(config, &config.repository, "repository")
+}
+
+/// Opens one of the repositories that are configured.
+pub fn open(
+    config: &Config,
+    repository: &config::Repository,
+    section: &str,
+) -> Result<Repository> {
+    let secret = Source::of(repository, section)?.read()?;
     Ok(Repository::open(
-        &location,
-        &password(config)?,
+        &location(repository)?,
+        &secret.text,
         &config.state_dir.join("index"),
     )?)
 }

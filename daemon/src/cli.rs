@@ -37,7 +37,7 @@ pub enum Command {
     /// See it work: a sample tenant, two snapshots, a mount, a restore. No account needed
     Demo(Demo),
     /// Make the repository and its key
-    Init,
+    Init(Init),
     /// Check configuration, sign-in, granted permissions, repository and FUSE
     Doctor,
     /// Capture by schedule, keep the mount up, answer on the control socket
@@ -88,6 +88,13 @@ impl Command {
             _ => false,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Make the repository that [copy] names, for copies of the one that [repository] names
+    #[arg(long)]
+    pub copy: bool,
 }
 
 #[derive(Debug, Args)]
@@ -190,12 +197,54 @@ pub struct Verify {
 
 #[derive(Debug, Subcommand)]
 pub enum Key {
-    /// Change the password; rewrites the key file only
-    Change {
-        /// File with the new password
-        #[arg(long, value_name = "FILE")]
-        new_password_file: PathBuf,
+    /// List the keys that open the repository, and the master keys with what they seal
+    List,
+    /// Add a password or key file that opens the repository too
+    Add {
+        /// Whose it is, or what for
+        #[arg(long, default_value = "")]
+        label: String,
+        #[command(flatten)]
+        secret: NewSecret,
     },
+    /// Remove a key; the last one stays
+    Remove {
+        /// Its id, or the beginning of it
+        id: String,
+        #[command(flatten)]
+        other: OtherSecret,
+    },
+    /// Change the password in use; rewrites one key file only
+    Change {
+        #[command(flatten)]
+        secret: NewSecret,
+    },
+    /// Make a new master key, for everything that is written from now on
+    Rotate,
+}
+
+/// A secret that is to open the repository.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct NewSecret {
+    /// File with the new password
+    #[arg(long, value_name = "FILE")]
+    pub new_password_file: Option<PathBuf>,
+    /// File of 32 random bytes or more
+    #[arg(long, value_name = "FILE")]
+    pub new_key_file: Option<PathBuf>,
+}
+
+/// A secret that opens the repository already.
+#[derive(Debug, Args)]
+#[group(required = false, multiple = false)]
+pub struct OtherSecret {
+    /// File with the password of another key: with it the key in use can be removed
+    #[arg(long, value_name = "FILE")]
+    pub other_password_file: Option<PathBuf>,
+    /// The same, a key file
+    #[arg(long, value_name = "FILE")]
+    pub other_key_file: Option<PathBuf>,
 }
 
 #[cfg(test)]

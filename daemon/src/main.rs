@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod reload;
 mod schedule;
+mod secret;
 mod signals;
 mod snapshots;
 

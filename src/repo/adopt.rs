@@ -29,7 +29,7 @@ impl Inner {
             }
             match pack::read_footer(
                 &self.backend,
-                &self.master,
+                &self.keys,
                 &self.config.id,
                 class,
                 id,

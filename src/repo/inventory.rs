@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::backend::Backend;
 use super::error::{RepoError, Result};
-use super::key::MasterKey;
+use super::key::Keys;
 use super::seal::{FileType, RepoId, open_file, seal_file};
 use super::{Inner, dictionary, index, snapshot};
 
@@ -87,7 +87,7 @@ impl Inventory {
         if *saved {
             return Ok(0);
         }
-        let bytes = write(&repo.backend, &repo.master, &repo.config.id, names)?;
+        let bytes = write(&repo.backend, &repo.keys, &repo.config.id, names)?;
         *saved = true;
         Ok(bytes)
     }
@@ -96,13 +96,13 @@ impl Inventory {
 /// Replaces the inventory. Returns its bytes.
 pub(crate) fn write(
     backend: &Backend,
-    master: &MasterKey,
+    keys: &Keys,
     repo: &RepoId,
     names: &Names,
 ) -> Result<u64> {
     let plain = serde_json::to_vec(names)
         .map_err(|e| RepoError::Invalid(format!("the inventory cannot be written: {e}")))?;
-    let sealed = seal_file(master, repo, FileType::Inventory, FILE, &plain)?;
+    let sealed = seal_file(keys, repo, FileType::Inventory, FILE, &plain)?;
     backend.put(FILE, &sealed)?;
     Ok(sealed.len() as u64)
 }
@@ -112,7 +112,7 @@ impl Inner {
     pub(crate) fn read_inventory(&self) -> Result<Names> {
         let sealed = self.backend.get(FILE)?;
         let plain = open_file(
-            &self.master,
+            &self.keys,
             &self.config.id,
             FileType::Inventory,
             FILE,

@@ -1,6 +1,6 @@
 //! Packs: many frames in one file, sealed under one key.
 //!
-//! Header of 24 bytes (`"tfsP"`, version, class, two zero bytes, pack id 16), sealed frames one after the other,
+//! Header of 24 bytes (`"tfsP"`, version, class, number of the master key, a zero byte, pack id 16), sealed frames one after the other,
 //! sealed footer (the pack's table), trailer of 8 bytes (footer's length u32, `"tfsE"`). The key is
 //! derived from the pack's random id; frame n is sealed with nonce (0, n), the footer with (1, 0),
 //! and a pack that has begun its footer takes no more frames, so no nonce is used for two
@@ -20,7 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use super::backend::{self, Backend};
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackClass, PackId};
-use super::key::{MasterKey, random};
+use super::key::{Keys, MasterKey, random};
 use super::seal::{FORMAT_VERSION, RepoId, SealKey, TAG};
 use super::table::{self, FrameEntry, MAX_FRAME, PackTable};
 
@@ -112,11 +112,12 @@ fn nonce(domain: u32, number: u32) -> [u8; 12] {
     nonce
 }
 
-fn header(class: PackClass, id: PackId) -> [u8; HEADER] {
+fn header(class: PackClass, key: u8, id: PackId) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..4].copy_from_slice(MAGIC);
     header[4] = FORMAT_VERSION;
     header[5] = class as u8;
+    header[6] = key;
     header[8..].copy_from_slice(&id.0);
     header
 }
@@ -133,6 +134,8 @@ pub(crate) struct Slot {
 /// A pack that is being written, or was by this writer and is not in an index yet.
 pub(crate) struct OpenPack {
     pub(crate) class: PackClass,
+    /// Number of the master key.
+    key: u8,
     seal: PackSeal,
     path: PathBuf,
     file: File,
@@ -156,11 +159,12 @@ struct State {
 impl OpenPack {
     pub(crate) fn create(
         backend: &Backend,
-        master: &MasterKey,
+        keys: &Keys,
         repo: &RepoId,
         class: PackClass,
     ) -> Result<Self> {
         let id = PackId(random()?);
+        let (key, master) = keys.current();
         let folder = backend.staging();
         let path = folder.join(super::id::hex(&id.0));
         let failed = |e| RepoError::io(format!("cannot write {}", path.display()), e);
@@ -172,7 +176,7 @@ impl OpenPack {
             .create_new(true)
             .open(&path)
             .map_err(failed)?;
-        if let Err(e) = file.write_all_at(&header(class, id), 0) {
+        if let Err(e) = file.write_all_at(&header(class, key, id), 0) {
             let _ = fs::remove_file(&path);
             return Err(failed(e));
         }
@@ -184,9 +188,10 @@ impl OpenPack {
             closed: false,
             finished: None,
         };
-        let seal = PackSeal::new(master, repo, id);
+        let seal = PackSeal::new(&master, repo, id);
         Ok(OpenPack {
             class,
+            key,
             seal,
             path,
             file,
@@ -336,7 +341,7 @@ impl OpenPack {
         trailer[4..].copy_from_slice(END);
         let aad = self
             .seal
-            .footer_aad(&header(self.class, self.id()), &trailer);
+            .footer_aad(&header(self.class, self.key, self.id()), &trailer);
         self.seal.key.seal_with(nonce(1, 0), &aad, &mut footer, 0)?;
         footer.extend_from_slice(&trailer);
         let size = state.len + footer.len() as u64;
@@ -358,6 +363,7 @@ impl OpenPack {
         Some(PackTable {
             id: self.id(),
             class: self.class,
+            key: self.key,
             size,
             frames: state.frames.clone(),
         })
@@ -380,7 +386,7 @@ impl Drop for OpenPack {
 /// Reads a pack's table from its own footer. Authenticates header, footer and trailer.
 pub(crate) fn read_footer(
     backend: &Backend,
-    master: &MasterKey,
+    keys: &Keys,
     repo: &RepoId,
     class: PackClass,
     id: PackId,
@@ -405,12 +411,13 @@ pub(crate) fn read_footer(
     if end != END || len < TAG as u64 || len > size - (HEADER + TRAILER) as u64 {
         return Err(damaged("it does not end as a pack does (truncated?)"));
     }
-    if head != header(class, id) {
+    let key = head.get(6).copied().unwrap_or_default();
+    if head != header(class, key, id) {
         return Err(damaged("its header is not the one of this pack"));
     }
     let begin = size - TRAILER as u64 - len;
     let mut footer = backend.get_range(&file, begin, len)?;
-    let seal = PackSeal::new(master, repo, id);
+    let seal = PackSeal::new(&keys.get(key, &file)?, repo, id);
     let aad = seal.footer_aad(&head, &trailer);
     let plain = seal
         .key
@@ -428,6 +435,7 @@ pub(crate) fn read_footer(
     Ok(PackTable {
         id,
         class,
+        key,
         size,
         frames,
     })

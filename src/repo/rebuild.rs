@@ -65,7 +65,7 @@ impl Repository {
             progress(done as u64, total);
             let table = match pack::read_footer(
                 &inner.backend,
-                &inner.master,
+                &inner.keys,
                 &inner.config.id,
                 class,
                 id,
@@ -106,7 +106,7 @@ impl Repository {
         names.extend(inner.listed_names()?);
         names.retain(|name| !name.starts_with(index::FOLDER));
         names.extend(fresh.iter().map(|(named, _)| named.name.clone()));
-        inventory::write(&inner.backend, &inner.master, &inner.config.id, &names)?;
+        inventory::write(&inner.backend, &inner.keys, &inner.config.id, &names)?;
         inner
             .index
             .replace(fresh.into_iter().map(|(named, _)| named).collect());

@@ -102,7 +102,7 @@ impl Inner {
             let plain = serde_json::to_vec(&manifest)
                 .map_err(|e| RepoError::Invalid(format!("the manifest cannot be written: {e}")))?;
             let sealed = seal_file(
-                &self.master,
+                &self.keys,
                 &self.config.id,
                 FileType::Snapshot,
                 &file,
@@ -160,7 +160,7 @@ impl Inner {
         let file = format!("{FOLDER}/{name}");
         let sealed = self.backend.get(&file)?;
         let plain = open_file(
-            &self.master,
+            &self.keys,
             &self.config.id,
             FileType::Snapshot,
             &file,

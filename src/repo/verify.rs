@@ -20,7 +20,7 @@ use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::index::{FramePlace, IndexFile};
 use super::table::{FrameEntry, PackTable};
 use super::{
-    Inner, KEYS, Repository, backend, config, dictionary, index, inventory, lock, pack, snapshot,
+    Inner, Repository, backend, config, dictionary, index, inventory, key, lock, pack, snapshot,
 };
 
 /// A file that is not what it must be.
@@ -96,6 +96,7 @@ impl Repository {
         inner.index.refresh()?;
         // Files that were replaced must not be read through handles of the old ones.
         inner.packs.clear();
+        inner.keys.reload()?;
         inner.dictionaries.forget();
         let inventory = inner.read_inventory();
         let listed = inner.backend.list("")?;
@@ -124,15 +125,10 @@ impl Repository {
                 None if name == config::FILE => run.config(),
                 None if name == lock::FILE || name == inventory::FILE => {}
                 Some((backend::STAGING, _)) => {}
-                Some((KEYS, _)) => {
+                Some((key::FOLDER, _)) => {
                     keys += 1;
                     run.check(name, |inner| {
-                        let whole = inner.master.vouches_for(&inner.backend.get(name)?);
-                        if whole {
-                            Ok(())
-                        } else {
-                            Err(RepoError::damaged(name, "it is not as it was written"))
-                        }
+                        key::inspect(name, &inner.backend.get(name)?, &inner.keys).map(drop)
                     });
                 }
                 Some((dictionary::FOLDER, _)) => {
@@ -152,7 +148,7 @@ impl Repository {
         }
         if keys == 0 {
             run.damaged(
-                KEYS,
+                key::FOLDER,
                 "no key file is left: after this process nobody can open the repository",
             );
         }
@@ -196,7 +192,7 @@ impl Run<'_> {
 
     fn config(&self) {
         self.check(config::FILE, |inner| {
-            let now = config::Config::open(&inner.master, inner.backend.get(config::FILE)?)?;
+            let now = config::Config::open(&inner.keys, inner.backend.get(config::FILE)?)?;
             if now == inner.config {
                 Ok(())
             } else {
@@ -278,7 +274,7 @@ impl Run<'_> {
             let (inner, file) = (self.inner, id.file(*class));
             match pack::read_footer(
                 &inner.backend,
-                &inner.master,
+                &inner.keys,
                 &inner.config.id,
                 *class,
                 **id,
@@ -326,7 +322,7 @@ impl Run<'_> {
             let inner = self.inner;
             let found = pack::read_footer(
                 &inner.backend,
-                &inner.master,
+                &inner.keys,
                 &inner.config.id,
                 table.class,
                 table.id,
@@ -336,7 +332,7 @@ impl Run<'_> {
                 Ok(_) if size != table.size => {
                     Some(format!("it has {size} bytes instead of {}", table.size))
                 }
-                Ok(found) if found.frames != table.frames => {
+                Ok(found) if found.frames != table.frames || found.key != table.key => {
                     Some("its footer is not what the index says".into())
                 }
                 Ok(_) => None,
@@ -371,6 +367,7 @@ impl Run<'_> {
         let place = FramePlace {
             pack: table.id,
             class: table.class,
+            key: table.key,
             number,
             kind: frame.kind,
             offset: frame.offset,

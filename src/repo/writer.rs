@@ -362,7 +362,7 @@ impl Shared {
         self.lock.check()?;
         let pack = Arc::new(OpenPack::create(
             &self.repo.backend,
-            &self.repo.master,
+            &self.repo.keys,
             &self.repo.config.id,
             class,
         )?);

@@ -72,7 +72,7 @@ fn in_background(context: &Context, command: &Command) -> Result<ExitCode> {
 
 fn dispatch(context: &Context, command: &Command, starter: &mut Starter) -> Result<Outcome> {
     match command {
-        Command::Init => init::run(context),
+        Command::Init(args) => init::run(context, args),
         Command::Doctor => doctor::run(context),
         Command::Daemon(args) => daemon::run(context, args, starter),
         Command::Backup(args) => backup::run(context, args),
