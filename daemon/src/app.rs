@@ -87,11 +87,7 @@ pub fn open_repository(config: &Config) -> Result<Repository> {
 }
 
 /// Opens one of the repositories that are configured.
-pub fn open(
-    config: &Config,
-    repository: &config::Repository,
-    section: &str,
-) -> Result<Repository> {
+pub fn open(config: &Config, repository: &config::Repository, section: &str) -> Result<Repository> {
     let secret = Source::of(repository, section)?.read()?;
     Ok(Repository::open(
         &location(repository)?,

@@ -512,7 +512,8 @@ mod tests {
     #[test]
     fn exactly_one_way_to_open_the_repository() {
         let with = |line: &str| parse(&MINIMAL.replace("password_file = \"password\"", line));
-        let source = |line: &str| Source::of(&with(line).unwrap().repository, "repository").unwrap();
+        let source =
+            |line: &str| Source::of(&with(line).unwrap().repository, "repository").unwrap();
         assert_eq!(
             source("key_file = \"key\""),
             Source::KeyFile("/etc/tenantfs/key".into())

@@ -160,13 +160,7 @@ impl Dictionaries {
         loop {
             let id = u32::from_le_bytes(random()?);
             let file = file_name(id);
-            let sealed = seal_file(
-                &self.keys,
-                &self.repo,
-                FileType::Dictionary,
-                &file,
-                &plain,
-            )?;
+            let sealed = seal_file(&self.keys, &self.repo, FileType::Dictionary, &file, &plain)?;
             if self.backend.create(&file, &sealed)? {
                 let dictionary = Arc::new(Dictionary::new(id, kind, bytes));
                 self.known.write().insert(id, dictionary.clone());

@@ -94,12 +94,7 @@ impl Inventory {
 }
 
 /// Replaces the inventory. Returns its bytes.
-pub(crate) fn write(
-    backend: &Backend,
-    keys: &Keys,
-    repo: &RepoId,
-    names: &Names,
-) -> Result<u64> {
+pub(crate) fn write(backend: &Backend, keys: &Keys, repo: &RepoId, names: &Names) -> Result<u64> {
     let plain = serde_json::to_vec(names)
         .map_err(|e| RepoError::Invalid(format!("the inventory cannot be written: {e}")))?;
     let sealed = seal_file(keys, repo, FileType::Inventory, FILE, &plain)?;

@@ -236,9 +236,7 @@ impl Repository {
         index.refresh()?;
         let ids = keys.ids();
         let id_keys = Kind::ALL.map(|kind| {
-            blake3::Hasher::new_keyed(
-                &ids.derive("tenantfs 2026-11-22 object id", &[kind as u8]),
-            )
+            blake3::Hasher::new_keyed(&ids.derive("tenantfs 2026-11-22 object id", &[kind as u8]))
         });
         let inner = Inner {
             location: location.clone(),

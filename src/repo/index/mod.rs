@@ -48,12 +48,7 @@ pub(crate) struct Named {
 }
 
 impl Index {
-    pub(crate) fn new(
-        backend: Arc<Backend>,
-        keys: Keys,
-        repo: RepoId,
-        local: PathBuf,
-    ) -> Self {
+    pub(crate) fn new(backend: Arc<Backend>, keys: Keys, repo: RepoId, local: PathBuf) -> Self {
         Index {
             backend,
             keys,

@@ -20,8 +20,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-pub use manage::{KeyInfo, KeyList, MasterKeyInfo, NewKey, Rotation};
 pub(crate) use manage::create;
+pub use manage::{KeyInfo, KeyList, MasterKeyInfo, NewKey, Rotation};
 pub(crate) use ring::{Keys, Ring};
 pub(crate) use slot::{inspect, unlock};
 

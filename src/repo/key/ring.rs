@@ -231,8 +231,8 @@ impl Keys {
         })
     }
 
-    /// Reads the ring again from the own key file. A key file that is gone, or was made anew with
-    /// another password, leaves the ring as it is.
+    /// Reads the ring again from the own key file. A key file that is gone, is damaged, or was made anew
+    /// with another password, leaves the ring as it is.
     pub(crate) fn reload(&self) -> Result<()> {
         let Some(own) = self.own() else {
             return Ok(());
@@ -250,7 +250,7 @@ impl Keys {
                 }
                 Ok(())
             }
-            Err(e @ RepoError::Damaged { .. }) => {
+            Err(e @ (RepoError::Damaged { .. } | RepoError::NewerVersion { .. })) => {
                 tracing::warn!("going on with the keys known so far: {e}");
                 Ok(())
             }

@@ -231,7 +231,8 @@ pub(super) fn create(
     file.extend_from_slice(&salt);
     let private = SlotKey(Zeroizing::new(random()?));
     let mut sealed = Zeroizing::new(private.0.to_vec());
-    SealKey::new(&password_key(secret, cost, &salt)?).seal_with([0; 12], &file, &mut sealed, 0)?;
+    let password = password_key(secret, cost, &salt)?;
+    SealKey::new(&password).seal_with([0; 12], &file, &mut sealed, 0)?;
     file.extend_from_slice(&sealed);
     let facts = Facts {
         label: new.label.clone(),

@@ -13,10 +13,7 @@ fn open_with(place: &Place, secret: &SecretString) -> Result<Repository> {
 /// Commits one object and says which.
 fn put(repo: &Repository, n: u64) -> ObjectId {
     let writer = repo.writer().unwrap();
-    let node = writer
-        .stream()
-        .put(Kind::Node, &n.to_le_bytes())
-        .unwrap();
+    let node = writer.stream().put(Kind::Node, &n.to_le_bytes()).unwrap();
     let manifest = SnapshotManifest {
         time: 1_795_312_800 + n as i64 * 60,
         tree: Some(node),
@@ -46,9 +43,7 @@ fn several_passwords_and_key_files_open_until_they_are_removed() {
         ..cheap(KeyKind::KeyFile)
     };
     let of_file = repo.add_key(&file, &labelled).unwrap();
-    let other = repo
-        .add_key(&secret(1), &cheap(KeyKind::Password))
-        .unwrap();
+    let other = repo.add_key(&secret(1), &cheap(KeyKind::Password)).unwrap();
     for secret in [&password(), &file, &secret(1)] {
         check(&open_with(&place, secret).unwrap(), &[node]);
     }
@@ -58,9 +53,10 @@ fn several_passwords_and_key_files_open_until_they_are_removed() {
     assert!(vault.in_use && vault.label == "vault" && vault.kind == KeyKind::KeyFile);
     assert!(list.master_keys[0].packs == 1 && list.master_keys[0].bytes > 0);
 
-    let own = list.keys.iter().find(|key| {
-        key.id != of_file && key.id != other
-    });
+    let own = list
+        .keys
+        .iter()
+        .find(|key| key.id != of_file && key.id != other);
     let own = own.unwrap().id.clone();
     let refused = |result: Result<String>, why: &str| {
         let error = result.unwrap_err().to_string();
@@ -91,7 +87,10 @@ fn a_rotation_seals_the_new_and_leaves_the_old_readable() {
     let reader = open_with(&place, &secret(1)).unwrap();
     let writer = place.open();
     let rotation = repo.rotate_keys().unwrap();
-    assert_eq!((rotation.number, rotation.keys, rotation.resumed), (1, 2, false));
+    assert_eq!(
+        (rotation.number, rotation.keys, rotation.resumed),
+        (1, 2, false)
+    );
     nodes.push(put(&repo, 2));
     check(&reader, &nodes);
     nodes.push(put(&writer, 3));
