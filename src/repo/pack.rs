@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -157,15 +157,16 @@ struct State {
 }
 
 impl OpenPack {
+    /// A new pack that grows in `folder`.
     pub(crate) fn create(
         backend: &Backend,
         keys: &Keys,
         repo: &RepoId,
         class: PackClass,
+        folder: &Path,
     ) -> Result<Self> {
         let id = PackId(random()?);
         let (key, master) = keys.current();
-        let folder = backend.staging();
         let path = folder.join(super::id::hex(&id.0));
         let failed = |e| RepoError::io(format!("cannot write {}", path.display()), e);
         backend.step().map_err(failed)?;

@@ -15,7 +15,7 @@ use super::{FOLDER, KdfCost, KeyKind, random};
 use crate::repo::backend::Backend;
 use crate::repo::error::{RepoError, Result};
 use crate::repo::id::hex;
-use crate::repo::lock::WriterLock;
+use crate::repo::lock::MaintenanceLock;
 use crate::repo::verify::DamagedFile;
 use crate::repo::{Inner, Repository};
 
@@ -99,7 +99,7 @@ impl Repository {
     pub fn keys(&self) -> Result<KeyList> {
         let inner = &self.inner;
         inner.keys.reload()?;
-        inner.index.refresh()?;
+        inner.refresh_index()?;
         let own = inner.keys.own();
         let mut list = KeyList::default();
         for info in inner.backend.list(FOLDER)? {
@@ -130,7 +130,7 @@ impl Repository {
     /// Adds a key: the repository opens with `secret` too from now on. Returns its id.
     pub fn add_key(&self, secret: &SecretString, new: &NewKey) -> Result<String> {
         let inner = &self.inner;
-        let _lock = WriterLock::acquire(&inner.backend)?;
+        let _lock = MaintenanceLock::acquire(&inner.backend)?;
         inner.keys.reload()?;
         let name = create(&inner.backend, secret, new, &inner.keys.ring())?;
         Ok(id_of(&name).to_owned())
@@ -143,7 +143,7 @@ impl Repository {
     /// written from then on unreadable for him.
     pub fn remove_key(&self, id: &str, other: Option<&SecretString>) -> Result<String> {
         let inner = &self.inner;
-        let _lock = WriterLock::acquire(&inner.backend)?;
+        let _lock = MaintenanceLock::acquire(&inner.backend)?;
         let names: Vec<String> = inner
             .backend
             .list(FOLDER)?
@@ -188,7 +188,7 @@ impl Repository {
     /// stays when the new one is empty.
     pub fn change_key(&self, secret: &SecretString, new: &NewKey) -> Result<()> {
         let inner = &self.inner;
-        let lock = WriterLock::acquire(&inner.backend)?;
+        let lock = MaintenanceLock::acquire(&inner.backend)?;
         inner.keys.reload()?;
         let gone = || {
             RepoError::Invalid(
@@ -220,7 +220,7 @@ impl Repository {
     /// A damaged key file cannot be given the new key, so nothing is done until it is removed.
     pub fn rotate_keys(&self) -> Result<Rotation> {
         let inner = &self.inner;
-        let lock = WriterLock::acquire(&inner.backend)?;
+        let lock = MaintenanceLock::acquire(&inner.backend)?;
         inner.keys.reload()?;
         let files = inner.key_files()?;
         let ring = inner.keys.ring();
