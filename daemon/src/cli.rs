@@ -58,6 +58,8 @@ pub enum Command {
     Status,
     /// Put items back
     Restore(Restore),
+    /// Copy snapshots to the repository that [copy] names
+    Copy(Copy),
     /// Check the repository
     Verify(Verify),
     /// Make the index again from the packs
@@ -95,6 +97,36 @@ pub struct Init {
     /// Make the repository that [copy] names, for copies of the one that [repository] names
     #[arg(long)]
     pub copy: bool,
+    #[command(flatten)]
+    pub target: CopyTarget,
+}
+
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// Only this snapshot; may be given several times [default: all that are not there yet]
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub snapshot: Vec<String>,
+    #[command(flatten)]
+    pub target: CopyTarget,
+}
+
+/// Where copies go when it is not what [copy] says.
+#[derive(Debug, Args)]
+pub struct CopyTarget {
+    /// A directory, or s3://bucket/prefix [default: copy.location of the configuration]
+    #[arg(long, value_name = "LOCATION")]
+    pub to_location: Option<String>,
+    /// File with its password
+    #[arg(long, value_name = "FILE", requires = "to_location")]
+    pub to_password_file: Option<PathBuf>,
+    /// File of random bytes that opens it
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "to_location",
+        conflicts_with = "to_password_file"
+    )]
+    pub to_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -135,8 +135,8 @@ impl Identity {
     }
 }
 
-/// `[repository]`
-#[derive(Debug, Clone, Deserialize)]
+/// `[repository]` and `[copy]`
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
     /// A directory, or `s3://bucket/prefix`.

@@ -194,13 +194,7 @@ impl<T: Content> Owner<T> {
         let (repo, file) = (&self.repo, self.file());
         let plain = serde_json::to_vec(sealed)
             .map_err(|e| RepoError::Invalid(format!("{file} cannot be written: {e}")))?;
-        let bytes = seal_file(
-            &repo.keys,
-            &repo.config.id,
-            self.folder.kind,
-            &file,
-            &plain,
-        )?;
+        let bytes = seal_file(&repo.keys, &repo.config.id, self.folder.kind, &file, &plain)?;
         repo.backend.put(&file, &bytes)?;
         Ok(bytes.len() as u64)
     }

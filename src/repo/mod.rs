@@ -292,6 +292,13 @@ impl Repository {
         *hasher.finalize().as_bytes()
     }
 
+    /// True when both give the same objects the same ids, so that objects can be copied as they are:
+    /// one was made for copies of the other ([`InitOptions::copies_of`]).
+    pub fn shares_ids_with(&self, other: &Repository) -> bool {
+        let hash = |repo: &Repository| repo.keyed_hash("shared ids", b"");
+        hash(self) == hash(other)
+    }
+
     /// True when the object is stored, or was put by a writer of this handle.
     pub fn contains(&self, id: &ObjectId) -> bool {
         self.inner.pending(id).is_some() || self.inner.index.find(id).is_some()

@@ -112,30 +112,59 @@ impl Inner {
         let latest = manifest.time.saturating_add(MAX_ADVANCE);
         loop {
             let name = snapshot_name(manifest.time)?;
-            let file = format!("{FOLDER}/{name}");
-            let plain = serde_json::to_vec(&manifest)
-                .map_err(|e| RepoError::Invalid(format!("the manifest cannot be written: {e}")))?;
-            let sealed = seal_file(
-                &self.keys,
-                &self.config.id,
-                FileType::Snapshot,
-                &file,
-                &plain,
-            )?;
-            if self.backend.create(&file, &sealed)? {
-                let snapshot = Snapshot { name, manifest };
-                self.manifests
-                    .lock()
-                    .insert(snapshot.name.clone(), snapshot.clone());
-                return Ok((snapshot, sealed.len() as u64));
+            let snapshot = Snapshot { name, manifest };
+            if let Some(bytes) = self.try_create(&snapshot)? {
+                return Ok((snapshot, bytes));
             }
+            manifest = snapshot.manifest;
             manifest.time += 1;
             if manifest.time > latest {
                 return Err(RepoError::Invalid(format!(
-                    "no free name for a snapshot within an hour of {name}; is the clock right?"
+                    "no free name for a snapshot within an hour of {}; is the clock right?",
+                    snapshot.name
                 )));
             }
         }
+    }
+
+    /// Creates the manifest of a snapshot of another repository. Returns the bytes it took; `None` when
+    /// it is there already.
+    pub(crate) fn create_copy(&self, snapshot: &Snapshot) -> Result<Option<u64>> {
+        let invalid = |why: &str| {
+            Err(RepoError::Invalid(format!(
+                "the snapshot {} cannot be copied: {why}",
+                snapshot.name
+            )))
+        };
+        if snapshot_name(snapshot.manifest.time)? != snapshot.name {
+            return invalid("its name is not its time");
+        }
+        let bytes = self.try_create(snapshot)?;
+        if bytes.is_none() && self.read_snapshot(&snapshot.name)? != *snapshot {
+            return invalid("another one has that name there");
+        }
+        Ok(bytes)
+    }
+
+    /// Creates a manifest. Returns the bytes it took; `None` when there is one of its name.
+    fn try_create(&self, snapshot: &Snapshot) -> Result<Option<u64>> {
+        let file = format!("{FOLDER}/{}", snapshot.name);
+        let plain = serde_json::to_vec(&snapshot.manifest)
+            .map_err(|e| RepoError::Invalid(format!("the manifest cannot be written: {e}")))?;
+        let sealed = seal_file(
+            &self.keys,
+            &self.config.id,
+            FileType::Snapshot,
+            &file,
+            &plain,
+        )?;
+        if !self.backend.create(&file, &sealed)? {
+            return Ok(None);
+        }
+        self.manifests
+            .lock()
+            .insert(snapshot.name.clone(), snapshot.clone());
+        Ok(Some(sealed.len() as u64))
     }
 
     /// All snapshots, sorted by name, and why others cannot be read.

@@ -6,6 +6,7 @@
 //! - [`versions`]: what older versions of a file hang on its entry.
 //! - [`view`], [`diff`], [`damage`]: reading a snapshot's tree, comparing two, finding what is hit.
 //! - [`state`]: what a snapshot carries besides its tree.
+//! - [`copy`]: all that a snapshot refers to, brought to another repository.
 //!
 //! Everything is synchronous and knows nothing of Graph. All that is read is checked as if it were
 //! hostile: bounded, never a panic.
@@ -13,6 +14,7 @@
 mod apply;
 mod codec;
 pub mod collection;
+pub mod copy;
 mod cursor;
 pub mod damage;
 pub mod diff;
@@ -27,6 +29,7 @@ pub mod names;
 mod node;
 mod nodes;
 mod overlay;
+mod references;
 pub mod state;
 #[cfg(test)]
 mod testing;

@@ -153,7 +153,7 @@ impl<T: Serialize + DeserializeOwned> JsonMap<T> {
     }
 }
 
-fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, TreeError> {
+pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, TreeError> {
     serde_json::from_slice(json).map_err(|_| TreeError::Corrupt {
         what: "state",
         why: "it is not the JSON it should be; a newer tenantfs may have written it",

@@ -1,6 +1,6 @@
 //! `tenantfs init`: makes the repository and its key.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::json;
 use tenantfs::repo::{InitOptions, Repository};
 
@@ -13,14 +13,13 @@ use crate::secret::Source;
 pub fn run(context: &Context, args: &Init) -> Result<Outcome> {
     let config = &context.config;
     let (section, repository, copies_of) = if args.copy {
-        let copy = config.copy.as_ref();
-        let copy = copy.context("the configuration has no [copy] that says where copies go")?;
-        ("copy", copy, Some(app::open_repository(config)?))
+        let target = app::copy_target(config, &args.target)?;
+        ("copy", target, Some(app::open_repository(config)?))
     } else {
-        ("repository", &config.repository, None)
+        ("repository", config.repository.clone(), None)
     };
-    let location = app::location(repository)?;
-    let source = Source::of(repository, section)?;
+    let location = app::location(&repository)?;
+    let source = Source::of(&repository, section)?;
     let secret = source.read()?;
     let options = InitOptions {
         kind: secret.kind,

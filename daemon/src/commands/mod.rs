@@ -1,6 +1,7 @@
 //! One module a command; this one finds the configuration and calls it.
 
 mod backup;
+mod copy;
 mod daemon;
 mod demo;
 mod diff;
@@ -83,6 +84,7 @@ fn dispatch(context: &Context, command: &Command, starter: &mut Starter) -> Resu
         Command::Stats => stats::run(context),
         Command::Status => status::run(context),
         Command::Restore(args) => restore::run(context, args),
+        Command::Copy(args) => copy::run(context, args),
         Command::Verify(args) => verify::run(context, args),
         Command::RebuildIndex => rebuild_index::run(context),
         Command::Key(args) => key::run(context, args),

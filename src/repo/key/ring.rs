@@ -61,11 +61,6 @@ impl Ring {
         })
     }
 
-    /// What object ids and hashes are made with.
-    pub(crate) fn ids(&self) -> &MasterKey {
-        &self.ids
-    }
-
     /// Number of the key that seals what is written now.
     pub(super) fn current(&self) -> u8 {
         self.current
