@@ -1,6 +1,6 @@
 //! tenantfs, the library: everything that is neither FUSE nor scheduling.
 //!
-//! Arrows go one way: `sync -> (workload, repo, tree)`, `restore -> (workload, repo, tree)`,
+//! Arrows go one way: `transfer -> (sync, repo, tree)`, `sync -> (workload, repo, tree)`, `restore -> (workload, repo, tree)`,
 //! `workload -> (graph, format)`, `tree -> repo`. `graph`, `format` and `repo` know nothing of
 //! each other.
 
@@ -11,5 +11,6 @@ mod lockfile;
 pub mod repo;
 pub mod restore;
 pub mod sync;
+pub mod transfer;
 pub mod tree;
 pub mod workload;

@@ -60,6 +60,10 @@ pub enum Command {
     Restore(Restore),
     /// Copy snapshots to the repository that [copy] names
     Copy(Copy),
+    /// Write a snapshot, or a part of it, as a tar
+    Export(Export),
+    /// Make a snapshot of a tar that was exported
+    Import(Import),
     /// Check the repository
     Verify(Verify),
     /// Make the index again from the packs
@@ -127,6 +131,21 @@ pub struct CopyTarget {
         conflicts_with = "to_password_file"
     )]
     pub to_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// SNAPSHOT[/PATH]; SNAPSHOT may be `latest` or a day
+    pub path: String,
+    /// Where to; `-` is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The tar; `-` is standard input
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -29,10 +29,11 @@ pub mod names;
 mod node;
 mod nodes;
 mod overlay;
+pub mod records;
 mod references;
 pub mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod versions;
 pub mod view;
 

@@ -6,6 +6,8 @@ mod daemon;
 mod demo;
 mod diff;
 mod doctor;
+mod export;
+mod import;
 mod init;
 mod key;
 mod ls;
@@ -85,6 +87,8 @@ fn dispatch(context: &Context, command: &Command, starter: &mut Starter) -> Resu
         Command::Status => status::run(context),
         Command::Restore(args) => restore::run(context, args),
         Command::Copy(args) => copy::run(context, args),
+        Command::Export(args) => export::run(context, args),
+        Command::Import(args) => import::run(context, args),
         Command::Verify(args) => verify::run(context, args),
         Command::RebuildIndex => rebuild_index::run(context),
         Command::Key(args) => key::run(context, args),
