@@ -5,6 +5,7 @@
 //! the names of the folders on the way to the present file, a batch of entries for each, one record
 //! or mail.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 
 use serde::Serialize;
@@ -45,6 +46,38 @@ pub fn import(
     input: impl Read,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Imported, TransferError> {
+    let ended = Cell::new(false);
+    let watched = Watched {
+        input,
+        ended: &ended,
+    };
+    match read(repo, watched, progress) {
+        Err(TransferError::Read(_)) if ended.get() => Err(TransferError::Truncated),
+        result => result,
+    }
+}
+
+/// Notes that there is no more to read.
+struct Watched<'a, R> {
+    input: R,
+    ended: &'a Cell<bool>,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.input.read(buffer)?;
+        if len == 0 && !buffer.is_empty() {
+            self.ended.set(true);
+        }
+        Ok(len)
+    }
+}
+
+fn read(
+    repo: &Repository,
+    input: impl Read,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Imported, TransferError> {
     let writer = repo.writer()?;
     let mut import = Import {
         tree: Tree::new(Nodes::new(repo), writer.stream()),
@@ -55,7 +88,7 @@ pub fn import(
     let mut archive = Archive::new(input);
     let mut pax = None;
     for entry in archive.entries().map_err(TransferError::Read)?.raw(true) {
-        let mut entry = entry.map_err(read_error)?;
+        let mut entry = entry.map_err(TransferError::Read)?;
         match entry.header().entry_type() {
             EntryType::XHeader if pax.is_none() => pax = Some(read_pax(&mut entry)?),
             kind => {
@@ -87,14 +120,6 @@ pub fn import(
     })
 }
 
-/// The tar crate says so when a header is cut off.
-fn read_error(error: io::Error) -> TransferError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => TransferError::Truncated,
-        _ => TransferError::Read(error),
-    }
-}
-
 fn read_pax(entry: &mut tar::Entry<'_, impl Read>) -> Result<Vec<u8>, TransferError> {
     let size = entry.header().entry_size().map_err(TransferError::Read)?;
     if size > MAX_PAX {
@@ -111,7 +136,7 @@ fn read_all(data: &mut impl Read, size: u64) -> Result<Vec<u8>, TransferError> {
     let mut bytes = Vec::new();
     data.take(size)
         .read_to_end(&mut bytes)
-        .map_err(read_error)?;
+        .map_err(TransferError::Read)?;
     if bytes.len() as u64 != size {
         return Err(TransferError::Truncated);
     }
@@ -281,7 +306,9 @@ impl Import {
             let want = usize::try_from(left)
                 .unwrap_or(usize::MAX)
                 .min(buffer.len());
-            let got = data.read(&mut buffer[..want]).map_err(read_error)?;
+            let got = data
+                .read(&mut buffer[..want])
+                .map_err(TransferError::Read)?;
             if got == 0 {
                 return Err(TransferError::Truncated);
             }

@@ -236,14 +236,12 @@ fn a_tar_goes_out_comes_in_elsewhere_and_restores() -> Result<()> {
             quote(&out)
         ),
     )?;
-    sh_ok(
-        Path::new("/"),
-        &format!(
-            "diff -r {} {}",
-            quote(&shown.join(".tenantfs/graph")),
-            quote(&out.join(".tenantfs/graph"))
-        ),
-    )?;
+    // Folders without records are not in the tar.
+    let records = |root: &Path| {
+        let sums = "find . -type f -exec sha256sum {} + | sort";
+        sh_ok(&root.join(".tenantfs/graph"), sums)
+    };
+    ensure!(records(&shown)? == records(&out)?);
     drop(here);
 
     // What a mail's file cannot carry comes back from the record.
