@@ -13,6 +13,7 @@
 mod adopt;
 mod backend;
 mod beacon;
+mod claim;
 mod codec;
 mod config;
 pub mod content;
@@ -47,6 +48,7 @@ use parking_lot::{Mutex, RwLock};
 use secrecy::SecretString;
 
 pub use backend::{Location, S3Location};
+pub use claim::Claim;
 pub use error::{RepoError, Result};
 pub use id::{Kind, ObjectId};
 pub use key::{
