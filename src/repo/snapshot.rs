@@ -3,6 +3,8 @@
 //! Creating the manifest is the commit. The name is the commit time to the second, so names sort
 //! by time; two commits in one second give the later one the next free second.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,10 @@ pub struct SnapshotManifest {
     /// the same time.
     #[serde(default)]
     pub parents: Vec<String>,
+    /// Names of the workloads by their folders (`Mail`: `mail`), where there is no state to say so: in
+    /// snapshots that were imported.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workloads: BTreeMap<String, String>,
     /// Counts, for listings.
     #[serde(default)]
     pub totals: Totals,

@@ -1,5 +1,6 @@
 //! A snapshot, or a part of it, as a tar.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use bytes::{Buf, Bytes};
@@ -8,6 +9,7 @@ use tar::{Builder, EntryType, Header};
 use super::{ATTRIBUTE, HIDDEN, MANIFEST, Manifest, REPORT, TransferError, VERSION};
 use crate::repo::content::{ContentId, Encoding, Reader, Recipe, Shape};
 use crate::repo::{Kind, ObjectId, Repository, Snapshot};
+use crate::tree::state::Accounts;
 use crate::tree::view::{Dir, resolve};
 use crate::tree::{Entry, EntryKind, Nodes, TreeError, records, versions};
 
@@ -32,6 +34,7 @@ pub fn export(
         time: snapshot.manifest.time,
         host: snapshot.manifest.host.clone(),
         accounts: snapshot.manifest.totals.accounts,
+        workloads: workloads(&nodes, snapshot)?,
         ..Manifest::default()
     };
     let mut export = Export {
@@ -66,6 +69,20 @@ pub fn export(
         export.object(REPORT, report, snapshot.manifest.time, &attributes)?;
     }
     export.finish()
+}
+
+/// Names of the workloads by their folders.
+fn workloads(
+    nodes: &Nodes,
+    snapshot: &Snapshot,
+) -> Result<BTreeMap<String, String>, TransferError> {
+    let mut names = snapshot.manifest.workloads.clone();
+    for account in Accounts::new(nodes, snapshot.manifest.state).iter()? {
+        let (_, account) = account?;
+        let found = account.workloads.into_iter();
+        names.extend(found.map(|(name, workload)| (workload.folder, name)));
+    }
+    Ok(names)
 }
 
 struct Export<'a, W: Write> {

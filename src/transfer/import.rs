@@ -106,6 +106,7 @@ fn read(
         complete: true,
         tree,
         report: import.report,
+        workloads: manifest.workloads,
         totals: Totals {
             accounts: manifest.accounts,
             files: manifest.files,

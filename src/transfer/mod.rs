@@ -22,6 +22,7 @@ mod import;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,8 @@ pub struct Manifest {
     pub host: String,
     /// Accounts in it.
     pub accounts: u64,
+    /// Names of the workloads by their folders, which restores need.
+    pub workloads: BTreeMap<String, String>,
     /// Files and folders of the tree in the tar.
     pub entries: u64,
     /// Files among them.

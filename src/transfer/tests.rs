@@ -8,6 +8,7 @@ use super::*;
 use crate::repo::content::{self, ContentId, Reader};
 use crate::repo::{Kind, ObjectId, Repository, Snapshot, SnapshotManifest, Stream};
 use crate::sync::put_mail;
+use crate::tree::state::{AccountState, Accounts, WorkloadState};
 use crate::tree::testing::TestRepository;
 use crate::tree::{CollectionRoot, Editor, Entry, ItemKey, Nodes, versions, view};
 
@@ -71,7 +72,18 @@ fn make(test: &TestRepository) -> Snapshot {
         editor.upsert_file(key(n), key(2), name, entry).unwrap();
     }
     let root = editor.checkpoint(&mut stream).unwrap();
+    let workload = WorkloadState {
+        folder: "Inbox".into(),
+        ..WorkloadState::default()
+    };
+    let account = AccountState {
+        workloads: BTreeMap::from([("mail".into(), workload)]),
+        ..AccountState::default()
+    };
+    let accounts = BTreeMap::from([("id".to_owned(), Some(account))]);
+    let state = Accounts::new(&nodes, None).set(&mut stream, &accounts);
     let manifest = SnapshotManifest {
+        state: state.unwrap().root(),
         time: 1_795_312_800,
         host: "there".into(),
         complete: true,
@@ -147,6 +159,8 @@ fn what_was_exported_comes_back_whole() {
     let imported = import(&to.repo, &tar[..], &mut |_, _| {}).unwrap();
     assert_eq!(imported.snapshot.name, snapshot.name);
     assert_eq!(imported.snapshot.manifest.host, "there");
+    let workloads = BTreeMap::from([("Inbox".to_owned(), "mail".to_owned())]);
+    assert_eq!(imported.snapshot.manifest.workloads, workloads);
     assert_eq!(imported.snapshot.manifest.totals.files, 5);
     let facts_of = facts(&from.repo, &snapshot);
     assert!(facts_of.len() > 25, "{:?}", facts_of.keys());

@@ -258,9 +258,12 @@ fn a_tar_goes_out_comes_in_elsewhere_and_restores() -> Result<()> {
         format!("{name}/{alice}/Mail/Inbox"),
         format!("{alice}/Mail/Inbox"),
     );
-    other.json(&["restore", "--deleted-only", &source, &target])?;
+    let report = other.json(&["restore", "--deleted-only", &source, &target])?;
     let back = tenant.graph.list(&inbox)?;
-    ensure!(back.iter().filter(|message| kept(message)).count() == 1);
+    ensure!(
+        back.iter().filter(|message| kept(message)).count() == 1,
+        "{report:#}"
+    );
     tenant.nothing_was_sent()
 }
 
