@@ -147,7 +147,7 @@ impl<W: Write> Export<'_, W> {
         let shown = records::record_name(folder, name)?;
         let of = ("of", path.to_owned());
         let place = format!("{HIDDEN}/graph/{above}{shown}");
-        self.belongings(&place, entry, &[of.clone()])?;
+        self.belongings(&place, entry, std::slice::from_ref(&of))?;
         for (version, old) in versions::list(self.nodes, entry.versions)? {
             let Some((content, size)) = old.content() else {
                 continue;

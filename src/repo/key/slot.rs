@@ -43,6 +43,8 @@ const RING: usize = HEAD + PRIVATE + 4 + 32;
 const MAX_MEMORY_KIB: u32 = 2 << 20;
 const MAX_PASSES: u32 = 64;
 const MAX_LANES: u32 = 64;
+/// Bytes of a label.
+const MAX_LABEL: usize = 256;
 /// No key file is larger; more is damage.
 const MAX_SIZE: usize = 64 << 10;
 
@@ -217,6 +219,11 @@ pub(super) fn create(
     new: &super::NewKey,
     ring: &Ring,
 ) -> Result<(Vec<u8>, SlotKey)> {
+    if new.label.len() > MAX_LABEL {
+        return Err(RepoError::Invalid(format!(
+            "the label of a key has at most {MAX_LABEL} bytes"
+        )));
+    }
     let cost = match new.kind {
         KeyKind::Password => new.kdf,
         KeyKind::KeyFile => KdfCost::cheapest(),
@@ -424,6 +431,16 @@ mod tests {
         for len in 0..file.len() {
             assert!(inspect(NAME, &file[..len], &keys).is_err());
         }
+    }
+
+    #[test]
+    fn a_label_has_an_end() {
+        let new = NewKey {
+            label: "x".repeat(MAX_LABEL + 1),
+            ..NewKey::default()
+        };
+        let made = create(NAME, &"s".into(), &new, &Ring::generate(1).unwrap());
+        assert!(matches!(made, Err(RepoError::Invalid(_))));
     }
 
     #[test]

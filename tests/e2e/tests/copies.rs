@@ -218,7 +218,7 @@ fn a_tar_goes_out_comes_in_elsewhere_and_restores() -> Result<()> {
     // Anybody's tar reads it, from a pipe too.
     let out = tenant.path("unpacked");
     fs::create_dir(&out)?;
-    let program = quote(&program::tenantfs());
+    let program = quote(program::tenantfs());
     let config = quote(&tenant.config());
     sh_ok(
         Path::new("/"),
