@@ -120,7 +120,9 @@ fn two_machines_share_a_repository_and_each_snapshot_ends_up_with_both() -> Resu
     let two = Host::new(&tenant, "two", &[&bob])?;
     for round in 0..4 {
         for upn in [&ann, &bob] {
-            tenant.graph.receive(upn, "inbox", &format!("round {round}"))?;
+            tenant
+                .graph
+                .receive(upn, "inbox", &format!("round {round}"))?;
         }
         let both = [one.start()?, two.start()?];
         for process in both {
@@ -154,17 +156,28 @@ fn a_machine_that_dies_stops_nobody_and_another_goes_on_with_its_accounts() -> R
     let beside = two.start()?;
     // It saved itself, and is killed while it goes on.
     wait_for_files(&tenant, "snapshots", 1)?;
-    ensure!(killed.try_wait()?.is_none(), "it ended before it was killed");
+    ensure!(
+        killed.try_wait()?.is_none(),
+        "it ended before it was killed"
+    );
     killed.kill()?;
     killed.wait()?;
     ensure!(summary(beside, 0)?["snapshot"].is_string());
-    ensure!(shown(&tenant, &ann).map_or(0, |shown| shown.len()) == 0, "half of an account is shown");
+    ensure!(
+        shown(&tenant, &ann).map_or(0, |shown| shown.len()) == 0,
+        "half of an account is shown"
+    );
     // The second machine takes over all accounts.
     let heir = Host::new(&tenant, "two", &[&ann, &bob])?;
     heir.backup()?;
     for upn in [&ann, &bob] {
-        let live = tenant.graph.list(&format!("/users/{upn}/mailFolders?$top=100"))?;
-        ensure!(!live.is_empty() && !shown(&tenant, upn)?.is_empty(), "{upn}");
+        let live = tenant
+            .graph
+            .list(&format!("/users/{upn}/mailFolders?$top=100"))?;
+        ensure!(
+            !live.is_empty() && !shown(&tenant, upn)?.is_empty(),
+            "{upn}"
+        );
     }
     let idle = heir.backup()?;
     ensure!(idle["snapshot"].is_null(), "{idle:#}");
