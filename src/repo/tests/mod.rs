@@ -7,6 +7,7 @@ mod damage;
 mod golden;
 mod keys;
 mod remote;
+mod sessions;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
