@@ -18,7 +18,9 @@ use tenantfs::workload::sites::{Libraries, LibrariesOptions, Lists, ListsOptions
 use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
+use crate::cli::CopyTarget;
 use crate::config::{self, Config, Identity, Proof, read_secret};
+use crate::secret::Source;
 
 /// The workloads there are, by the names the configuration uses.
 pub const WORKLOADS: [&str; 10] = [
@@ -80,18 +82,37 @@ fn s3_credentials(file: &std::path::Path) -> Result<(Option<String>, Option<Secr
     }
 }
 
-/// The repository's password.
-pub fn password(config: &Config) -> Result<SecretString> {
-    read_secret(&config.repository.password_file, "repository password")
-}
-
 /// Opens the repository.
 pub fn open_repository(config: &Config) -> Result<Repository> {
-    let location = location(&config.repository)?;
-    let local = config.state_dir.join("index");
-    let repository = Repository::open(&location, &password(config)?, &local)?;
-    repository.set_parity(config.repository.parity);
-    Ok(repository)
+    open(config, &config.repository, "repository")
+}
+
+/// Opens one of the repositories that are configured.
+pub fn open(config: &Config, repository: &config::Repository, section: &str) -> Result<Repository> {
+    let secret = Source::of(repository, section)?.read()?;
+    let opened = Repository::open(
+        &location(repository)?,
+        &secret.text,
+        &config.state_dir.join("index"),
+    )?;
+    opened.set_parity(repository.parity);
+    Ok(opened)
+}
+
+/// The repository that copies go to: what was typed, or else `[copy]`.
+pub fn copy_target(config: &Config, typed: &CopyTarget) -> Result<config::Repository> {
+    match &typed.to_location {
+        Some(location) => Ok(config::Repository {
+            location: location.clone(),
+            password_file: typed.to_password_file.clone(),
+            key_file: typed.to_key_file.clone(),
+            ..config::Repository::default()
+        }),
+        None => config.copy.clone().context(
+            "nothing says where copies go: give the configuration a [copy] with location and \
+             password_file, or give --to-location",
+        ),
+    }
 }
 
 /// A Graph client with the identity that reads.

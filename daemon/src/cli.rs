@@ -42,7 +42,7 @@ pub enum Command {
     /// See it work: a sample tenant, two snapshots, a mount, a restore. No account needed
     Demo(Demo),
     /// Make the repository and its key
-    Init,
+    Init(Init),
     /// Check configuration, sign-in, granted permissions, repository and FUSE
     Doctor,
     /// Capture by schedule, keep the mount up, answer on the control socket
@@ -73,6 +73,12 @@ pub enum Command {
     /// Legal holds: what they cover is never forgotten
     #[command(subcommand)]
     Hold(Hold),
+    /// Copy snapshots to the repository that [copy] names
+    Copy(Copy),
+    /// Write a snapshot, or a part of it, as a tar
+    Export(Export),
+    /// Make a snapshot of a tar that was exported
+    Import(Import),
     /// Check the repository
     Verify(Verify),
     /// Mend a damaged repository: heal packs, drop what is damaged, name what is hit, and have the next
@@ -106,6 +112,58 @@ impl Command {
             _ => false,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Make the repository that [copy] names, for copies of the one that [repository] names
+    #[arg(long)]
+    pub copy: bool,
+    #[command(flatten)]
+    pub target: CopyTarget,
+}
+
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// Only this snapshot; may be given several times [default: all that are not there yet]
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub snapshot: Vec<String>,
+    #[command(flatten)]
+    pub target: CopyTarget,
+}
+
+/// Where copies go when it is not what [copy] says.
+#[derive(Debug, Args)]
+pub struct CopyTarget {
+    /// A directory, or s3://bucket/prefix [default: copy.location of the configuration]
+    #[arg(long, value_name = "LOCATION")]
+    pub to_location: Option<String>,
+    /// File with its password
+    #[arg(long, value_name = "FILE", requires = "to_location")]
+    pub to_password_file: Option<PathBuf>,
+    /// File of random bytes that opens it
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "to_location",
+        conflicts_with = "to_password_file"
+    )]
+    pub to_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// SNAPSHOT[/PATH]; SNAPSHOT may be `latest` or a day
+    pub path: String,
+    /// Where to; `-` is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The tar; `-` is standard input
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -419,12 +477,54 @@ pub struct Repair {
 
 #[derive(Debug, Subcommand)]
 pub enum Key {
-    /// Change the password; rewrites the key file only
-    Change {
-        /// File with the new password
-        #[arg(long, value_name = "FILE")]
-        new_password_file: PathBuf,
+    /// List the keys that open the repository, and the master keys with what they seal
+    List,
+    /// Add a password or key file that opens the repository too
+    Add {
+        /// Whose it is, or what for
+        #[arg(long, default_value = "")]
+        label: String,
+        #[command(flatten)]
+        secret: NewSecret,
     },
+    /// Remove a key; the last one stays
+    Remove {
+        /// Its id, or the beginning of it
+        id: String,
+        #[command(flatten)]
+        other: OtherSecret,
+    },
+    /// Change the password in use; rewrites one key file only
+    Change {
+        #[command(flatten)]
+        secret: NewSecret,
+    },
+    /// Make a new master key, for everything that is written from now on
+    Rotate,
+}
+
+/// A secret that is to open the repository.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct NewSecret {
+    /// File with the new password
+    #[arg(long, value_name = "FILE")]
+    pub new_password_file: Option<PathBuf>,
+    /// File of 32 random bytes or more
+    #[arg(long, value_name = "FILE")]
+    pub new_key_file: Option<PathBuf>,
+}
+
+/// A secret that opens the repository already.
+#[derive(Debug, Args)]
+#[group(required = false, multiple = false)]
+pub struct OtherSecret {
+    /// File with the password of another key: with it the key in use can be removed
+    #[arg(long, value_name = "FILE")]
+    pub other_password_file: Option<PathBuf>,
+    /// The same, a key file
+    #[arg(long, value_name = "FILE")]
+    pub other_key_file: Option<PathBuf>,
 }
 
 #[cfg(test)]

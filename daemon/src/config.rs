@@ -17,6 +17,7 @@ use tenantfs::workload::mail::Route;
 
 use crate::retention::Retention;
 use crate::schedule::{Schedule, parse_period};
+use crate::secret::Source;
 
 /// Where the configuration is looked for when `--config` is not given.
 pub const SYSTEM_PATH: &str = "/etc/tenantfs/tenantfs.toml";
@@ -32,6 +33,8 @@ pub struct Config {
     pub tenant: Tenant,
     /// Where snapshots are kept.
     pub repository: Repository,
+    /// A second repository that `tenantfs copy` copies snapshots to.
+    pub copy: Option<Repository>,
     /// What is captured, and when.
     #[serde(default)]
     pub protect: Protect,
@@ -140,14 +143,20 @@ impl Identity {
     }
 }
 
-/// `[repository]`
-#[derive(Debug, Clone, Deserialize)]
+/// `[repository]` and `[copy]`
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
     /// A directory, or `s3://bucket/prefix`.
     pub location: String,
     /// File with the repository's password.
-    pub password_file: PathBuf,
+    pub password_file: Option<PathBuf>,
+    /// File of random bytes that opens the repository instead of a password.
+    pub key_file: Option<PathBuf>,
+    /// Program and arguments; the first line it prints is the password.
+    pub password_command: Option<Vec<String>>,
+    /// Name of a systemd credential (`LoadCredential=`) that holds the password.
+    pub password_credential: Option<String>,
     /// S3: endpoint URL of the service, when it is not Amazon's.
     pub endpoint: Option<String>,
     /// S3: region.
@@ -158,6 +167,29 @@ pub struct Repository {
     /// given.
     #[serde(default, deserialize_with = "parity")]
     pub parity: Parity,
+}
+
+impl Repository {
+    fn resolve(&mut self, section: &str, base: &Path) -> Result<()> {
+        if !self.location.contains("://") {
+            let location = base.join(&self.location);
+            self.location = location
+                .into_os_string()
+                .into_string()
+                .map_err(|path| anyhow::anyhow!("{section}.location {path:?} is not UTF-8"))?;
+        }
+        for path in [
+            &mut self.password_file,
+            &mut self.key_file,
+            &mut self.credentials_file,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            *path = base.join(&*path);
+        }
+        Source::of(self, section).map(drop)
+    }
 }
 
 /// `[protect]`
@@ -345,16 +377,9 @@ impl Config {
         if let Some(ca) = &mut config.tenant.ca_file {
             *ca = base.join(&*ca);
         }
-        if !config.repository.location.contains("://") {
-            let location = base.join(&config.repository.location);
-            config.repository.location = location
-                .into_os_string()
-                .into_string()
-                .map_err(|path| anyhow::anyhow!("repository.location {path:?} is not UTF-8"))?;
-        }
-        config.repository.password_file = base.join(&config.repository.password_file);
-        if let Some(file) = &mut config.repository.credentials_file {
-            *file = base.join(&*file);
+        config.repository.resolve("repository", base)?;
+        if let Some(copy) = &mut config.copy {
+            copy.resolve("copy", base)?;
         }
         config.state_dir = base.join(&config.state_dir);
         if let Some(path) = &mut config.mount.path {
@@ -414,7 +439,7 @@ pub fn read_secret(path: &Path, what: &str) -> Result<SecretString> {
     Ok(SecretString::from(secret.to_owned()))
 }
 
-fn warn_if_world_readable(path: &Path, what: &str) {
+pub fn warn_if_world_readable(path: &Path, what: &str) {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
     if mode & 0o077 != 0 {
@@ -507,8 +532,8 @@ mod tests {
         let config = parse(MINIMAL).unwrap();
         assert_eq!(config.repository.location, "/etc/tenantfs/repo");
         assert_eq!(
-            config.repository.password_file,
-            Path::new("/etc/tenantfs/password")
+            Source::of(&config.repository, "repository").unwrap(),
+            Source::PasswordFile("/etc/tenantfs/password".into())
         );
         assert_eq!(
             config.tenant.backup.proof("tenant.backup").unwrap(),
@@ -534,6 +559,36 @@ mod tests {
         assert!(format!("{:#}", parse(&none).unwrap_err()).contains("exactly one"));
         let two = MINIMAL.replace("client_id", "managed_identity = true\nclient_id");
         assert!(parse(&two).is_err());
+    }
+
+    #[test]
+    fn exactly_one_way_to_open_the_repository() {
+        let with = |line: &str| parse(&MINIMAL.replace("password_file = \"password\"", line));
+        let source =
+            |line: &str| Source::of(&with(line).unwrap().repository, "repository").unwrap();
+        assert_eq!(
+            source("key_file = \"key\""),
+            Source::KeyFile("/etc/tenantfs/key".into())
+        );
+        assert_eq!(
+            source("password_command = [\"pass\", \"show\"]"),
+            Source::Command(vec!["pass".into(), "show".into()])
+        );
+        assert_eq!(
+            source("password_credential = \"repo\""),
+            Source::Credential("repo".into())
+        );
+        for wrong in [
+            "",
+            "password_command = []",
+            "password_credential = \"../repo\"",
+            "password_file = \"a\"\nkey_file = \"b\"",
+        ] {
+            let error = format!("{:#}", with(wrong).unwrap_err());
+            assert!(error.contains("[repository]"), "{wrong}: {error}");
+        }
+        let copy = format!("{MINIMAL}\n[copy]\nlocation = \"copy\"\n");
+        assert!(format!("{:#}", parse(&copy).unwrap_err()).contains("[copy]"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod reload;
 mod retention;
 mod schedule;
 mod scrub;
+mod secret;
 mod signals;
 mod snapshots;
 mod upkeep;

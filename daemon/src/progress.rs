@@ -31,6 +31,40 @@ impl Counter {
     }
 }
 
+/// A line for snapshots that are copied, `total` of them.
+pub fn copying(total: u64) -> Copying {
+    let bar = ProgressBar::new(total);
+    let template = "{spinner} {elapsed} snapshot {pos}/{len} {wide_msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    Copying(bar)
+}
+
+/// See [`copying`].
+pub struct Copying(ProgressBar);
+
+impl Copying {
+    /// The next snapshot.
+    pub fn begin(&self, snapshot: &str) {
+        self.0.inc(1);
+        self.0.set_message(snapshot.to_owned());
+    }
+
+    /// How much of it was copied.
+    pub fn set(&self, objects: u64, bytes: u64) {
+        // Drawing costs more than copying a small object.
+        if objects.is_multiple_of(256) {
+            let message = format!("{objects} new objects, {}", HumanBytes(bytes));
+            self.0.set_message(message);
+        }
+    }
+
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// Shows how far a cycle is until the handle is dropped.
 pub fn watch(progress: Arc<Progress>) -> Watching {
     let bar = ProgressBar::new_spinner();

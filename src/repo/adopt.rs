@@ -34,14 +34,7 @@ impl Inner {
             if self.is_aside(&id.file(class))? {
                 continue;
             }
-            match pack::read_footer(
-                &self.backend,
-                &self.master,
-                &self.config.id,
-                class,
-                id,
-                size,
-            ) {
+            match pack::read_footer(&self.backend, &self.keys, &self.config.id, class, id, size) {
                 Ok(table) => tables.push(table),
                 // Nothing committed needs it: its writer died before anything named it. Verify reports it.
                 Err(e @ RepoError::Damaged { .. }) => tracing::warn!("not adopted: {e}"),

@@ -196,13 +196,7 @@ impl<T: Content> Owner<T> {
         let (repo, file) = (&self.repo, self.file());
         let plain = serde_json::to_vec(sealed)
             .map_err(|e| RepoError::Invalid(format!("{file} cannot be written: {e}")))?;
-        let bytes = seal_file(
-            &repo.master,
-            &repo.config.id,
-            self.folder.kind,
-            &file,
-            &plain,
-        )?;
+        let bytes = seal_file(&repo.keys, &repo.config.id, self.folder.kind, &file, &plain)?;
         repo.backend.put(&file, &bytes)?;
         Ok(bytes.len() as u64)
     }
@@ -316,7 +310,7 @@ pub(crate) fn find<T: Content>(repo: &Inner, folder: Folder) -> Result<Vec<Found
 }
 
 fn read<T: Content>(repo: &Inner, folder: Folder, file: &str, bytes: Vec<u8>) -> Result<Sealed<T>> {
-    let plain = open_file(&repo.master, &repo.config.id, folder.kind, file, bytes)?;
+    let plain = open_file(&repo.keys, &repo.config.id, folder.kind, file, bytes)?;
     serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(file, e.to_string()))
 }
 

@@ -54,7 +54,7 @@ impl Inner {
     pub(crate) fn read_condemned(&self, file: &str) -> Result<List> {
         let sealed = self.backend.get(file)?;
         let kind = FileType::Condemned;
-        let plain = open_file(&self.master, &self.config.id, kind, file, sealed)?;
+        let plain = open_file(&self.keys, &self.config.id, kind, file, sealed)?;
         let list: List =
             serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(file, e.to_string()))?;
         if list.ids().count() != list.packs.len() || parse_name(file).is_none() {
@@ -88,7 +88,7 @@ impl Inner {
         let plain = serde_json::to_vec(list)
             .map_err(|e| RepoError::Invalid(format!("{file} cannot be written: {e}")))?;
         let kind = FileType::Condemned;
-        let sealed = seal_file(&self.master, &self.config.id, kind, &file, &plain)?;
+        let sealed = seal_file(&self.keys, &self.config.id, kind, &file, &plain)?;
         self.backend.put(&file, &sealed)
     }
 

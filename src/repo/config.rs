@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{RepoError, Result};
-use super::key::MasterKey;
+use super::key::Keys;
 use super::seal::{FileType, RepoId, open_file, seal_file};
 
 /// Its file name.
@@ -45,14 +45,14 @@ impl Default for Chunker {
 }
 
 impl Config {
-    pub(crate) fn seal(&self, master: &MasterKey) -> Result<Vec<u8>> {
+    pub(crate) fn seal(&self, keys: &Keys) -> Result<Vec<u8>> {
         let plain = serde_json::to_vec(self)
             .map_err(|e| RepoError::Invalid(format!("the configuration cannot be written: {e}")))?;
-        seal_file(master, &NO_REPO, FileType::Config, FILE, &plain)
+        seal_file(keys, &NO_REPO, FileType::Config, FILE, &plain)
     }
 
-    pub(crate) fn open(master: &MasterKey, sealed: Vec<u8>) -> Result<Self> {
-        let plain = open_file(master, &NO_REPO, FileType::Config, FILE, sealed)?;
+    pub(crate) fn open(keys: &Keys, sealed: Vec<u8>) -> Result<Self> {
+        let plain = open_file(keys, &NO_REPO, FileType::Config, FILE, sealed)?;
         let config: Config =
             serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(FILE, e.to_string()))?;
         if config.chunker != Chunker::default() {

@@ -16,7 +16,7 @@ use super::codec;
 use super::error::{RepoError, Result};
 use super::frame::OpenFrame;
 use super::id::Kind;
-use super::key::{MasterKey, random};
+use super::key::{Keys, random};
 use super::seal::{FileType, RepoId, open_file, seal_file};
 
 /// Folder of dictionary files.
@@ -89,16 +89,16 @@ impl Dictionary {
 /// All dictionaries of a repository; each is read when first needed.
 pub(crate) struct Dictionaries {
     backend: Arc<Backend>,
-    master: MasterKey,
+    keys: Keys,
     repo: RepoId,
     known: RwLock<HashMap<u32, Arc<Dictionary>>>,
 }
 
 impl Dictionaries {
-    pub(crate) fn new(backend: Arc<Backend>, master: MasterKey, repo: RepoId) -> Self {
+    pub(crate) fn new(backend: Arc<Backend>, keys: Keys, repo: RepoId) -> Self {
         Dictionaries {
             backend,
-            master,
+            keys,
             repo,
             known: RwLock::default(),
         }
@@ -122,7 +122,7 @@ impl Dictionaries {
     /// Reads and checks a dictionary file.
     pub(crate) fn read(&self, file: &str) -> Result<Dictionary> {
         let sealed = self.backend.get(file)?;
-        let plain = open_file(&self.master, &self.repo, FileType::Dictionary, file, sealed)?;
+        let plain = open_file(&self.keys, &self.repo, FileType::Dictionary, file, sealed)?;
         let damaged = || RepoError::damaged(file, "it is no dictionary");
         let (kind, bytes) = plain.split_first().ok_or_else(damaged)?;
         let kind = Kind::from_u8(*kind).ok_or_else(damaged)?;
@@ -160,13 +160,7 @@ impl Dictionaries {
         loop {
             let id = u32::from_le_bytes(random()?);
             let file = file_name(id);
-            let sealed = seal_file(
-                &self.master,
-                &self.repo,
-                FileType::Dictionary,
-                &file,
-                &plain,
-            )?;
+            let sealed = seal_file(&self.keys, &self.repo, FileType::Dictionary, &file, &plain)?;
             if self.backend.create(&file, &sealed)? {
                 let dictionary = Arc::new(Dictionary::new(id, kind, bytes));
                 self.known.write().insert(id, dictionary.clone());

@@ -58,8 +58,8 @@ pub enum RepoError {
     },
     /// No key file opens with this password.
     #[error(
-        "wrong password: none of the {keys} key file(s) in keys/ opens with it; check the file that \
-         repository.password_file names"
+        "wrong password: none of the {keys} key file(s) in keys/ opens with it; check what \
+         password_file (or key_file, password_command, password_credential) gives"
     )]
     WrongPassword {
         /// Number of key files tried.

@@ -83,7 +83,7 @@ pub fn check_tag(tag: &str) -> Result<()> {
 impl Inner {
     pub(crate) fn read_hold(&self, file: &str) -> Result<Hold> {
         let sealed = self.backend.get(file)?;
-        let plain = open_file(&self.master, &self.config.id, FileType::Hold, file, sealed)?;
+        let plain = open_file(&self.keys, &self.config.id, FileType::Hold, file, sealed)?;
         let hold: Hold =
             serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(file, e.to_string()))?;
         let name = file.rsplit('/').next().unwrap_or_default().to_owned();
@@ -124,13 +124,7 @@ impl Maintenance {
         let file = file_name(&hold.name)?;
         let plain = serde_json::to_vec(hold)
             .map_err(|e| RepoError::Invalid(format!("the hold cannot be written: {e}")))?;
-        let sealed = seal_file(
-            &inner.master,
-            &inner.config.id,
-            FileType::Hold,
-            &file,
-            &plain,
-        )?;
+        let sealed = seal_file(&inner.keys, &inner.config.id, FileType::Hold, &file, &plain)?;
         if !inner.backend.create(&file, &sealed)? {
             return Err(RepoError::Invalid(format!(
                 "there is a hold named {:?} already; remove it first, or choose another name",

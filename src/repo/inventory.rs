@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::Backend;
 use super::error::{RepoError, Result};
-use super::key::MasterKey;
+use super::key::Keys;
 use super::lock::MaintenanceLock;
 use super::seal::{FileType, RepoId, open_file, seal_file};
 use super::{Inner, beacon, condemned, dictionary, hold, index, session, snapshot};
@@ -68,15 +68,15 @@ impl Base {
 }
 
 /// Makes the inventory of a repository that has nothing yet.
-pub(crate) fn create(backend: &Backend, master: &MasterKey, repo: &RepoId) -> Result<()> {
-    write(backend, master, repo, &Base::default()).map(drop)
+pub(crate) fn create(backend: &Backend, keys: &Keys, repo: &RepoId) -> Result<()> {
+    write(backend, keys, repo, &Base::default()).map(drop)
 }
 
 /// Replaces the base. Returns its bytes.
-fn write(backend: &Backend, master: &MasterKey, repo: &RepoId, base: &Base) -> Result<u64> {
+fn write(backend: &Backend, keys: &Keys, repo: &RepoId, base: &Base) -> Result<u64> {
     let plain = serde_json::to_vec(base)
         .map_err(|e| RepoError::Invalid(format!("the inventory cannot be written: {e}")))?;
-    let sealed = seal_file(master, repo, FileType::Inventory, FILE, &plain)?;
+    let sealed = seal_file(keys, repo, FileType::Inventory, FILE, &plain)?;
     backend.put(FILE, &sealed)?;
     Ok(sealed.len() as u64)
 }
@@ -85,7 +85,7 @@ impl Inner {
     fn read_base(&self) -> Result<Base> {
         let sealed = self.backend.get(FILE)?;
         let plain = open_file(
-            &self.master,
+            &self.keys,
             &self.config.id,
             FileType::Inventory,
             FILE,
@@ -97,7 +97,7 @@ impl Inner {
     /// Replaces an inventory that is missing or damaged by an empty one, which the next change fills from
     /// what is there. Needs the maintenance lock.
     pub(crate) fn new_inventory(&self) -> Result<()> {
-        create(&self.backend, &self.master, &self.config.id)
+        create(&self.backend, &self.keys, &self.config.id)
     }
 
     /// What must be there.
@@ -150,7 +150,7 @@ impl Inner {
                 let mut base = before.clone();
                 base.change(made, deleted, &running);
                 if base != before {
-                    bytes = write(&self.backend, &self.master, &self.config.id, &base)?;
+                    bytes = write(&self.backend, &self.keys, &self.config.id, &base)?;
                 }
             }
             Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {

@@ -60,7 +60,9 @@ pub use claim::Claim;
 pub use error::{RepoError, Result};
 pub use hold::{Hold, check_tag};
 pub use id::{Kind, ObjectId};
-pub use key::KdfCost;
+pub use key::{
+    KdfCost, KeyInfo, KeyKind, KeyList, MasterKeyInfo, NewKey, Rotation, key_file_secret,
+};
 pub use lock::host_name;
 pub use maintain::Maintenance;
 pub use parity::Parity;
@@ -80,15 +82,20 @@ use config::Config;
 use dictionary::Dictionaries;
 use index::Index;
 use inventory::Names;
-use key::MasterKey;
+use key::{Keys, Ring};
 use lock::MaintenanceLock;
 use session::Session;
 
 /// Choices at [`Repository::init`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct InitOptions {
+    /// What opens it: a password, or a file of random bytes.
+    pub kind: KeyKind,
     /// Cost of guessing the password.
     pub kdf: KdfCost,
+    /// Objects get the ids that they have in this repository, so that its snapshots can be copied
+    /// object by object. Every key that seals is its own all the same.
+    pub copies_of: Option<Repository>,
     /// Local state folder (index copies). `None`: a temporary one that goes with the handle.
     pub local: Option<PathBuf>,
 }
@@ -102,10 +109,8 @@ pub struct Repository {
 pub(crate) struct Inner {
     location: Location,
     backend: Arc<Backend>,
-    master: MasterKey,
+    keys: Keys,
     config: Config,
-    /// The key file that the password opened.
-    key_file: String,
     id_keys: [blake3::Hasher; 5],
     hash_key: zeroize::Zeroizing<[u8; 32]>,
     index: Index,
@@ -187,22 +192,30 @@ impl Repository {
             }
         }
         // Key files of an init that did not get further belong to another master key.
-        for stale in backend.list(KEYS)? {
+        for stale in backend.list(key::FOLDER)? {
             backend.delete(&stale.name)?;
         }
-        let master = MasterKey::generate()?;
         let now = jiff::Timestamp::now().as_second();
-        let name = format!("{KEYS}/{}", id::hex(&key::random::<8>()?));
-        backend.create(&name, &master.wrap(password, options.kdf, now)?)?;
+        let ring = match &options.copies_of {
+            Some(source) => Ring::with_ids_of(&source.inner.keys, now)?,
+            None => Ring::generate(now)?,
+        };
+        let first = NewKey {
+            kind: options.kind,
+            kdf: options.kdf,
+            label: String::new(),
+        };
+        key::create(backend, password, &first, &ring)?;
+        let keys = Keys::new(ring);
         let id = key::random()?;
-        inventory::create(backend, &master, &id)?;
+        inventory::create(backend, &keys, &id)?;
         let config = Config {
             id,
             created: now,
             chunker: config::Chunker::default(),
             conditional_create: backend.probe_create()?,
         };
-        if !backend.create(config::FILE, &config.seal(&master)?)? {
+        if !backend.create(config::FILE, &config.seal(&keys)?)? {
             return Err(exists());
         }
         Ok(())
@@ -236,26 +249,27 @@ impl Repository {
             other => other,
         })?;
         seal::check_version(config::FILE, &sealed)?;
-        let (master, config, key_file) = unlock(&backend, password, sealed)?;
+        let (keys, config) = key::unlock(&backend, password, |keys| {
+            Config::open(keys, sealed.clone())
+        })?;
         let local = local.join(id::hex(&config.id));
         std::fs::create_dir_all(&local)
             .map_err(|e| RepoError::io(format!("cannot make {}", local.display()), e))?;
         let index = Index::new(
             backend.clone(),
-            master.clone(),
+            keys.clone(),
             config.id,
             local.join(index::FOLDER),
         );
         index.refresh(|| None)?;
+        let ids = keys.ids();
         let id_keys = Kind::ALL.map(|kind| {
-            blake3::Hasher::new_keyed(
-                &master.derive("tenantfs 2026-11-22 object id", &[kind as u8]),
-            )
+            blake3::Hasher::new_keyed(&ids.derive("tenantfs 2026-11-22 object id", &[kind as u8]))
         });
         let inner = Inner {
             location: location.clone(),
-            hash_key: master.derive("tenantfs 2026-11-22 keyed hash", &[]),
-            dictionaries: Dictionaries::new(backend.clone(), master.clone(), config.id),
+            hash_key: ids.derive("tenantfs 2026-11-22 keyed hash", &[]),
+            dictionaries: Dictionaries::new(backend.clone(), keys.clone(), config.id),
             frames: reader::frame_cache(),
             packs: quick_cache::sync::Cache::new(reader::PACK_CACHE),
             recipes: content::recipe_cache(),
@@ -265,11 +279,10 @@ impl Repository {
             parity: RwLock::default(),
             _temporary: temporary,
             backend,
-            master,
+            keys,
             config,
             id_keys,
             index,
-            key_file,
         };
         Ok(Repository {
             inner: Arc::new(inner),
@@ -302,6 +315,13 @@ impl Repository {
         hasher.update(context.as_bytes());
         hasher.update(data);
         *hasher.finalize().as_bytes()
+    }
+
+    /// True when both give the same objects the same ids, so that objects can be copied as they are:
+    /// one was made for copies of the other ([`InitOptions::copies_of`]).
+    pub fn shares_ids_with(&self, other: &Repository) -> bool {
+        let hash = |repo: &Repository| repo.keyed_hash("shared ids", b"");
+        hash(self) == hash(other)
     }
 
     /// True when the object is stored, or was put by a writer of this handle.
@@ -347,19 +367,12 @@ impl Repository {
     /// # Errors
     /// [`RepoError::ListingShrank`], among others of the disk or store.
     pub fn writer(&self) -> Result<Writer> {
+        // Keys that were rotated meanwhile seal what is written from here on.
+        self.inner.keys.reload()?;
         let session = Session::begin(&self.inner)?;
         session.saw_generation(self.inner.learn_condemned()?, Names::new())?;
         self.inner.adopt(&session)?;
         Writer::new(self.inner.clone(), session)
-    }
-
-    /// Changes the password this handle was opened with. Rewrites its key file only, in one step.
-    pub fn change_password(&self, new: &SecretString, cost: KdfCost) -> Result<()> {
-        let now = jiff::Timestamp::now().as_second();
-        self.inner.backend.put(
-            &self.inner.key_file,
-            &self.inner.master.wrap(new, cost, now)?,
-        )
     }
 
     /// All snapshots, complete or not, sorted by time. Call it again to see new ones. One that is
@@ -390,35 +403,6 @@ impl Repository {
     pub(crate) fn faults(&self) -> &tests::Faults {
         &self.inner.backend.faults
     }
-}
-
-/// Folder of key files.
-const KEYS: &str = "keys";
-
-/// The master key, the configuration it opens, and the key file it came from.
-fn unlock(
-    backend: &Backend,
-    password: &SecretString,
-    sealed: Vec<u8>,
-) -> Result<(MasterKey, Config, String)> {
-    let files = backend.list(KEYS)?;
-    if files.is_empty() {
-        return Err(RepoError::FileMissing {
-            file: "keys/ (every key file)".into(),
-        });
-    }
-    let mut failure = None;
-    for file in &files {
-        match MasterKey::unwrap(&file.name, &backend.get(&file.name)?, password) {
-            Ok(Some(master)) => match Config::open(&master, sealed.clone()) {
-                Ok(config) => return Ok((master, config, file.name.clone())),
-                Err(e) => failure = Some(e),
-            },
-            Ok(None) => {}
-            Err(e) => failure = Some(e),
-        }
-    }
-    Err(failure.unwrap_or(RepoError::WrongPassword { keys: files.len() }))
 }
 
 impl Inner {

@@ -1,6 +1,6 @@
 //! Packs: many frames in one file, sealed under one key.
 //!
-//! Header of 24 bytes (`"tfsP"`, version, class, zero, flags, pack id 16), sealed frames one after the other,
+//! Header of 24 bytes (`"tfsP"`, version, class, number of the master key, flags, pack id 16), sealed frames one after the other,
 //! sealed footer (the pack's table), trailer of 8 bytes (footer's length u32, `"tfsE"`). The key is
 //! derived from the pack's random id; frame n is sealed with nonce (0, n), the footer with (1, 0),
 //! and a pack that has begun its footer takes no more frames, so no nonce is used for two
@@ -21,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use super::backend::{self, Backend};
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackClass, PackId};
-use super::key::{MasterKey, random};
+use super::key::{Keys, MasterKey, random};
 use super::parity::{self, PackParity, Parity};
 use super::seal::{FORMAT_VERSION, RepoId, SealKey, TAG};
 use super::table::{self, FrameEntry, MAX_FRAME, PackTable};
@@ -118,11 +118,12 @@ fn nonce(domain: u32, number: u32) -> [u8; 12] {
     nonce
 }
 
-fn header(class: PackClass, id: PackId, flags: u8) -> [u8; HEADER] {
+fn header(class: PackClass, key: u8, id: PackId, flags: u8) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..4].copy_from_slice(MAGIC);
     header[4] = FORMAT_VERSION;
     header[5] = class as u8;
+    header[6] = key;
     header[FLAGS] = flags;
     header[8..].copy_from_slice(&id.0);
     header
@@ -140,6 +141,8 @@ pub(crate) struct Slot {
 /// A pack that is being written, or was by this writer and is not in an index yet.
 pub(crate) struct OpenPack {
     pub(crate) class: PackClass,
+    /// Number of the master key.
+    key: u8,
     seal: PackSeal,
     /// Makes the parity, and how much.
     parity: Option<(PackParity, Parity)>,
@@ -168,13 +171,14 @@ impl OpenPack {
     /// A new pack that grows in `folder`.
     pub(crate) fn create(
         backend: &Backend,
-        master: &MasterKey,
+        keys: &Keys,
         repo: &RepoId,
         class: PackClass,
         folder: &Path,
         parity: Parity,
     ) -> Result<Self> {
         let id = PackId(random()?);
+        let (key, master) = keys.current();
         let path = folder.join(super::id::hex(&id.0));
         let failed = |e| RepoError::io(format!("cannot write {}", path.display()), e);
         backend.step().map_err(failed)?;
@@ -185,9 +189,10 @@ impl OpenPack {
             .create_new(true)
             .open(&path)
             .map_err(failed)?;
-        let parity = (!parity.is_off()).then(|| (PackParity::new(master, repo, class, id), parity));
+        let parity =
+            (!parity.is_off()).then(|| (PackParity::new(&keys.ids(), repo, class, id), parity));
         let flags = flags(parity.is_some());
-        if let Err(e) = file.write_all_at(&header(class, id, flags), 0) {
+        if let Err(e) = file.write_all_at(&header(class, key, id, flags), 0) {
             let _ = fs::remove_file(&path);
             return Err(failed(e));
         }
@@ -200,9 +205,10 @@ impl OpenPack {
             finished: None,
             parity: 0,
         };
-        let seal = PackSeal::new(master, repo, id);
+        let seal = PackSeal::new(&master, repo, id);
         Ok(OpenPack {
             class,
+            key,
             seal,
             parity,
             path,
@@ -352,10 +358,10 @@ impl OpenPack {
         let mut trailer = [0; TRAILER];
         trailer[..4].copy_from_slice(&((footer.len() + TAG) as u32).to_le_bytes());
         trailer[4..].copy_from_slice(END);
-        let aad = self.seal.footer_aad(
-            &header(self.class, self.id(), flags(self.parity.is_some())),
-            &trailer,
-        );
+        let flags = flags(self.parity.is_some());
+        let aad = self
+            .seal
+            .footer_aad(&header(self.class, self.key, self.id(), flags), &trailer);
         self.seal.key.seal_with(nonce(1, 0), &aad, &mut footer, 0)?;
         footer.extend_from_slice(&trailer);
         let size = state.len + footer.len() as u64;
@@ -390,6 +396,7 @@ impl OpenPack {
         Some(PackTable {
             id: self.id(),
             class: self.class,
+            key: self.key,
             size,
             frames: state.frames.clone(),
         })
@@ -423,48 +430,44 @@ pub(crate) struct Ends {
 /// Reads a pack's table from its own footer. Authenticates header, footer and trailer.
 pub(crate) fn read_footer(
     backend: &Backend,
-    master: &MasterKey,
+    keys: &Keys,
     repo: &RepoId,
     class: PackClass,
     id: PackId,
     size: u64,
 ) -> Result<PackTable> {
-    Ok(read_ends(backend, master, repo, class, id, size)?.table)
+    Ok(read_ends(backend, keys, repo, class, id, size)?.table)
 }
 
 /// The same with what the header says.
 pub(crate) fn read_ends(
     backend: &Backend,
-    master: &MasterKey,
+    keys: &Keys,
     repo: &RepoId,
     class: PackClass,
     id: PackId,
     size: u64,
 ) -> Result<Ends> {
     let file = id.file(class);
-    open_ends(master, repo, class, id, size, |offset, len| {
+    open_ends(keys, repo, class, id, size, |offset, len| {
         backend.get_range(&file, offset, len)
     })
 }
 
 /// Authenticates the whole of a pack that is in memory, frame by frame, and returns what is in it.
 pub(crate) fn open_whole(
-    master: &MasterKey,
+    keys: &Keys,
     repo: &RepoId,
     class: PackClass,
     id: PackId,
     bytes: &[u8],
 ) -> Result<PackTable> {
     let range = |offset: u64, len: u64| bytes[offset as usize..(offset + len) as usize].to_vec();
-    let ends = open_ends(
-        master,
-        repo,
-        class,
-        id,
-        bytes.len() as u64,
-        |offset, len| Ok(range(offset, len)),
-    )?;
-    let seal = PackSeal::new(master, repo, id);
+    let ends = open_ends(keys, repo, class, id, bytes.len() as u64, |offset, len| {
+        Ok(range(offset, len))
+    })?;
+    let master = keys.get(ends.table.key, &id.file(class))?;
+    let seal = PackSeal::new(&master, repo, id);
     for (number, frame) in ends.table.frames.iter().enumerate() {
         let sealed = range(frame.offset.into(), frame.stored.into());
         if seal
@@ -480,7 +483,7 @@ pub(crate) fn open_whole(
 
 /// Reads header, footer and trailer with `range` (offset and length, always within `size`).
 fn open_ends(
-    master: &MasterKey,
+    keys: &Keys,
     repo: &RepoId,
     class: PackClass,
     id: PackId,
@@ -506,13 +509,14 @@ fn open_ends(
     if end != END || len < TAG as u64 || len > size - (HEADER + TRAILER) as u64 {
         return Err(damaged("it does not end as a pack does (truncated?)"));
     }
+    let key = head.get(6).copied().unwrap_or_default();
     let has_parity = head[FLAGS] == HAS_PARITY;
-    if head != header(class, id, flags(has_parity)) {
+    if head != header(class, key, id, flags(has_parity)) {
         return Err(damaged("its header is not the one of this pack"));
     }
     let begin = size - TRAILER as u64 - len;
     let mut footer = range(begin, len)?;
-    let seal = PackSeal::new(master, repo, id);
+    let seal = PackSeal::new(&keys.get(key, &file)?, repo, id);
     let aad = seal.footer_aad(&head, &trailer);
     let plain = seal
         .key
@@ -530,6 +534,7 @@ fn open_ends(
     let table = PackTable {
         id,
         class,
+        key,
         size,
         frames,
     };

@@ -210,7 +210,8 @@ impl Inner {
         } else {
             None
         };
-        let seal = PackSeal::new(&self.master, &self.config.id, place.pack);
+        let master = self.keys.get(place.key, &place.pack.file(place.class))?;
+        let seal = PackSeal::new(&master, &self.config.id, place.pack);
         let pack = Arc::new(ReadPack { seal, file });
         self.packs.insert(place.pack, pack.clone());
         Ok(pack)

@@ -30,7 +30,7 @@ use super::scrub::is_damage;
 use super::session::Session;
 use super::table::{FrameEntry, PackTable};
 use super::verify::{DamagedFile, place_of};
-use super::{Inner, KEYS, Repository, config, dictionary, index, inventory, snapshot};
+use super::{Inner, Repository, config, dictionary, index, inventory, key, snapshot};
 
 /// Folder of what repairs put aside.
 pub(crate) const FOLDER: &str = "damaged";
@@ -159,7 +159,7 @@ impl Repair<'_> {
                 Some(snapshot::FOLDER | dictionary::FOLDER) => files.push(file.to_owned()),
                 Some(parity::FOLDER) if parity::parse(file).is_some() => {}
                 Some(inventory::FILE) => index = true,
-                Some(KEYS) => self.leave(
+                Some(key::FOLDER) => self.leave(
                     damaged,
                     "no repair can make a key file again: make another \
                      one while somebody can open the repository, then delete this one",
@@ -362,7 +362,7 @@ impl Repair<'_> {
             Err(e) if is_damage(&e) => return Ok(false),
             Err(e) => return Err(e),
         };
-        let maker = PackParity::new(&inner.master, &inner.config.id, class, id);
+        let maker = PackParity::new(&inner.keys.ids(), &inner.config.id, class, id);
         let healed = match maker.heal(&damaged, &parity) {
             Ok(healed) => healed,
             Err(reason) => {
@@ -370,7 +370,7 @@ impl Repair<'_> {
                 return Ok(false);
             }
         };
-        match pack::open_whole(&inner.master, &inner.config.id, class, id, &healed) {
+        match pack::open_whole(&inner.keys, &inner.config.id, class, id, &healed) {
             Ok(table) => table.frames.iter().for_each(|frame| self.keep(frame)),
             Err(e) => {
                 tracing::warn!("{file} is not healed: {e}");
@@ -464,8 +464,8 @@ impl Repair<'_> {
             self.report.parity_made.push(parity::file(id));
             self.change(|inner| {
                 let whole = inner.backend.get(&id.file(class))?;
-                let table = pack::open_whole(&inner.master, &inner.config.id, class, id, &whole)?;
-                let maker = PackParity::new(&inner.master, &inner.config.id, table.class, id);
+                let table = pack::open_whole(&inner.keys, &inner.config.id, class, id, &whole)?;
+                let maker = PackParity::new(&inner.keys.ids(), &inner.config.id, table.class, id);
                 inner
                     .backend
                     .put(&parity::file(id), &maker.make(&whole, share)?)
@@ -494,7 +494,7 @@ impl Inner {
     pub(crate) fn new_pack(&self, class: PackClass, folder: &Path) -> Result<OpenPack> {
         OpenPack::create(
             &self.backend,
-            &self.master,
+            &self.keys,
             &self.config.id,
             class,
             folder,

@@ -3,8 +3,8 @@
 //! A key seals with nonces that never repeat: packs count their frames, small files have a key of
 //! their own each (derived from a random salt), so their nonce is always zero.
 //!
-//! A small file: header of 32 bytes (`"tfsF"`, version, type, two zero bytes, salt 24), then the
-//! sealed body. Associated data: repository id, header, file name. So neither a file of another
+//! A small file: header of 32 bytes (`"tfsF"`, version, type, number of the master key, a zero byte,
+//! salt 24), then the sealed body. Associated data: repository id, header, file name. So neither a file of another
 //! repository nor a file under another's name opens. The body is one byte (0 raw, 1 zstd), and
 //! with zstd a length u32 before the compressed bytes.
 
@@ -12,7 +12,7 @@ use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::codec;
 use super::error::{RepoError, Result};
-use super::key::{MasterKey, algorithm, random};
+use super::key::{Keys, MasterKey, algorithm, random};
 
 /// Bytes that sealing adds.
 pub(crate) const TAG: usize = 16;
@@ -89,7 +89,7 @@ pub(crate) type RepoId = [u8; 16];
 
 /// Seals a small file.
 pub(crate) fn seal_file(
-    master: &MasterKey,
+    keys: &Keys,
     repo: &RepoId,
     kind: FileType,
     name: &str,
@@ -97,9 +97,10 @@ pub(crate) fn seal_file(
 ) -> Result<Vec<u8>> {
     let mut file = Vec::with_capacity(HEADER + 5 + plain.len() + TAG);
     file.extend_from_slice(MAGIC);
-    file.extend_from_slice(&[FORMAT_VERSION, kind as u8, 0, 0]);
+    let (number, master) = keys.current();
+    file.extend_from_slice(&[FORMAT_VERSION, kind as u8, number, 0]);
     file.extend_from_slice(&random::<24>()?);
-    let key = file_key(master, &file);
+    let key = file_key(&master, &file);
     let aad = associated(repo, &file, name);
     match codec::zstd_small(plain) {
         Some(packed) if packed.len() + 4 < plain.len() => {
@@ -118,7 +119,7 @@ pub(crate) fn seal_file(
 
 /// Opens a small file that must be of this type and have this name.
 pub(crate) fn open_file(
-    master: &MasterKey,
+    keys: &Keys,
     repo: &RepoId,
     kind: FileType,
     name: &str,
@@ -126,11 +127,11 @@ pub(crate) fn open_file(
 ) -> Result<Vec<u8>> {
     let damaged = |reason: &str| RepoError::damaged(name, reason);
     check_version(name, &file)?;
-    if file.len() < HEADER + TAG + 1 || file[5] != kind as u8 || file[6..8] != [0, 0] {
+    if file.len() < HEADER + TAG + 1 || file[5] != kind as u8 || file[7] != 0 {
         return Err(damaged("its header does not fit"));
     }
     let (header, body) = file.split_at_mut(HEADER);
-    let key = file_key(master, header);
+    let key = file_key(&keys.get(header[6], name)?, header);
     let aad = associated(repo, header, name);
     let plain = key.open_with([0; 12], &aad, body).ok_or_else(|| {
         damaged("it fails its authentication (changed, moved, or of another repository)")
@@ -179,16 +180,17 @@ fn associated(repo: &RepoId, header: &[u8], name: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::Ring;
     use super::*;
 
     #[test]
     fn every_flip_and_every_swap_is_found() {
-        let master = MasterKey::generate().unwrap();
+        let keys = Keys::new(Ring::generate(0).unwrap());
         let open = |repo: &RepoId, kind, name: &str, file: &[u8]| {
-            open_file(&master, repo, kind, name, file.to_vec())
+            open_file(&keys, repo, kind, name, file.to_vec())
         };
         for plain in [b"".to_vec(), b"short".to_vec(), vec![b'x'; 5000]] {
-            let file = seal_file(&master, &[1; 16], FileType::Index, "index/a", &plain).unwrap();
+            let file = seal_file(&keys, &[1; 16], FileType::Index, "index/a", &plain).unwrap();
             assert_eq!(
                 open(&[1; 16], FileType::Index, "index/a", &file).unwrap(),
                 plain

@@ -4,7 +4,7 @@
 //! Creating the manifest is the commit. The name is the commit time to the second, so names sort
 //! by time; two commits in one second give the later one the next free second.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -48,6 +48,10 @@ pub struct SnapshotManifest {
     /// Accounts that were taken out of it since.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub forgotten: u64,
+    /// Names of the workloads by their folders (`Mail`: `mail`), where there is no state to say so: in
+    /// snapshots that were imported.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workloads: BTreeMap<String, String>,
     /// Counts, for listings.
     #[serde(default)]
     pub totals: Totals,
@@ -137,18 +141,48 @@ impl Inner {
         let latest = manifest.time.saturating_add(MAX_ADVANCE);
         loop {
             let name = snapshot_name(manifest.time)?;
-            let file = format!("{FOLDER}/{name}");
-            let sealed = self.seal_manifest(&file, &manifest)?;
-            if self.backend.create(&file, &sealed)? {
-                return Ok((Snapshot { name, manifest }, sealed.len() as u64));
+            let snapshot = Snapshot { name, manifest };
+            if let Some(bytes) = self.try_create(&snapshot)? {
+                return Ok((snapshot, bytes));
             }
+            manifest = snapshot.manifest;
             manifest.time += 1;
             if manifest.time > latest {
                 return Err(RepoError::Invalid(format!(
-                    "no free name for a snapshot within an hour of {name}; is the clock right?"
+                    "no free name for a snapshot within an hour of {}; is the clock right?",
+                    snapshot.name
                 )));
             }
         }
+    }
+
+    /// Creates the manifest of a snapshot of another repository. Returns the bytes it took; `None` when
+    /// it is there already.
+    pub(crate) fn create_copy(&self, snapshot: &Snapshot) -> Result<Option<u64>> {
+        let invalid = |why: &str| {
+            Err(RepoError::Invalid(format!(
+                "the snapshot {} cannot be copied: {why}",
+                snapshot.name
+            )))
+        };
+        if snapshot_name(snapshot.manifest.time)? != snapshot.name {
+            return invalid("its name is not its time");
+        }
+        let bytes = self.try_create(snapshot)?;
+        if bytes.is_none() && self.read_snapshot(&snapshot.name)? != *snapshot {
+            return invalid("another one has that name there");
+        }
+        Ok(bytes)
+    }
+
+    /// Creates a manifest. Returns the bytes it took; `None` when there is one of its name.
+    fn try_create(&self, snapshot: &Snapshot) -> Result<Option<u64>> {
+        let file = format!("{FOLDER}/{}", snapshot.name);
+        let sealed = self.seal_manifest(&file, &snapshot.manifest)?;
+        if !self.backend.create(&file, &sealed)? {
+            return Ok(None);
+        }
+        Ok(Some(sealed.len() as u64))
     }
 
     /// All snapshots, sorted by name, and why others cannot be read.
@@ -188,7 +222,7 @@ impl Inner {
         let file = format!("{FOLDER}/{name}");
         let sealed = self.backend.get(&file)?;
         let plain = open_file(
-            &self.master,
+            &self.keys,
             &self.config.id,
             FileType::Snapshot,
             &file,
@@ -209,7 +243,7 @@ impl Inner {
         let plain = serde_json::to_vec(manifest)
             .map_err(|e| RepoError::Invalid(format!("the manifest cannot be written: {e}")))?;
         let kind = FileType::Snapshot;
-        seal_file(&self.master, &self.config.id, kind, file, &plain)
+        seal_file(&self.keys, &self.config.id, kind, file, &plain)
     }
 
     /// Replaces a manifest that is there, in one step. Needs the maintenance lock.

@@ -36,6 +36,8 @@ pub(crate) struct FrameEntry {
 pub(crate) struct PackTable {
     pub id: PackId,
     pub class: PackClass,
+    /// Number of the master key it is sealed with.
+    pub key: u8,
     /// Bytes of the whole file; 0 in a footer, where it is not known yet.
     pub size: u64,
     pub frames: Vec<FrameEntry>,
@@ -65,6 +67,7 @@ pub(crate) fn encode_index(tables: &[PackTable]) -> Vec<u8> {
     for table in tables {
         numbers.extend_from_slice(&table.id.0);
         numbers.push(table.class as u8);
+        numbers.push(table.key);
         put_varint(&mut numbers, table.size);
         put_frames(&mut numbers, &table.frames);
     }
@@ -78,15 +81,17 @@ pub(crate) fn encode_index(tables: &[PackTable]) -> Vec<u8> {
 pub(crate) fn decode_index(bytes: &[u8]) -> Result<Vec<PackTable>, Malformed> {
     let (numbers, mut ids) = split(bytes)?;
     let mut numbers = Input::new(&numbers);
-    let count = numbers.count(18)?;
+    let count = numbers.count(19)?;
     let mut tables = Vec::with_capacity(count);
     for _ in 0..count {
         let id = PackId(numbers.array()?);
         let class = PackClass::from_u8(numbers.u8()?).ok_or(Malformed("unknown class of pack"))?;
+        let key = numbers.u8()?;
         let size = numbers.varint()?;
         tables.push(PackTable {
             id,
             class,
+            key,
             size,
             frames: take_frames(&mut numbers, &mut ids)?,
         });
@@ -225,8 +230,8 @@ mod tests {
         fn tables_come_back(frames in frames(), more in frames()) {
             prop_assert_eq!(decode_footer(&encode_footer(&frames)).unwrap(), frames.clone());
             let tables = [
-                PackTable { id: PackId([1; 16]), class: PackClass::Data, size: 77, frames },
-                PackTable { id: PackId([2; 16]), class: PackClass::Meta, size: 1 << 40, frames: more },
+                PackTable { id: PackId([1; 16]), class: PackClass::Data, key: 0, size: 77, frames },
+                PackTable { id: PackId([2; 16]), class: PackClass::Meta, key: 200, size: 1 << 40, frames: more },
             ];
             prop_assert_eq!(decode_index(&encode_index(&tables)).unwrap(), tables);
         }

@@ -27,7 +27,7 @@ use super::parity::PackParity;
 use super::sample::ReadData;
 use super::table::{FrameEntry, PackTable};
 use super::{
-    Inner, KEYS, Repository, backend, claim, condemned, config, dictionary, hold, index, inventory,
+    Inner, Repository, backend, claim, condemned, config, dictionary, hold, index, inventory, key,
     lock, pack, parity, repair, session, snapshot,
 };
 
@@ -118,6 +118,7 @@ impl Repository {
         inner.refresh_index()?;
         // Files that were replaced must not be read through handles of the old ones.
         inner.packs.clear();
+        inner.keys.reload()?;
         inner.dictionaries.forget();
         let inventory = inner.read_inventory();
         let listed = inner.backend.list("")?;
@@ -157,15 +158,10 @@ impl Repository {
                 // They come and go while this runs, and say nothing for long.
                 Some((folder, _))
                     if [session::FOLDER.name, claim::FOLDER.name].contains(&folder) => {}
-                Some((KEYS, _)) => {
+                Some((key::FOLDER, _)) => {
                     keys += 1;
                     run.check(name, |inner| {
-                        let whole = inner.master.vouches_for(&inner.backend.get(name)?);
-                        if whole {
-                            Ok(())
-                        } else {
-                            Err(RepoError::damaged(name, "it is not as it was written"))
-                        }
+                        key::inspect(name, &inner.backend.get(name)?, &inner.keys).map(drop)
                     });
                 }
                 // Either may have been removed meanwhile; one that was lost is blamed for that already.
@@ -194,7 +190,7 @@ impl Repository {
         }
         if keys == 0 {
             run.damaged(
-                KEYS,
+                key::FOLDER,
                 "no key file is left: after this process nobody can open the repository",
             );
         }
@@ -239,7 +235,7 @@ impl Run<'_> {
 
     fn config(&self) {
         self.check(config::FILE, |inner| {
-            let now = config::Config::open(&inner.master, inner.backend.get(config::FILE)?)?;
+            let now = config::Config::open(&inner.keys, inner.backend.get(config::FILE)?)?;
             if now == inner.config {
                 Ok(())
             } else {
@@ -427,7 +423,7 @@ impl Run<'_> {
                     has_parity = ends.has_parity;
                     if size != table.size {
                         failure = Some(format!("it has {size} bytes instead of {}", table.size));
-                    } else if ends.table.frames != table.frames {
+                    } else if ends.table.frames != table.frames || ends.table.key != table.key {
                         failure = Some("its footer is not what the index says".into());
                     }
                 }
@@ -513,14 +509,7 @@ impl Run<'_> {
 impl Inner {
     /// What a pack says of itself.
     pub(crate) fn ends(&self, class: PackClass, id: PackId, size: u64) -> Result<Ends> {
-        pack::read_ends(
-            &self.backend,
-            &self.master,
-            &self.config.id,
-            class,
-            id,
-            size,
-        )
+        pack::read_ends(&self.backend, &self.keys, &self.config.id, class, id, size)
     }
 
     /// Reads a frame, and each object in it, against the table.
@@ -546,7 +535,7 @@ impl Inner {
     /// Checks the parity file of a pack, of `len` bytes: its head, or all of it.
     pub(crate) fn check_parity(&self, table: &PackTable, len: u64, whole: bool) -> Result<()> {
         let file = parity::file(table.id);
-        let maker = PackParity::new(&self.master, &self.config.id, table.class, table.id);
+        let maker = PackParity::new(&self.keys.ids(), &self.config.id, table.class, table.id);
         let checked = if whole {
             maker.check(&self.backend.get(&file)?, table.size)
         } else {
@@ -565,6 +554,7 @@ pub(crate) fn place_of(table: &PackTable, number: u32, frame: &FrameEntry) -> Fr
     FramePlace {
         pack: table.id,
         class: table.class,
+        key: table.key,
         number,
         kind: frame.kind,
         offset: frame.offset,

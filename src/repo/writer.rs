@@ -189,6 +189,31 @@ impl Writer {
         shared.flush()?;
         shared.session.check()?;
         let (snapshot, bytes) = shared.repo.create_snapshot(manifest)?;
+        self.committed(&snapshot, bytes)?;
+        Ok(snapshot)
+    }
+
+    /// Flushes, then creates the manifest of a snapshot that was copied from another repository, under
+    /// its own name. True when it was not there yet.
+    ///
+    /// # Errors
+    /// [`RepoError::Invalid`] when another snapshot has the name.
+    ///
+    /// [`RepoError::Invalid`]: super::RepoError::Invalid
+    pub fn commit_copy(&self, snapshot: &Snapshot) -> Result<bool> {
+        let shared = &self.shared;
+        shared.flush()?;
+        shared.session.check()?;
+        let Some(bytes) = shared.repo.create_copy(snapshot)? else {
+            return Ok(false);
+        };
+        self.committed(snapshot, bytes)?;
+        Ok(true)
+    }
+
+    /// What follows the creation of a manifest of so many bytes.
+    fn committed(&self, snapshot: &Snapshot, bytes: u64) -> Result<()> {
+        let shared = &self.shared;
         if let Err(e) = shared.session.check() {
             // Objects that it needs may have been deleted before it was there to be seen.
             shared.repo.delete_snapshot(&snapshot.name)?;
@@ -207,7 +232,12 @@ impl Writer {
             // Until it is known what is condemned, nothing is deleted.
             tracing::warn!("{e}");
         }
-        Ok(snapshot)
+        Ok(())
+    }
+
+    /// True when the object is stored, or was put by this writer.
+    pub fn contains(&self, id: &ObjectId) -> bool {
+        self.shared.contains(id)
     }
 
     /// The session's id.

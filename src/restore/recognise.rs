@@ -138,13 +138,18 @@ impl SnapshotRecogniser {
         let (Some(account), Some(folder)) = (at.account(), at.workload()) else {
             return Ok(None);
         };
-        let Some(state) = self.account(snapshot, &account)? else {
-            return Ok(None);
-        };
-        match state.workloads.iter().find(|(_, w)| w.folder == folder) {
-            Some((workload, _)) => {
-                self.origin(entry, workload, format!("{}/{path}", snapshot.name))
+        let workload = match self.account(snapshot, &account)? {
+            Some(state) => {
+                let mut workloads = state.workloads.into_iter();
+                workloads
+                    .find(|(_, w)| w.folder == folder)
+                    .map(|(name, _)| name)
             }
+            // A snapshot that was imported has no state.
+            None => snapshot.manifest.workloads.get(folder).cloned(),
+        };
+        match workload {
+            Some(workload) => self.origin(entry, &workload, format!("{}/{path}", snapshot.name)),
             None => Ok(None),
         }
     }

@@ -194,6 +194,7 @@ impl Ledger {
                         added: cx.writer.bytes_written(),
                         ..totals::advance(&cx.nodes, &before, old, tree)?
                     },
+                    ..SnapshotManifest::default()
                 })?)
             }
         };
@@ -253,6 +254,7 @@ impl Ledger {
                 // What came to the accounts in it since the snapshot before.
                 ..totals::advance(&cx.nodes, &Totals::default(), old, tree)?
             },
+            ..SnapshotManifest::default()
         })?;
         let mut inner = self.inner.lock();
         for (id, account) in accounts {

@@ -8,6 +8,7 @@
 //! - [`reach`]: all objects that a snapshot needs.
 //! - [`mend`]: what is left where objects are lost.
 //! - [`state`]: what a snapshot carries besides its tree.
+//! - [`copy`]: all that a snapshot refers to, brought to another repository.
 //!
 //! Everything is synchronous and knows nothing of Graph. All that is read is checked as if it were
 //! hostile: bounded, never a panic.
@@ -15,6 +16,7 @@
 mod apply;
 mod codec;
 pub mod collection;
+pub mod copy;
 mod cursor;
 pub mod damage;
 pub mod diff;
@@ -31,9 +33,11 @@ mod node;
 mod nodes;
 mod overlay;
 pub mod reach;
+pub mod records;
+mod references;
 pub mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod versions;
 pub mod view;
 

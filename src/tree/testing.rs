@@ -71,11 +71,22 @@ pub(crate) struct TestRepository {
 
 impl TestRepository {
     pub(crate) fn new() -> Self {
+        Self::init(None)
+    }
+
+    /// One for copies of another.
+    pub(crate) fn for_copies_of(source: &Repository) -> Self {
+        Self::init(Some(source.clone()))
+    }
+
+    fn init(copies_of: Option<Repository>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::Local(folder.path().join("repo"));
         let options = InitOptions {
             kdf: KdfCost::cheapest(),
             local: Some(folder.path().join("local")),
+            copies_of,
+            ..InitOptions::default()
         };
         let repo = Repository::init(&location, &password(), &options).unwrap();
         TestRepository {
@@ -88,6 +99,19 @@ impl TestRepository {
     /// Where its files are.
     pub(crate) fn root(&self) -> std::path::PathBuf {
         self.folder.path().join("repo")
+    }
+
+    /// Flips a bit in the middle of every pack in a folder.
+    pub(crate) fn damage_packs(&self, folder: &str) {
+        for sub in std::fs::read_dir(self.folder.path().join("repo").join(folder)).unwrap() {
+            for pack in std::fs::read_dir(sub.unwrap().path()).unwrap() {
+                let path = pack.unwrap().path();
+                let mut bytes = std::fs::read(&path).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                std::fs::write(path, bytes).unwrap();
+            }
+        }
     }
 
     /// As another process sees it.

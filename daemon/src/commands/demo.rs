@@ -18,6 +18,7 @@ use crate::cycle::{Asked, Capture};
 use crate::demo::{guide, shell, tenant};
 use crate::exit::Outcome;
 use crate::output::bytes;
+use crate::secret::Source;
 use crate::{app, mounting, progress, signals};
 
 pub fn run(args: &Demo) -> Result<Outcome> {
@@ -32,7 +33,7 @@ pub fn run(args: &Demo) -> Result<Outcome> {
     let config = configure(home.path(), &emulator)?;
     let repository = Repository::init(
         &app::location(&config.repository)?,
-        &app::password(&config)?,
+        &Source::of(&config.repository, "repository")?.read()?.text,
         &InitOptions {
             local: Some(config.state_dir.join("index")),
             ..Default::default()

@@ -6,24 +6,36 @@ use tenantfs::repo::{InitOptions, Repository};
 
 use super::Context;
 use crate::app;
+use crate::cli::Init;
 use crate::exit::Outcome;
+use crate::secret::Source;
 
-pub fn run(context: &Context) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Init) -> Result<Outcome> {
     let config = &context.config;
-    let location = app::location(&config.repository)?;
+    let (section, repository, copies_of) = if args.copy {
+        let target = app::copy_target(config, &args.target)?;
+        ("copy", target, Some(app::open_repository(config)?))
+    } else {
+        ("repository", config.repository.clone(), None)
+    };
+    let location = app::location(&repository)?;
+    let source = Source::of(&repository, section)?;
+    let secret = source.read()?;
     let options = InitOptions {
+        kind: secret.kind,
         local: Some(config.state_dir.join("index")),
+        copies_of,
         ..InitOptions::default()
     };
-    let repository = Repository::init(&location, &app::password(config)?, &options)?;
-    let report = json!({ "location": location.to_string(), "id": repository.id() });
+    let made = Repository::init(&location, &secret.text, &options)?;
+    let report = json!({ "location": location.to_string(), "id": made.id() });
     context.style.report(&report, |out| {
-        writeln!(out, "made the repository {} at {location}", repository.id())?;
+        writeln!(out, "made the repository {} at {location}", made.id())?;
         writeln!(
             out,
-            "its key opens with the password in {}; without that password nothing in it can be \
-             read again, so keep a copy elsewhere",
-            config.repository.password_file.display()
+            "its key opens with {}; without that nothing in it can be read again, so keep a copy \
+             elsewhere",
+            source.describe()
         )
     })?;
     Ok(Outcome::Done)

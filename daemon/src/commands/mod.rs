@@ -1,12 +1,15 @@
 //! One module a command; this one finds the configuration and calls it.
 
 mod backup;
+mod copy;
 mod daemon;
 mod demo;
 mod diff;
 mod doctor;
+mod export;
 mod forget;
 mod hold;
+mod import;
 mod init;
 mod key;
 mod ls;
@@ -77,7 +80,7 @@ fn in_background(context: &Context, command: &Command) -> Result<ExitCode> {
 
 fn dispatch(context: &Context, command: &Command, starter: &mut Starter) -> Result<Outcome> {
     match command {
-        Command::Init => init::run(context),
+        Command::Init(args) => init::run(context, args),
         Command::Doctor => doctor::run(context),
         Command::Daemon(args) => daemon::run(context, args, starter),
         Command::Backup(args) => backup::run(context, args),
@@ -92,6 +95,9 @@ fn dispatch(context: &Context, command: &Command, starter: &mut Starter) -> Resu
         Command::Prune(args) => prune::run(context, args),
         Command::Tag(args) => tag::run(context, args),
         Command::Hold(args) => hold::run(context, args),
+        Command::Copy(args) => copy::run(context, args),
+        Command::Export(args) => export::run(context, args),
+        Command::Import(args) => import::run(context, args),
         Command::Verify(args) => verify::run(context, args),
         Command::Repair(args) => repair::run(context, args),
         Command::RebuildIndex => rebuild_index::run(context),

@@ -12,7 +12,6 @@ pub(crate) mod adapter;
 mod catalog;
 mod inodes;
 mod reading;
-mod records;
 mod tree;
 mod versions;
 mod xattrs;
@@ -25,6 +24,7 @@ use parking_lot::{Mutex, RwLock};
 use tenantfs::repo::{ObjectId, Repository, Snapshot};
 use tenantfs::tree::MapRoot;
 use tenantfs::tree::entry::{Entry, EntryKind};
+use tenantfs::tree::records;
 use tenantfs::tree::view::inode;
 
 pub use catalog::{Catalog, Item};

@@ -5,9 +5,8 @@ use std::ops::ControlFlow;
 use tenantfs::repo::Repository;
 use tenantfs::tree::entry::Entry;
 use tenantfs::tree::map::Shape;
-use tenantfs::tree::{Map, MapRoot, Nodes, TreeError};
+use tenantfs::tree::{Map, MapRoot, Nodes, TreeError, records};
 
-use super::records;
 use crate::error::FsError;
 
 /// Bytes of decoded tree nodes that are kept.
@@ -71,6 +70,8 @@ fn decode<'a>(name: &'a [u8], value: &[u8]) -> Result<(&'a str, Entry), TreeErro
 }
 
 impl records::Folder for Folder {
+    type Error = FsError;
+
     fn has(&self, name: &str) -> Result<bool, FsError> {
         Ok(self.0.get(name.as_bytes())?.is_some())
     }

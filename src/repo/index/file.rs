@@ -16,7 +16,7 @@ use super::super::error::{RepoError, Result};
 use super::super::id::{Kind, ObjectId, PackClass, PackId};
 use super::super::table::PackTable;
 
-const MAGIC: &[u8; 8] = b"tfsidx\x01\n";
+const MAGIC: &[u8; 8] = b"tfsidx\x02\n";
 const HEADER: usize = 64;
 const PACK: usize = 32;
 const FRAME: usize = 24;
@@ -50,11 +50,21 @@ pub(crate) struct Place {
 pub(crate) struct FramePlace {
     pub pack: PackId,
     pub class: PackClass,
+    /// Number of the pack's master key.
+    pub key: u8,
     pub number: u32,
     pub kind: Kind,
     pub offset: u32,
     pub stored: u32,
     pub raw: u32,
+}
+
+/// A pack that an index file names.
+struct Pack {
+    id: PackId,
+    class: PackClass,
+    key: u8,
+    size: u64,
 }
 
 /// One mapped index file.
@@ -102,6 +112,7 @@ impl IndexFile {
                 let mut pack = [0u8; PACK];
                 pack[..16].copy_from_slice(&table.id.0);
                 pack[16] = table.class as u8;
+                pack[17] = table.key;
                 pack[24..].copy_from_slice(&table.size.to_le_bytes());
                 out.write_all(&pack)?;
             }
@@ -259,7 +270,18 @@ impl IndexFile {
 
     /// The packs this file knows, with their sizes.
     pub(crate) fn packs(&self) -> impl Iterator<Item = (PackClass, PackId, u64)> + '_ {
-        (0..self.packs).filter_map(|i| self.pack(i))
+        (0..self.packs).filter_map(|i| {
+            let pack = self.pack(i)?;
+            Some((pack.class, pack.id, pack.size))
+        })
+    }
+
+    /// The same with the number of their master key.
+    pub(crate) fn sealed_packs(&self) -> impl Iterator<Item = (PackId, u8, u64)> + '_ {
+        (0..self.packs).filter_map(|i| {
+            let pack = self.pack(i)?;
+            Some((pack.id, pack.key, pack.size))
+        })
     }
 
     /// Kind and length of all objects, in order of their ids.
@@ -276,26 +298,28 @@ impl IndexFile {
         &self.map[HEADER + self.packs * PACK + self.frames * FRAME..]
     }
 
-    fn pack(&self, i: usize) -> Option<(PackClass, PackId, u64)> {
+    fn pack(&self, i: usize) -> Option<Pack> {
         let bytes = self
             .map
             .get(HEADER + i * PACK..HEADER + (i + 1) * PACK)
             .filter(|_| i < self.packs)?;
         let size = u64::from_le_bytes(bytes[24..32].try_into().ok()?);
-        Some((
-            PackClass::from_u8(bytes[16])?,
-            PackId(bytes[..16].try_into().ok()?),
+        Some(Pack {
+            class: PackClass::from_u8(bytes[16])?,
+            id: PackId(bytes[..16].try_into().ok()?),
+            key: bytes[17],
             size,
-        ))
+        })
     }
 
     fn place(&self, i: usize) -> Option<Place> {
         let entry = self.entry(i)?;
         let (frame, pack) = self.frame_of(i)?;
-        let (class, pack, _) = self.pack(pack)?;
+        let pack = self.pack(pack)?;
         let frame = FramePlace {
-            pack,
-            class,
+            pack: pack.id,
+            class: pack.class,
+            key: pack.key,
             number: number(frame, 4)?,
             offset: number(frame, 8)?,
             stored: number(frame, 12)?,
@@ -339,6 +363,7 @@ mod tests {
             let table = PackTable {
                 id: PackId([3; 16]),
                 class: PackClass::Meta,
+                key: 5,
                 size: 99,
                 frames: (0..count).map(frame).collect(),
             };
@@ -352,7 +377,7 @@ mod tests {
                     (place.offset, place.len),
                     if n % 2 == 0 { (0, 3) } else { (3, 4) }
                 );
-                assert_eq!(place.frame.pack, PackId([3; 16]));
+                assert_eq!((place.frame.pack, place.frame.key), (PackId([3; 16]), 5));
             }
             for n in count * 2..count * 2 + 500 {
                 assert_eq!(index.find(&id(n)), None);
@@ -376,6 +401,7 @@ mod tests {
         let table = PackTable {
             id: PackId([3; 16]),
             class: PackClass::Data,
+            key: 0,
             size: 99,
             frames: vec![frame],
         };

@@ -21,7 +21,7 @@ use super::backend::Backend;
 use super::error::{RepoError, Result};
 use super::id::{ObjectId, PackClass, PackId, hex};
 use super::inventory::Names;
-use super::key::{MasterKey, random};
+use super::key::{Keys, random};
 use super::seal::{FileType, RepoId, open_file, seal_file};
 use super::table::{self, PackTable};
 
@@ -37,7 +37,7 @@ const MERGE_LARGEST: u64 = 48 << 20;
 /// All index files of a repository.
 pub(crate) struct Index {
     backend: Arc<Backend>,
-    master: MasterKey,
+    keys: Keys,
     repo: RepoId,
     local: PathBuf,
     files: RwLock<Arc<Vec<Named>>>,
@@ -52,15 +52,10 @@ pub(crate) struct Named {
 }
 
 impl Index {
-    pub(crate) fn new(
-        backend: Arc<Backend>,
-        master: MasterKey,
-        repo: RepoId,
-        local: PathBuf,
-    ) -> Self {
+    pub(crate) fn new(backend: Arc<Backend>, keys: Keys, repo: RepoId, local: PathBuf) -> Self {
         Index {
             backend,
-            master,
+            keys,
             repo,
             local,
             files: RwLock::default(),
@@ -151,6 +146,16 @@ impl Index {
         files
             .iter()
             .flat_map(|named| named.file.packs().collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// All packs that any index file names, with the number of their master key and their size; may
+    /// name one twice.
+    pub(crate) fn sealed_packs(&self) -> Vec<(PackId, u8, u64)> {
+        let files = self.files.read().clone();
+        files
+            .iter()
+            .flat_map(|named| named.file.sealed_packs().collect::<Vec<_>>())
             .collect()
     }
 
@@ -296,7 +301,7 @@ impl Index {
     /// Reads and authenticates one index file.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<PackTable>> {
         let sealed = self.backend.get(name)?;
-        let plain = open_file(&self.master, &self.repo, FileType::Index, name, sealed)?;
+        let plain = open_file(&self.keys, &self.repo, FileType::Index, name, sealed)?;
         table::decode_index(&plain).map_err(|e| RepoError::damaged(name, e.0))
     }
 
@@ -305,7 +310,7 @@ impl Index {
         let body = table::encode_index(tables);
         loop {
             let name = format!("{FOLDER}/{}", hex(&random::<12>()?));
-            let sealed = seal_file(&self.master, &self.repo, FileType::Index, &name, &body)?;
+            let sealed = seal_file(&self.keys, &self.repo, FileType::Index, &name, &body)?;
             if self.backend.create(&name, &sealed)? {
                 let file = self.copy(&name, tables)?;
                 return Ok((

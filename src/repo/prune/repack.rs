@@ -4,10 +4,9 @@ use std::collections::HashSet;
 
 use super::super::Inner;
 use super::super::error::{RepoError, Result};
-use super::super::index::FramePlace;
 use super::super::pack;
 use super::super::stream::Stream;
-use super::super::table::{FrameEntry, PackTable};
+use super::super::verify::place_of;
 use super::super::writer::Writer;
 use super::mark::{Mark, PackUse};
 use super::{Prune, PrunePhase};
@@ -58,15 +57,15 @@ impl Prune<'_> {
 impl Inner {
     /// Puts what is in use of a pack into a stream, in the pack's order.
     fn store_again(&self, mark: &Mark, from: &PackUse, stream: &mut Stream) -> Result<()> {
-        let (master, id) = (&self.master, &self.config.id);
-        let table = pack::read_footer(&self.backend, master, id, from.class, from.id, from.size)?;
+        let (keys, id) = (&self.keys, &self.config.id);
+        let table = pack::read_footer(&self.backend, keys, id, from.class, from.id, from.size)?;
         let mut stored = HashSet::new();
         for (number, frame) in (0..).zip(&table.frames) {
             let live = |id| mark.keeps(id, from.id);
             if !frame.objects.iter().any(|(id, _)| live(id)) {
                 continue;
             }
-            let bytes = self.read_frame(&place(&table, number, frame))?;
+            let bytes = self.read_frame(&place_of(&table, number, frame))?;
             let mut at = 0;
             for (id, len) in &frame.objects {
                 let end = at + *len as usize;
@@ -86,17 +85,5 @@ impl Inner {
             }
         }
         Ok(())
-    }
-}
-
-fn place(table: &PackTable, number: u32, frame: &FrameEntry) -> FramePlace {
-    FramePlace {
-        pack: table.id,
-        class: table.class,
-        number,
-        kind: frame.kind,
-        offset: frame.offset,
-        stored: frame.stored,
-        raw: frame.raw,
     }
 }

@@ -402,7 +402,7 @@ fn the_password_changes_and_only_the_key_file_with_it() {
     let new = SecretString::from("another one");
     place
         .open()
-        .change_password(&new, KdfCost::cheapest())
+        .change_key(&new, &cheap(KeyKind::Password))
         .unwrap();
     assert!(read_all() == before);
     assert!(matches!(

@@ -5,6 +5,7 @@ mod corpus;
 mod crash;
 mod damage;
 mod golden;
+mod keys;
 mod remote;
 mod repair;
 mod sessions;
@@ -24,6 +25,16 @@ pub(crate) fn options() -> InitOptions {
     InitOptions {
         kdf: KdfCost::cheapest(),
         local: None,
+        ..InitOptions::default()
+    }
+}
+
+/// A key that costs nothing to guess.
+pub(crate) fn cheap(kind: KeyKind) -> NewKey {
+    NewKey {
+        kind,
+        kdf: KdfCost::cheapest(),
+        ..NewKey::default()
     }
 }
 

@@ -5,7 +5,9 @@
 //! other entry's record. Each entry's name depends only on the folder's own entries, and two
 //! entries never share one: `~N` is split off uniquely, and a stem that is an entry belongs to it.
 
-use crate::error::FsError;
+use super::TreeError;
+use super::view::Dir;
+use std::ops::ControlFlow;
 
 const SUFFIX: &str = ".json";
 
@@ -14,16 +16,42 @@ const NAME_MAX: usize = 255;
 
 /// What the folder beside `.tenantfs` has, as far as naming needs it.
 pub trait Folder {
+    /// Why it cannot be looked at.
+    type Error;
     /// Is there an entry of this name?
-    fn has(&self, name: &str) -> Result<bool, FsError>;
+    fn has(&self, name: &str) -> Result<bool, Self::Error>;
     /// Is there a folder of this name?
-    fn has_folder(&self, name: &str) -> Result<bool, FsError>;
+    fn has_folder(&self, name: &str) -> Result<bool, Self::Error>;
     /// Names of entries that begin with `prefix`, sorted.
-    fn beginning_with(&self, prefix: &str) -> Result<Vec<String>, FsError>;
+    fn beginning_with(&self, prefix: &str) -> Result<Vec<String>, Self::Error>;
+}
+
+impl Folder for Dir {
+    type Error = TreeError;
+
+    fn has(&self, name: &str) -> Result<bool, TreeError> {
+        Ok(self.lookup(name)?.is_some())
+    }
+
+    fn has_folder(&self, name: &str) -> Result<bool, TreeError> {
+        Ok(self.lookup(name)?.is_some_and(|entry| entry.is_dir()))
+    }
+
+    fn beginning_with(&self, prefix: &str) -> Result<Vec<String>, TreeError> {
+        let mut names = Vec::new();
+        self.visit(self.position(prefix)?, |name, _| {
+            if !name.starts_with(prefix) {
+                return ControlFlow::Break(());
+            }
+            names.push(name.to_owned());
+            ControlFlow::Continue(())
+        })?;
+        Ok(names)
+    }
 }
 
 /// Name of the record of `entry`.
-pub fn record_name(folder: &impl Folder, entry: &str) -> Result<String, FsError> {
+pub fn record_name<F: Folder>(folder: &F, entry: &str) -> Result<String, F::Error> {
     let stem = stem(entry);
     for k in 0_u32.. {
         let candidate = if k == 0 {
@@ -40,7 +68,7 @@ pub fn record_name(folder: &impl Folder, entry: &str) -> Result<String, FsError>
 }
 
 /// Which entry's record is called `name`?
-pub fn entry_of(folder: &impl Folder, name: &str) -> Result<Option<String>, FsError> {
+pub fn entry_of<F: Folder>(folder: &F, name: &str) -> Result<Option<String>, F::Error> {
     let Some(stem) = name.strip_suffix(SUFFIX) else {
         return Ok(None);
     };
@@ -94,13 +122,15 @@ mod tests {
     struct Fake(BTreeMap<String, bool>);
 
     impl Folder for Fake {
-        fn has(&self, name: &str) -> Result<bool, FsError> {
+        type Error = std::convert::Infallible;
+
+        fn has(&self, name: &str) -> Result<bool, Self::Error> {
             Ok(self.0.contains_key(name))
         }
-        fn has_folder(&self, name: &str) -> Result<bool, FsError> {
+        fn has_folder(&self, name: &str) -> Result<bool, Self::Error> {
             Ok(self.0.get(name) == Some(&true))
         }
-        fn beginning_with(&self, prefix: &str) -> Result<Vec<String>, FsError> {
+        fn beginning_with(&self, prefix: &str) -> Result<Vec<String>, Self::Error> {
             Ok(self
                 .0
                 .keys()

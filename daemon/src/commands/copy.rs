@@ -1,0 +1,104 @@
+//! `tenantfs copy`: snapshots to a second repository.
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use tenantfs::repo::{Repository, Snapshot};
+use tenantfs::tree::copy::Copier;
+
+use super::Context;
+use crate::cli::Copy;
+use crate::exit::Outcome;
+use crate::output::{bytes, count};
+use crate::{app, progress, snapshots};
+
+#[derive(Serialize)]
+struct Report {
+    location: String,
+    copied: Vec<Line>,
+    /// Snapshots that were there already.
+    present: Vec<String>,
+    /// Bytes that the target grew by.
+    written: u64,
+}
+
+#[derive(Serialize)]
+struct Line {
+    snapshot: String,
+    /// Objects that the target did not have.
+    objects: u64,
+    /// Bytes of them, decoded.
+    bytes: u64,
+}
+
+pub fn run(context: &Context, args: &Copy) -> Result<Outcome> {
+    let config = &context.config;
+    let source = app::open_repository(config)?;
+    let target = app::copy_target(config, &args.target)?;
+    let target = app::open(config, &target, "copy").context("cannot open the target of copies")?;
+    let wanted = wanted(&source, &args.snapshot)?;
+    let report = copy(&source, &target, wanted)?;
+    context.style.report(&report, |out| {
+        for line in &report.copied {
+            writeln!(
+                out,
+                "copied {}: {}, {}",
+                line.snapshot,
+                count(line.objects, "new object"),
+                bytes(line.bytes)
+            )?;
+        }
+        writeln!(
+            out,
+            "{} copied, {} there already, {} written to {}",
+            count(report.copied.len() as u64, "snapshot"),
+            report.present.len(),
+            bytes(report.written),
+            report.location
+        )
+    })?;
+    Ok(Outcome::Done)
+}
+
+/// The snapshots to copy, oldest first, each once.
+fn wanted(source: &Repository, names: &[String]) -> Result<Vec<Snapshot>> {
+    if names.is_empty() {
+        return snapshots::complete(source);
+    }
+    let found: Result<Vec<_>> = names
+        .iter()
+        .map(|name| snapshots::find(source, name))
+        .collect();
+    let mut found = found?;
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.dedup();
+    Ok(found)
+}
+
+fn copy(source: &Repository, target: &Repository, wanted: Vec<Snapshot>) -> Result<Report> {
+    let writer = target.writer()?;
+    let mut copier = Copier::new(source, &writer)?;
+    let (present, wanted): (Vec<_>, Vec<_>) = wanted
+        .into_iter()
+        .partition(|snapshot| copier.has(snapshot));
+    let bar = progress::copying(wanted.len() as u64);
+    let mut copied = Vec::new();
+    for snapshot in &wanted {
+        bar.begin(&snapshot.name);
+        let done = copier
+            .copy(snapshot, &mut |now| bar.set(now.objects, now.bytes))
+            .with_context(|| format!("the snapshot {} was not copied", snapshot.name))?;
+        tracing::info!(snapshot = snapshot.name, objects = done.objects, "copied");
+        copied.push(Line {
+            snapshot: snapshot.name.clone(),
+            objects: done.objects,
+            bytes: done.bytes,
+        });
+    }
+    bar.finish();
+    Ok(Report {
+        location: target.location().to_string(),
+        copied,
+        present: present.into_iter().map(|snapshot| snapshot.name).collect(),
+        written: writer.bytes_written(),
+    })
+}
