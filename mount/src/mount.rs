@@ -97,10 +97,8 @@ impl Mount {
             fs: fs.clone(),
             requests: requests.clone(),
             watch: watch.clone(),
-            workers: match config.repo.location() {
-                Location::Local(_) => None,
-                Location::S3 { .. } => Some(Workers::new("snapshot-read", REMOTE_READERS)),
-            },
+            workers: (!config.repo.location().is_local())
+                .then(|| Workers::new("snapshot-read", REMOTE_READERS)),
             xattr: config.xattr,
         };
 

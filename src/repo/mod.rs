@@ -12,6 +12,7 @@
 
 mod adopt;
 mod backend;
+mod blocks;
 mod codec;
 mod config;
 pub mod content;
@@ -43,7 +44,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use secrecy::SecretString;
 
-pub use backend::{Location, S3Location};
+pub use backend::{Access, AzureLocation, Location, Patience, S3Location};
 pub use error::{RepoError, Result};
 pub use id::{Kind, ObjectId};
 pub use key::KdfCost;
@@ -56,6 +57,7 @@ pub use verify::{DamagedFile, VerifyReport};
 pub use writer::{Writer, WriterStats};
 
 use backend::Backend;
+use blocks::Blocks;
 use config::Config;
 use dictionary::Dictionaries;
 use index::Index;
@@ -69,6 +71,8 @@ pub struct InitOptions {
     pub kdf: KdfCost,
     /// Local state folder (index copies). `None`: a temporary one that goes with the handle.
     pub local: Option<PathBuf>,
+    /// How it is used.
+    pub access: Access,
 }
 
 /// An open repository. Cheap to clone, usable from any thread.
@@ -90,6 +94,8 @@ pub(crate) struct Inner {
     dictionaries: Dictionaries,
     frames: reader::FrameCache,
     packs: reader::PackCache,
+    /// Packs of a remote repository that are kept here.
+    blocks: Option<Blocks>,
     recipes: content::RecipeCache,
     manifests: Mutex<HashMap<String, Snapshot>>,
     writer: RwLock<Weak<writer::Shared>>,
@@ -117,7 +123,7 @@ impl Repository {
                 (folder.path().to_owned(), Some(folder))
             }
         };
-        let backend = Arc::new(Backend::connect(location, &local)?);
+        let backend = Arc::new(Backend::connect(location, &local, &options.access)?);
         Self::init_on(backend, location, password, options, &local, temporary)
     }
 
@@ -141,7 +147,8 @@ impl Repository {
         } else {
             Self::write_new(&backend, location, password, options)?;
         }
-        Self::open_with(location, password, backend, local, temporary)
+        let cache_size = options.access.cache_size;
+        Self::open_with(location, password, backend, local, cache_size, temporary)
     }
 
     fn write_new(
@@ -183,6 +190,16 @@ impl Repository {
     /// Opens a repository. `local` holds copies of its index; it can be shared by several
     /// repositories, and deleted at any time while none is open.
     pub fn open(location: &Location, password: &SecretString, local: &Path) -> Result<Repository> {
+        Self::open_as(location, password, local, &Access::default())
+    }
+
+    /// The same, used in another way than the default.
+    pub fn open_as(
+        location: &Location,
+        password: &SecretString,
+        local: &Path,
+        access: &Access,
+    ) -> Result<Repository> {
         if let Location::Local(root) = location
             && !root.join(config::FILE).is_file()
         {
@@ -190,8 +207,8 @@ impl Repository {
                 location: location.to_string(),
             });
         }
-        let backend = Arc::new(Backend::connect(location, local)?);
-        Self::open_with(location, password, backend, local, None)
+        let backend = Arc::new(Backend::connect(location, local, access)?);
+        Self::open_with(location, password, backend, local, access.cache_size, None)
     }
 
     fn open_with(
@@ -199,6 +216,7 @@ impl Repository {
         password: &SecretString,
         backend: Arc<Backend>,
         local: &Path,
+        cache_size: u64,
         temporary: Option<tempfile::TempDir>,
     ) -> Result<Repository> {
         let sealed = backend.get(config::FILE).map_err(|e| match e {
@@ -224,7 +242,10 @@ impl Repository {
                 &master.derive("tenantfs 2026-11-22 object id", &[kind as u8]),
             )
         });
+        let blocks =
+            (!backend.is_local()).then(|| Blocks::new(backend.clone(), &local, cache_size));
         let inner = Inner {
+            blocks,
             location: location.clone(),
             hash_key: master.derive("tenantfs 2026-11-22 keyed hash", &[]),
             dictionaries: Dictionaries::new(backend.clone(), master.clone(), config.id),

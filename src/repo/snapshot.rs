@@ -127,18 +127,27 @@ impl Inner {
     /// All snapshots, sorted by name, and why others cannot be read.
     pub(crate) fn snapshots(&self) -> Result<(Vec<Snapshot>, Vec<RepoError>)> {
         let listed = self.backend.list(FOLDER)?;
-        let mut damaged = Vec::new();
+        let names = listed
+            .iter()
+            .filter_map(|info| info.name.strip_prefix("snapshots/"));
         let mut snapshots = Vec::with_capacity(listed.len());
-        for info in listed {
-            let Some(name) = info.name.strip_prefix("snapshots/") else {
-                continue;
-            };
-            let known = self.manifests.lock().get(name).cloned();
-            match known.map_or_else(|| self.read_snapshot(name), Ok) {
+        let mut new = Vec::new();
+        {
+            let known = self.manifests.lock();
+            for name in names {
+                match known.get(name) {
+                    Some(snapshot) => snapshots.push(snapshot.clone()),
+                    None => new.push(format!("{FOLDER}/{name}")),
+                }
+            }
+        }
+        let mut damaged = Vec::new();
+        for (file, sealed) in new.iter().zip(self.backend.get_each(&new)) {
+            match sealed.and_then(|sealed| self.open_manifest(file, sealed)) {
                 Ok(snapshot) => {
                     self.manifests
                         .lock()
-                        .insert(name.to_owned(), snapshot.clone());
+                        .insert(snapshot.name.clone(), snapshot.clone());
                     snapshots.push(snapshot);
                 }
                 // Deleted since the listing.
@@ -149,6 +158,7 @@ impl Inner {
                 Err(e) => return Err(e),
             }
         }
+        snapshots.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         self.manifests
             .lock()
             .retain(|name, _| snapshots.binary_search_by(|s| s.name.cmp(name)).is_ok());
@@ -158,23 +168,24 @@ impl Inner {
     /// Reads one manifest from the repository.
     pub(crate) fn read_snapshot(&self, name: &str) -> Result<Snapshot> {
         let file = format!("{FOLDER}/{name}");
-        let sealed = self.backend.get(&file)?;
+        self.open_manifest(&file, self.backend.get(&file)?)
+    }
+
+    fn open_manifest(&self, file: &str, sealed: Vec<u8>) -> Result<Snapshot> {
         let plain = open_file(
             &self.master,
             &self.config.id,
             FileType::Snapshot,
-            &file,
+            file,
             sealed,
         )?;
         let manifest: SnapshotManifest =
-            serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(&file, e.to_string()))?;
-        if snapshot_name(manifest.time)? != name {
+            serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(file, e.to_string()))?;
+        let name = snapshot_name(manifest.time)?;
+        if file_name(&name)? != file {
             return Err(RepoError::damaged(file, "its name is not its time"));
         }
-        Ok(Snapshot {
-            name: name.to_owned(),
-            manifest,
-        })
+        Ok(Snapshot { name, manifest })
     }
 
     pub(crate) fn delete_snapshot(&self, name: &str) -> Result<()> {

@@ -377,7 +377,7 @@ impl Run<'_> {
             stored: frame.stored,
             raw: frame.raw,
         };
-        let bytes = self.inner.read_frame(&place).map_err(|e| match e {
+        let bytes = self.inner.read_stored_frame(&place).map_err(|e| match e {
             RepoError::Damaged { reason, .. } => reason,
             other => other.to_string(),
         })?;

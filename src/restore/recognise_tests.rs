@@ -33,6 +33,7 @@ impl History {
         let options = InitOptions {
             kdf: KdfCost::cheapest(),
             local: Some(dir.path().join("local")),
+            ..InitOptions::default()
         };
         let repo = Repository::init(&location, &"password".to_owned().into(), &options).unwrap();
         let nodes = Nodes::new(&repo);

@@ -76,6 +76,7 @@ impl TestRepository {
         let options = InitOptions {
             kdf: KdfCost::cheapest(),
             local: Some(folder.path().join("local")),
+            ..InitOptions::default()
         };
         let repo = Repository::init(&location, &password(), &options).unwrap();
         TestRepository {

@@ -13,6 +13,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
     let location = app::location(&config.repository)?;
     let options = InitOptions {
         local: Some(config.state_dir.join("index")),
+        access: app::access(&config.repository),
         ..InitOptions::default()
     };
     let repository = Repository::init(&location, &app::password(config)?, &options)?;

@@ -89,6 +89,7 @@ impl Default for Fixture {
         let options = InitOptions {
             kdf,
             local: Some(root.path().join("local")),
+            ..InitOptions::default()
         };
         let repo = Repository::init(&location, &SecretString::from("secret"), &options).unwrap();
         Fixture { root, repo }

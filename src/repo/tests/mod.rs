@@ -22,6 +22,7 @@ pub(crate) fn options() -> InitOptions {
     InitOptions {
         kdf: KdfCost::cheapest(),
         local: None,
+        ..InitOptions::default()
     }
 }
 

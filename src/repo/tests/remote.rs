@@ -47,9 +47,15 @@ fn a_repository_on_an_object_store() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let repo =
-            Repository::open_with(&location, &password(), backend.clone(), other.path(), None)
-                .unwrap();
+        let repo = Repository::open_with(
+            &location,
+            &password(),
+            backend.clone(),
+            other.path(),
+            4 << 30,
+            None,
+        )
+        .unwrap();
         for (n, (kind, id)) in ids.iter().enumerate() {
             assert_eq!(repo.get(*kind, id).unwrap(), noise(n as u64, 700_000));
         }

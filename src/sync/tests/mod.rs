@@ -36,6 +36,7 @@ impl Rig {
         let options = InitOptions {
             kdf: KdfCost::cheapest(),
             local: Some(dir.path().join("index")),
+            ..InitOptions::default()
         };
         let repo = Repository::init(&location, &password(), &options).unwrap();
         let local = LocalState::open(&dir.path().join("state")).unwrap();

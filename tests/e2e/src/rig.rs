@@ -94,6 +94,7 @@ impl Rig {
         let init = InitOptions {
             kdf: KdfCost::cheapest(),
             local: Some(dir.path().join("index")),
+            ..InitOptions::default()
         };
         let repo = Repository::init(&location, &"secret".into(), &init)?;
         let url: Url = emulator.url.parse()?;
