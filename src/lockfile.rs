@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -32,6 +33,35 @@ impl LockFile {
             Ok(()) => Ok(Some(LockFile(file))),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Whether somebody holds the lock at `path`. Asking keeps nobody else from asking.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(e),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => {
+                drop(LockFile(file));
+                Ok(false)
+            }
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Whether the file at `path` still is the one that is locked here: not so when somebody removed it
+    /// between its making and its locking.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        match (self.0.metadata(), path.metadata()) {
+            (Ok(own), Ok(there)) => (own.dev(), own.ino()) == (there.dev(), there.ino()),
+            _ => false,
         }
     }
 
@@ -70,7 +100,12 @@ mod tests {
         held.note("process 1");
         assert!(LockFile::take(&path).unwrap().is_none());
         assert_eq!(LockFile::holder(&path).as_deref(), Some("process 1"));
+        assert!(LockFile::is_held(&path).unwrap() && held.is_at(&path));
+        std::fs::rename(&path, dir.path().join("away")).unwrap();
+        assert!(!held.is_at(&path) && !LockFile::is_held(&path).unwrap());
+        std::fs::rename(dir.path().join("away"), &path).unwrap();
         drop(held);
+        assert!(!LockFile::is_held(&path).unwrap());
         assert!(LockFile::take(&path).unwrap().is_some());
     }
 

@@ -542,12 +542,17 @@ mod tests {
         let default = config("").unwrap();
         assert_eq!(default.cache_size, 4 << 30);
         assert_eq!(default.timeout, Duration::from_secs(30));
-        let told = config("cache_size = \"512MiB\"\ntimeout = \"5s\"\ngive_up_after = \"1m\"").unwrap();
+        let told =
+            config("cache_size = \"512MiB\"\ntimeout = \"5s\"\ngive_up_after = \"1m\"").unwrap();
         assert_eq!(told.cache_size, 512 << 20);
         assert_eq!(told.timeout, Duration::from_secs(5));
         assert_eq!(told.give_up_after, Duration::from_secs(60));
         assert_eq!(config("cache_size = 0").unwrap().cache_size, 0);
-        for wrong in ["cache_size = \"4 GB\"", "cache_size = \"99999999TiB\"", "timeout = 5"] {
+        for wrong in [
+            "cache_size = \"4 GB\"",
+            "cache_size = \"99999999TiB\"",
+            "timeout = 5",
+        ] {
             assert!(config(wrong).is_err(), "{wrong}");
         }
         let secret = config("secret_access_key_file = \"s3.secret\"").unwrap();

@@ -1,8 +1,8 @@
-//! What a new writer does first: clean up after one that died.
+//! What a new writer does first: clean up after those that died.
 //!
-//! Half-written packs are removed. Packs that are whole but that no index file names (their writer
-//! died between the two) are taken into the index from their own footers: their objects need not
-//! be stored again. And packs that the index names must be in the listing: a listing that shrank
+//! Half-written packs of dead sessions are removed. Packs that are whole but that no index file names
+//! (their writer died between the two) are taken into the index from their own footers, so that their
+//! objects need not be stored again; but only when nobody else writes who may be about to do that. And packs that the index names must be in the listing: a listing that shrank
 //! is not believed, and nothing is written on top of it.
 
 use std::collections::{HashMap, HashSet};
@@ -12,16 +12,19 @@ use super::dictionary::{self, Samples};
 use super::error::{RepoError, Result};
 use super::id::{Kind, PackClass, PackId};
 use super::pack;
+use super::session::Session;
 
 impl Inner {
-    /// Needs the writer's lock.
-    pub(crate) fn adopt(&self) -> Result<()> {
-        self.backend.clear_staging()?;
-        self.index.refresh()?;
-        let listed = self.listed_packs()?;
-        let indexed = self.index.packs();
-        check_listing(&indexed, &listed)?;
-        let indexed: HashSet<PackId> = indexed.into_iter().map(|(_, id, _)| id).collect();
+    /// Cleans up, if this session is the only one.
+    pub(crate) fn adopt(&self, session: &Session) -> Result<()> {
+        let sessions = self.sessions();
+        let others = sessions.live()?;
+        sessions.clear_staging()?;
+        let listed = self.checked_listing()?;
+        if others.iter().any(|other| other.id != session.id()) {
+            return Ok(());
+        }
+        let indexed: HashSet<PackId> = self.index.packs().into_iter().map(|p| p.1).collect();
         let mut tables = Vec::new();
         for (id, (class, size)) in listed {
             if indexed.contains(&id) {
@@ -49,6 +52,22 @@ impl Inner {
             self.index.add(&tables)?;
         }
         Ok(())
+    }
+
+    /// All packs in the listing, which has all that the index names.
+    fn checked_listing(&self) -> Result<HashMap<PackId, (PackClass, u64)>> {
+        let look = || -> Result<_> {
+            self.refresh_index()?;
+            let listed = self.listed_packs()?;
+            check_listing(&self.index.packs(), &listed)?;
+            Ok(listed)
+        };
+        match look() {
+            // Packs may have been deleted on purpose between the two: then the index does not name
+            // them any more.
+            Err(RepoError::ListingShrank { .. }) => look(),
+            looked => looked,
+        }
     }
 
     /// Samples of what is stored of a kind, when there is enough for a dictionary: a repository

@@ -140,19 +140,28 @@ pub enum RepoError {
         /// One of them.
         first: String,
     },
-    /// Somebody else writes.
+    /// Somebody else maintains the repository (prunes, forgets, rebuilds the index).
     #[error(
-        "the repository is being written by {holder}; wait for it to end (the lock is freed when that process dies)"
+        "the repository is being maintained by {holder}; wait for it to end (the lock is freed when that process dies)"
     )]
     Locked {
         /// Host and process id, as the holder wrote them.
         holder: String,
     },
-    /// The writer's lock was lost while writing (object stores only).
-    #[error("the writer's lock was lost: {reason}; start again")]
+    /// The maintenance lock was lost while it was needed (object stores only).
+    #[error("the maintenance lock was lost: {reason}; start again")]
     LockLost {
         /// What was found.
         reason: String,
+    },
+    /// Another process held this one for dead.
+    #[error(
+        "{file} is gone: this process was silent for too long and was taken for dead; nothing was \
+         committed since, start again"
+    )]
+    SessionLost {
+        /// The file that said that this process lives.
+        file: String,
     },
     /// One object is larger than the format allows.
     #[error("an object of {size} bytes is larger than the format's limit of {limit}")]

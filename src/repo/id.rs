@@ -94,7 +94,8 @@ impl<'de> Deserialize<'de> for ObjectId {
 }
 
 /// What an object is. Part of its id and of what its frame authenticates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Kind {
     /// What is left of a mail when its re-encodable parts are taken out.

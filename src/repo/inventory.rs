@@ -1,23 +1,31 @@
 //! The inventory: the names of all snapshots, index files and dictionaries that must be there.
 //!
-//! A listing cannot tell a file that was lost from one that never was. So whoever holds the writer's
-//! lock keeps a sealed list of names beside the files, replaced in one step. Invariants: a file is in
-//! the list soon after it was made (a writer that dies in between leaves it to the next one), and is
-//! taken off the list, durably, before it is deleted. So what the list names and nobody finds was
-//! lost, and stays named until [`Repository::rebuild_index`] or a deletion on purpose takes it off.
-//! Packs are not in it: index files name them.
+//! A listing cannot tell a file that was lost from one that never was. So a sealed list of names is kept
+//! beside the files. Its base, the file `inventory`, is replaced only by whoever has the maintenance
+//! lock; what sessions added and removed is in their own files until it is folded into the base.
+//! What must be there: the base and all that sessions added, without what any of them removed and
+//! without what is *gone*.
+//!
+//! Gone is what was deleted on purpose while sessions were running that may have made it, or may say
+//! so later: it stays on that list until none of these is left.
+//!
+//! Invariants: a file is in the inventory soon after it was made (what a writer that dies in between
+//! made is added from the listing), and is taken off, durably, before it is deleted. So what the inventory
+//! names and nobody finds was lost, and stays named until [`Repository::rebuild_index`] or a
+//! deletion on purpose takes it off. Packs are not in it: index files name them.
 //!
 //! [`Repository::rebuild_index`]: super::Repository::rebuild_index
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::backend::Backend;
 use super::error::{RepoError, Result};
 use super::key::MasterKey;
+use super::lock::MaintenanceLock;
 use super::seal::{FileType, RepoId, open_file, seal_file};
-use super::{Inner, dictionary, index, snapshot};
+use super::{Inner, beacon, dictionary, index, session, snapshot};
 
 /// Its file name.
 pub(crate) const FILE: &str = "inventory";
@@ -27,80 +35,39 @@ const FOLDERS: [&str; 3] = [dictionary::FOLDER, index::FOLDER, snapshot::FOLDER]
 /// Names of files, relative to the repository.
 pub(crate) type Names = BTreeSet<String>;
 
-/// The inventory in the hands of a writer.
-pub(crate) struct Inventory(Mutex<State>);
-
-struct State {
-    /// `None`: the file is missing or damaged. It is left so, for `verify` to see, until the index
-    /// is rebuilt; captures go on meanwhile.
-    names: Option<Names>,
-    /// The file says the same as `names`.
-    saved: bool,
+/// What the file `inventory` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Base {
+    /// What must be there.
+    names: Names,
+    /// What must not be missed although a session may name it, and the sessions that may.
+    gone: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Inventory {
-    /// Reads it, and adds what a writer that died made and did not get to add. Needs the lock.
-    pub(crate) fn open(repo: &Inner) -> Result<Self> {
-        let state = match repo.read_inventory() {
-            Ok(saved) => {
-                let mut names = saved.clone();
-                names.extend(repo.listed_names()?);
-                State {
-                    saved: names == saved,
-                    names: Some(names),
-                }
-            }
-            Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {
-                tracing::error!("{e}; rebuild-index makes a new one");
-                State {
-                    names: None,
-                    saved: true,
-                }
-            }
-            Err(e) => return Err(e),
-        };
-        Ok(Inventory(Mutex::new(state)))
-    }
-
-    /// Adds and removes names, durably. Returns the bytes it took. When it fails, files must not be
-    /// deleted; what was added is added by the next call.
-    pub(crate) fn update(
-        &self,
-        repo: &Inner,
-        added: impl IntoIterator<Item = String>,
-        removed: &[String],
-    ) -> Result<u64> {
-        let mut state = self.0.lock();
-        let State {
-            names: Some(names),
-            saved,
-        } = &mut *state
-        else {
-            return Ok(0);
-        };
-        for name in added {
-            *saved &= !names.insert(name);
-        }
+impl Base {
+    /// Takes in what was made and what was deleted on purpose while these sessions run.
+    fn change(&mut self, added: Names, removed: Names, running: &BTreeSet<String>) {
+        self.names.extend(added);
         for name in removed {
-            *saved &= !names.remove(name);
+            self.gone.entry(name).or_default().extend(running.clone());
         }
-        if *saved {
-            return Ok(0);
-        }
-        let bytes = write(&repo.backend, &repo.master, &repo.config.id, names)?;
-        *saved = true;
-        Ok(bytes)
+        let Base { names, gone } = self;
+        gone.retain(|name, sessions| {
+            names.remove(name);
+            sessions.retain(|id| running.contains(id));
+            !sessions.is_empty()
+        });
     }
 }
 
-/// Replaces the inventory. Returns its bytes.
-pub(crate) fn write(
-    backend: &Backend,
-    master: &MasterKey,
-    repo: &RepoId,
-    names: &Names,
-) -> Result<u64> {
-    let plain = serde_json::to_vec(names)
+/// Makes the inventory of a repository that has nothing yet.
+pub(crate) fn create(backend: &Backend, master: &MasterKey, repo: &RepoId) -> Result<()> {
+    write(backend, master, repo, &Base::default()).map(drop)
+}
+
+/// Replaces the base. Returns its bytes.
+fn write(backend: &Backend, master: &MasterKey, repo: &RepoId, base: &Base) -> Result<u64> {
+    let plain = serde_json::to_vec(base)
         .map_err(|e| RepoError::Invalid(format!("the inventory cannot be written: {e}")))?;
     let sealed = seal_file(master, repo, FileType::Inventory, FILE, &plain)?;
     backend.put(FILE, &sealed)?;
@@ -108,8 +75,7 @@ pub(crate) fn write(
 }
 
 impl Inner {
-    /// What must be there.
-    pub(crate) fn read_inventory(&self) -> Result<Names> {
+    fn read_base(&self) -> Result<Base> {
         let sealed = self.backend.get(FILE)?;
         let plain = open_file(
             &self.master,
@@ -119,6 +85,76 @@ impl Inner {
             sealed,
         )?;
         serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(FILE, e.to_string()))
+    }
+
+    /// Replaces an inventory that is missing or damaged by an empty one, which the next change fills from
+    /// what is there. Needs the maintenance lock.
+    pub(crate) fn new_inventory(&self) -> Result<()> {
+        create(&self.backend, &self.master, &self.config.id)
+    }
+
+    /// What must be there.
+    pub(crate) fn read_inventory(&self) -> Result<Names> {
+        // The base last: what is folded meanwhile is in both then, and not in neither.
+        let sessions = self.sessions().find()?;
+        let Base { mut names, gone } = self.read_base()?;
+        let mut removed = Names::new();
+        for content in sessions.into_iter().filter_map(|found| found.content.ok()) {
+            names.extend(content.added);
+            removed.extend(content.removed);
+        }
+        names.retain(|name| !removed.contains(name) && !gone.contains_key(name));
+        Ok(names)
+    }
+
+    /// Adds and removes names, and folds in what sessions did that ended or died; their files go then.
+    /// Returns the bytes it took. When it fails, files must not be deleted.
+    ///
+    /// An inventory that is missing or damaged is left so, for `verify` to see, until the index is
+    /// rebuilt.
+    pub(crate) fn change_inventory(
+        &self,
+        lock: &MaintenanceLock,
+        added: impl IntoIterator<Item = String>,
+        removed: &[String],
+    ) -> Result<u64> {
+        lock.check()?;
+        // Before the sessions are read: what they deleted by then is taken off again below.
+        let mut made = self.listed_names()?;
+        let (over, running): (Vec<_>, Vec<_>) = self
+            .sessions()
+            .find()?
+            .into_iter()
+            .partition(session::is_over);
+        let running = running.into_iter().map(|found| found.id).collect();
+        let mut deleted: Names = removed.iter().cloned().collect();
+        let mut folded = Vec::new();
+        for found in over {
+            if let Ok(content) = found.content {
+                made.extend(content.added);
+                deleted.extend(content.removed);
+            }
+            folded.push(found.id);
+        }
+        made.extend(added);
+        let mut bytes = 0;
+        match self.read_base() {
+            Ok(before) => {
+                let mut base = before.clone();
+                base.change(made, deleted, &running);
+                if base != before {
+                    bytes = write(&self.backend, &self.master, &self.config.id, &base)?;
+                }
+            }
+            Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {
+                tracing::error!("{e}; rebuild-index makes a new one");
+            }
+            Err(e) => return Err(e),
+        }
+        for id in folded {
+            beacon::remove(self, session::FOLDER, &id)?;
+        }
+        Ok(bytes)
     }
 
     /// What of its kind is there.

@@ -1,4 +1,7 @@
-//! One writer at a time.
+//! The maintenance lock: for what only one may do at a time.
+//!
+//! Deleting (prune, forget), making the index again, merging index files and folding the inventory need
+//! it. Writers do not; they try it, and do without.
 //!
 //! Local: an flock on the file `lock`; the kernel frees it when the holder dies, however it dies.
 //! The file's text names the holder for the message others get.
@@ -28,62 +31,60 @@ use crate::lockfile::LockFile;
 
 /// File (or object) that stands for the lock.
 pub(crate) const FILE: &str = "lock";
+/// How long a lock on a directory is waited for: writers that end hold it for a moment.
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often a lock object is rewritten, and how long it must be seen unchanged to be dead.
-#[derive(Clone, Copy)]
-pub(crate) struct Timing {
-    refresh: Duration,
-    dead: Duration,
-    settle: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Timing {
-            refresh: Duration::from_secs(15),
-            dead: Duration::from_secs(60),
-            settle: Duration::from_secs(2),
-        }
-    }
-}
-
-/// The writer's lock; free when dropped.
-pub(crate) enum WriterLock {
+/// The maintenance lock; free when dropped.
+pub(crate) enum MaintenanceLock {
     Local { _lock: LockFile },
     Object(ObjectLock),
 }
 
-impl WriterLock {
+impl MaintenanceLock {
     /// Takes the lock or says who has it.
     pub(crate) fn acquire(backend: &Arc<Backend>) -> Result<Self> {
+        let Some(root) = backend.root() else {
+            return Ok(MaintenanceLock::Object(ObjectLock::acquire(backend)?));
+        };
+        let begin = Instant::now();
+        loop {
+            if let Some(lock) = Self::local(root)? {
+                return Ok(lock);
+            }
+            if begin.elapsed() >= PATIENCE {
+                let holder = LockFile::holder(&root.join(FILE));
+                return Err(RepoError::Locked {
+                    holder: holder.unwrap_or_else(|| "another process".into()),
+                });
+            }
+            std::thread::sleep(PATIENCE / 100);
+        }
+    }
+
+    /// Takes the lock if nobody has it.
+    pub(crate) fn try_acquire(backend: &Arc<Backend>) -> Result<Option<Self>> {
         match backend.root() {
             Some(root) => Self::local(root),
-            None => Ok(WriterLock::Object(ObjectLock::acquire(
-                backend,
-                Timing::default(),
-            )?)),
+            None => Ok(ObjectLock::try_acquire(backend)?.map(MaintenanceLock::Object)),
         }
     }
 
     /// Fails when the lock was lost meanwhile. The kernel's lock cannot be.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
-            WriterLock::Local { .. } => Ok(()),
-            WriterLock::Object(lock) => lock.check(),
+            MaintenanceLock::Local { .. } => Ok(()),
+            MaintenanceLock::Object(lock) => lock.check(),
         }
     }
 
-    fn local(root: &Path) -> Result<Self> {
+    fn local(root: &Path) -> Result<Option<Self>> {
         let path = root.join(FILE);
         let failed = |e| RepoError::io(format!("cannot lock {}", path.display()), e);
-        let Some(mut lock) = LockFile::take(&path).map_err(failed)? else {
-            let holder = LockFile::holder(&path);
-            return Err(RepoError::Locked {
-                holder: holder.unwrap_or_else(|| "another process".into()),
-            });
-        };
-        lock.note(&holder());
-        Ok(WriterLock::Local { _lock: lock })
+        let lock = LockFile::take(&path).map_err(failed)?;
+        Ok(lock.map(|mut lock| {
+            lock.note(&holder());
+            MaintenanceLock::Local { _lock: lock }
+        }))
     }
 }
 
@@ -95,6 +96,16 @@ struct Claim {
     owner: String,
     /// Counts up with every refresh.
     beat: u64,
+}
+
+impl Claim {
+    fn new() -> Result<Self> {
+        Ok(Claim {
+            holder: holder(),
+            owner: hex(&random::<16>()?),
+            beat: 0,
+        })
+    }
 }
 
 /// A lock object and the thread that keeps it alive.
@@ -110,23 +121,42 @@ struct State {
     lost: AtomicBool,
     /// When the object was last known to be ours.
     confirmed: Mutex<Instant>,
-    timing: Timing,
 }
 
 impl ObjectLock {
-    pub(crate) fn acquire(backend: &Arc<Backend>, timing: Timing) -> Result<Self> {
-        let owner = hex(&random::<16>()?);
-        let claim = Claim {
-            holder: holder(),
-            owner: owner.clone(),
-            beat: 0,
-        };
-        let bytes = encode(&claim)?;
-        if !backend.create(FILE, &bytes)? {
-            wait_until_dead(backend, timing)?;
-            backend.put(FILE, &bytes)?;
+    /// Takes the lock, from a dead holder too: that takes as long as it takes to see that it is dead.
+    fn acquire(backend: &Arc<Backend>) -> Result<Self> {
+        let claim = Claim::new()?;
+        if !backend.create(FILE, &encode(&claim)?)? {
+            wait_until_dead(backend)?;
+            backend.put(FILE, &encode(&claim)?)?;
         }
-        // Two may have got here together: the last to write wins, and both look after a pause.
+        Self::settle(backend, claim)
+    }
+
+    /// Takes the lock if it is free, or if its holder was seen to be dead by now.
+    fn try_acquire(backend: &Arc<Backend>) -> Result<Option<Self>> {
+        let claim = Claim::new()?;
+        if !backend.create(FILE, &encode(&claim)?)? {
+            let Some(other) = read(backend)? else {
+                return Ok(None);
+            };
+            if !backend.watch.is_dead(FILE, &encode(&other)?) {
+                return Ok(None);
+            }
+            backend.put(FILE, &encode(&claim)?)?;
+        }
+        match Self::settle(backend, claim) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(RepoError::Locked { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Two may have written the lock at once: the last one wins, and both look after a pause.
+    fn settle(backend: &Arc<Backend>, claim: Claim) -> Result<Self> {
+        let timing = backend.watch.timing;
+        let owner = claim.owner.clone();
         std::thread::sleep(timing.settle);
         match read(backend)? {
             Some(now) if now.owner == owner => {}
@@ -142,7 +172,6 @@ impl ObjectLock {
             owner,
             lost: AtomicBool::new(false),
             confirmed: Mutex::new(Instant::now()),
-            timing,
         });
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new()
@@ -172,10 +201,10 @@ impl ObjectLock {
             })
         };
         if self.state.lost.load(Ordering::Acquire) {
-            return lost("another writer has it");
+            return lost("another process has it");
         }
-        if self.state.confirmed.lock().elapsed() >= self.state.timing.dead {
-            return lost("the store did not answer for too long, so another writer may have it");
+        if self.state.confirmed.lock().elapsed() >= self.state.backend.watch.timing.dead {
+            return lost("the store did not answer for too long, so another process may have it");
         }
         Ok(())
     }
@@ -196,7 +225,7 @@ impl State {
         };
         match done {
             Ok(()) => *self.confirmed.lock() = begin,
-            Err(e) => tracing::warn!("the writer's lock was not refreshed: {e}"),
+            Err(e) => tracing::warn!("the maintenance lock was not refreshed: {e}"),
         }
     }
 }
@@ -216,7 +245,8 @@ impl Drop for ObjectLock {
 }
 
 /// Returns when the present lock was not refreshed for so long that its holder is dead.
-fn wait_until_dead(backend: &Backend, timing: Timing) -> Result<()> {
+fn wait_until_dead(backend: &Backend) -> Result<()> {
+    let timing = backend.watch.timing;
     let Some(first) = read(backend)? else {
         return Ok(());
     };
@@ -275,6 +305,7 @@ pub fn host_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::watch::Timing;
     use super::*;
 
     const FAST: Timing = Timing {
@@ -286,10 +317,11 @@ mod tests {
     #[test]
     fn a_lock_object_is_held_freed_and_taken_over_only_from_the_dead() {
         let folder = tempfile::tempdir().unwrap();
-        let backend = Arc::new(Backend::in_memory(folder.path()).unwrap());
-        let lock = ObjectLock::acquire(&backend, FAST).unwrap();
+        let backend = Arc::new(Backend::in_memory(folder.path(), FAST).unwrap());
+        let lock = ObjectLock::acquire(&backend).unwrap();
         lock.check().unwrap();
-        let error = ObjectLock::acquire(&backend, FAST).err().unwrap();
+        assert!(ObjectLock::try_acquire(&backend).unwrap().is_none());
+        let error = ObjectLock::acquire(&backend).err().unwrap();
         assert!(
             error.to_string().contains(&std::process::id().to_string()),
             "{error}"
@@ -304,7 +336,18 @@ mod tests {
         };
         backend.put(FILE, &encode(&dead).unwrap()).unwrap();
         let begin = Instant::now();
-        let lock = ObjectLock::acquire(&backend, FAST).unwrap();
+        assert!(ObjectLock::try_acquire(&backend).unwrap().is_none());
+        let lock = ObjectLock::acquire(&backend).unwrap();
+        assert!(begin.elapsed() >= FAST.dead);
+        drop(lock);
+        backend.put(FILE, &encode(&dead).unwrap()).unwrap();
+        let begin = Instant::now();
+        let lock = loop {
+            match ObjectLock::try_acquire(&backend).unwrap() {
+                Some(lock) => break lock,
+                None => std::thread::sleep(FAST.refresh),
+            }
+        };
         assert!(begin.elapsed() >= FAST.dead);
         // A holder that only slept finds out before it does harm.
         backend.put(FILE, &encode(&dead).unwrap()).unwrap();

@@ -12,6 +12,7 @@
 
 mod adopt;
 mod backend;
+mod beacon;
 mod blocks;
 mod codec;
 mod config;
@@ -28,11 +29,13 @@ mod pack;
 mod reader;
 mod rebuild;
 mod seal;
+mod session;
 mod snapshot;
 mod stats;
 mod stream;
 mod table;
 mod verify;
+mod watch;
 mod wire;
 mod writer;
 
@@ -62,7 +65,8 @@ use config::Config;
 use dictionary::Dictionaries;
 use index::Index;
 use key::MasterKey;
-use lock::WriterLock;
+use lock::MaintenanceLock;
+use session::Session;
 
 /// Choices at [`Repository::init`].
 #[derive(Clone, Debug, Default)]
@@ -98,7 +102,8 @@ pub(crate) struct Inner {
     blocks: Option<Blocks>,
     recipes: content::RecipeCache,
     manifests: Mutex<HashMap<String, Snapshot>>,
-    writer: RwLock<Weak<writer::Shared>>,
+    /// Those of this handle.
+    writers: RwLock<Vec<Weak<writer::Shared>>>,
     /// Keeps a temporary state folder while the handle lives.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -142,7 +147,7 @@ impl Repository {
         }
         if backend.root().is_some() {
             // Two at once: the second waits for nothing and is told so.
-            let _lock = WriterLock::acquire(&backend)?;
+            let _lock = MaintenanceLock::acquire(&backend)?;
             Self::write_new(&backend, location, password, options)?;
         } else {
             Self::write_new(&backend, location, password, options)?;
@@ -174,7 +179,7 @@ impl Repository {
         let name = format!("{KEYS}/{}", id::hex(&key::random::<8>()?));
         backend.create(&name, &master.wrap(password, options.kdf, now)?)?;
         let id = key::random()?;
-        inventory::write(backend, &master, &id, &inventory::Names::new())?;
+        inventory::create(backend, &master, &id)?;
         let config = Config {
             id,
             created: now,
@@ -236,7 +241,7 @@ impl Repository {
             config.id,
             local.join(index::FOLDER),
         );
-        index.refresh()?;
+        index.refresh(|| None)?;
         let id_keys = Kind::ALL.map(|kind| {
             blake3::Hasher::new_keyed(
                 &master.derive("tenantfs 2026-11-22 object id", &[kind as u8]),
@@ -253,7 +258,7 @@ impl Repository {
             packs: quick_cache::sync::Cache::new(reader::PACK_CACHE),
             recipes: content::recipe_cache(),
             manifests: Mutex::default(),
-            writer: RwLock::default(),
+            writers: RwLock::default(),
             _temporary: temporary,
             backend,
             master,
@@ -297,18 +302,13 @@ impl Repository {
 
     /// True when the object is stored, or was put by a writer of this handle.
     pub fn contains(&self, id: &ObjectId) -> bool {
-        self.inner
-            .writer()
-            .is_some_and(|writer| writer.pending(id).is_some())
-            || self.inner.index.find(id).is_some()
+        self.inner.pending(id).is_some() || self.inner.index.find(id).is_some()
     }
 
     /// Length of an object; `None` when it is not known.
     pub fn size_of(&self, id: &ObjectId) -> Result<Option<u64>> {
         use writer::Pending::{Open, Packed};
-        if let Some(Open { len, .. } | Packed { len, .. }) =
-            self.inner.writer().and_then(|w| w.pending(id))
-        {
+        if let Some(Open { len, .. } | Packed { len, .. }) = self.inner.pending(id) {
             return Ok(Some(len.into()));
         }
         Ok(self.inner.place(id)?.map(|place| place.len.into()))
@@ -323,14 +323,14 @@ impl Repository {
         self.inner.get(kind, id)
     }
 
-    /// Becomes the repository's writer.
+    /// A new writer; any number can write at once, here and elsewhere.
     ///
     /// # Errors
-    /// [`RepoError::Locked`] names who is.
+    /// [`RepoError::ListingShrank`], among others of the disk or store.
     pub fn writer(&self) -> Result<Writer> {
-        let lock = WriterLock::acquire(&self.inner.backend)?;
-        self.inner.adopt()?;
-        Writer::new(self.inner.clone(), lock)
+        let session = Session::begin(&self.inner)?;
+        self.inner.adopt(&session)?;
+        Writer::new(self.inner.clone(), session)
     }
 
     /// Changes the password this handle was opened with. Rewrites its key file only, in one step.
@@ -392,8 +392,18 @@ impl Inner {
         ObjectId(id)
     }
 
-    pub(crate) fn writer(&self) -> Option<Arc<writer::Shared>> {
-        self.writer.read().upgrade()
+    /// Where an object is that a writer of this handle has, and the index not yet.
+    pub(crate) fn pending(&self, id: &ObjectId) -> Option<writer::Pending> {
+        let writers = self.writers.read();
+        writers
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find_map(|writer| writer.pending(id))
+    }
+
+    /// Takes in index files that appeared, drops those that are gone. True when anything changed.
+    pub(crate) fn refresh_index(&self) -> Result<bool> {
+        self.index.refresh(|| self.read_inventory().ok())
     }
 }
 

@@ -13,11 +13,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::backend::{self, Backend};
+use super::blocks::Blocks;
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::key::{MasterKey, random};
@@ -154,14 +155,15 @@ struct State {
 }
 
 impl OpenPack {
+    /// A new pack that grows in `folder`.
     pub(crate) fn create(
         backend: &Backend,
         master: &MasterKey,
         repo: &RepoId,
         class: PackClass,
+        folder: &Path,
     ) -> Result<Self> {
         let id = PackId(random()?);
-        let folder = backend.staging();
         let path = folder.join(super::id::hex(&id.0));
         let failed = |e| RepoError::io(format!("cannot write {}", path.display()), e);
         backend.step().map_err(failed)?;
@@ -349,6 +351,14 @@ impl OpenPack {
         backend.put_file(&self.path, &self.file, &self.id().file(self.class))?;
         state.finished = Some(size);
         Ok(size)
+    }
+
+    /// Keeps a finished pack of trees and records here when it went to an object store: whoever looks
+    /// at the snapshot needs it.
+    pub(crate) fn keep(&self, blocks: &Blocks, size: u64) {
+        if self.class == PackClass::Meta {
+            blocks.keep_pack(self.class, self.id(), &self.file, size);
+        }
     }
 
     /// The finished pack's table, for an index file.

@@ -84,7 +84,7 @@ impl Inner {
         if let Some(place) = self.index.find(id) {
             return Ok(Some(place));
         }
-        Ok(if self.index.refresh()? {
+        Ok(if self.refresh_index()? {
             self.index.find(id)
         } else {
             None
@@ -104,44 +104,42 @@ impl Inner {
                 })
             }
         };
-        if let Some(writer) = self.writer() {
-            match writer.pending(id) {
-                Some(Pending::Open { frame, offset, len }) => {
-                    check(frame.kind)?;
-                    return frame
-                        .read(offset, len)
-                        .ok_or(RepoError::ObjectMissing { kind, id: *id });
-                }
-                Some(Pending::Packed {
-                    pack,
-                    number,
-                    offset,
-                    len,
-                }) => {
-                    let missing = || RepoError::ObjectMissing { kind, id: *id };
-                    let (found, raw) = pack.shape(number).ok_or_else(missing)?;
-                    check(found)?;
-                    let key = (pack.id(), number);
-                    let frame = match self.frames.get(&key) {
-                        Some(frame) => frame,
-                        None => {
-                            let encoded = pack.read(number)?;
-                            let file = || pack.id().file(pack.class);
-                            let frame = codec::decode(encoded, raw as usize, &self.dictionaries)?
-                                .ok_or_else(|| {
+        match self.pending(id) {
+            Some(Pending::Open { frame, offset, len }) => {
+                check(frame.kind)?;
+                return frame
+                    .read(offset, len)
+                    .ok_or(RepoError::ObjectMissing { kind, id: *id });
+            }
+            Some(Pending::Packed {
+                pack,
+                number,
+                offset,
+                len,
+            }) => {
+                let missing = || RepoError::ObjectMissing { kind, id: *id };
+                let (found, raw) = pack.shape(number).ok_or_else(missing)?;
+                check(found)?;
+                let key = (pack.id(), number);
+                let frame = match self.frames.get(&key) {
+                    Some(frame) => frame,
+                    None => {
+                        let encoded = pack.read(number)?;
+                        let file = || pack.id().file(pack.class);
+                        let frame = codec::decode(encoded, raw as usize, &self.dictionaries)?
+                            .ok_or_else(|| {
                                 RepoError::damaged(
                                     file(),
                                     format!("frame {number} does not decode"),
                                 )
                             })?;
-                            self.frames.insert(key, frame.clone());
-                            frame
-                        }
-                    };
-                    return slice(&frame, offset, len).ok_or_else(missing);
-                }
-                None => {}
+                        self.frames.insert(key, frame.clone());
+                        frame
+                    }
+                };
+                return slice(&frame, offset, len).ok_or_else(missing);
             }
+            None => {}
         }
         let place = self
             .place(id)?

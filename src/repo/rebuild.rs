@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::adopt::check_listing;
 use super::error::{RepoError, Result};
 use super::id::PackId;
-use super::lock::WriterLock;
+use super::lock::MaintenanceLock;
 use super::pack;
 use super::table::PackTable;
 use super::verify::DamagedFile;
@@ -29,15 +29,28 @@ pub struct RebuildReport {
 impl Repository {
     /// Makes the index again from the packs alone, and the local copies and the inventory with it:
     /// index files that were lost are no longer missed. `progress` gets
-    /// packs done and packs in all. Takes the writer's lock. Interrupted, it leaves the old index.
+    /// packs done and packs in all. Takes the maintenance lock; writers
+    /// go on meanwhile. Interrupted, it leaves the old index.
     ///
     /// # Errors
     /// [`RepoError::ListingShrank`] when a readable index file names packs that are not there.
     pub fn rebuild_index(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<RebuildReport> {
         let inner = &self.inner;
-        let _lock = WriterLock::acquire(&inner.backend)?;
-        inner.backend.clear_staging()?;
+        let lock = MaintenanceLock::acquire(&inner.backend)?;
+        inner.sessions().sweep(&lock)?;
+        inner.sessions().clear_staging()?;
         let mut report = RebuildReport::default();
+        // Read before the listing, so that what a writer adds meanwhile is in neither.
+        let mut replaced = match inner.read_inventory() {
+            Ok(names) => names,
+            Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {
+                report.damaged.push(DamagedFile::new(inventory::FILE, &e));
+                inner.new_inventory()?;
+                inventory::Names::new()
+            }
+            Err(e) => return Err(e),
+        };
+        replaced.retain(|name| name.starts_with(index::FOLDER));
         let mut before: HashMap<PackId, PackTable> = HashMap::new();
         let old = inner.backend.list(index::FOLDER)?;
         for info in &old {
@@ -95,18 +108,10 @@ impl Repository {
         if !batch.is_empty() {
             fresh.push(inner.index.store(&batch)?);
         }
-        let mut names = match inner.read_inventory() {
-            Ok(names) => names,
-            Err(e @ (RepoError::Damaged { .. } | RepoError::FileMissing { .. })) => {
-                report.damaged.push(DamagedFile::new(inventory::FILE, &e));
-                inventory::Names::new()
-            }
-            Err(e) => return Err(e),
-        };
-        names.extend(inner.listed_names()?);
-        names.retain(|name| !name.starts_with(index::FOLDER));
-        names.extend(fresh.iter().map(|(named, _)| named.name.clone()));
-        inventory::write(&inner.backend, &inner.master, &inner.config.id, &names)?;
+        replaced.extend(old.iter().map(|info| info.name.clone()));
+        let added: Vec<_> = fresh.iter().map(|(named, _)| named.name.clone()).collect();
+        let replaced: Vec<_> = replaced.into_iter().collect();
+        inner.change_inventory(&lock, added, &replaced)?;
         inner
             .index
             .replace(fresh.into_iter().map(|(named, _)| named).collect());

@@ -78,6 +78,8 @@ pub(crate) enum FileType {
     Dictionary = 3,
     Snapshot = 4,
     Inventory = 5,
+    Session = 6,
+    Claim = 7,
 }
 
 /// Identity of a repository: 16 random bytes, authenticated with everything.

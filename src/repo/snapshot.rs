@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Inner;
 use super::error::{RepoError, Result};
-use super::id::ObjectId;
+use super::id::{Kind, ObjectId};
 use super::seal::{FileType, open_file, seal_file};
 
 /// Folder of manifests.
@@ -40,6 +40,20 @@ pub struct SnapshotManifest {
     /// Counts, for listings.
     #[serde(default)]
     pub totals: Totals,
+}
+
+impl SnapshotManifest {
+    /// The objects that it names.
+    pub fn roots(&self) -> impl Iterator<Item = (Kind, ObjectId)> {
+        let roots = [
+            (Kind::Node, self.tree),
+            (Kind::Node, self.state),
+            (Kind::Record, self.report),
+        ];
+        roots
+            .into_iter()
+            .filter_map(|(kind, root)| Some((kind, root?)))
+    }
 }
 
 /// Counts of a snapshot.

@@ -36,7 +36,7 @@ impl Repository {
     /// Counts files and bytes of the repository. Costs a listing.
     pub fn stats(&self) -> Result<RepoStats> {
         let inner = &self.inner;
-        inner.index.refresh()?;
+        inner.refresh_index()?;
         let mut stats = RepoStats {
             objects: inner.index.len() as u64,
             ..RepoStats::default()

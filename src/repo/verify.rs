@@ -20,7 +20,8 @@ use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::index::{FramePlace, IndexFile};
 use super::table::{FrameEntry, PackTable};
 use super::{
-    Inner, KEYS, Repository, backend, config, dictionary, index, inventory, lock, pack, snapshot,
+    Inner, KEYS, Repository, backend, config, dictionary, index, inventory, lock, pack, session,
+    snapshot,
 };
 
 /// A file that is not what it must be.
@@ -93,7 +94,7 @@ impl Repository {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<VerifyReport> {
         let inner = self.inner.as_ref();
-        inner.index.refresh()?;
+        inner.refresh_index()?;
         // Files that were replaced must not be read through handles of the old ones.
         inner.packs.clear();
         inner.dictionaries.forget();
@@ -124,6 +125,8 @@ impl Repository {
                 None if name == config::FILE => run.config(),
                 None if name == lock::FILE || name == inventory::FILE => {}
                 Some((backend::STAGING, _)) => {}
+                // They come and go while this runs, and say nothing for long.
+                Some((folder, _)) if folder == session::FOLDER.name => {}
                 Some((KEYS, _)) => {
                     keys += 1;
                     run.check(name, |inner| {
@@ -252,6 +255,8 @@ impl Run<'_> {
             // One index file at a time: that bounds the memory.
             let mut tables = match self.inner.index.read(name) {
                 Ok(tables) => tables,
+                // Merged away meanwhile; one that was lost is blamed for that already.
+                Err(RepoError::FileMissing { .. }) => continue,
                 Err(e) => {
                     self.report.lock().damaged.push(DamagedFile::new(name, &e));
                     continue;
@@ -266,10 +271,14 @@ impl Run<'_> {
             tables.retain(|table| seen.insert(table.id));
             self.parallel(&tables, |table| match packs.get(&table.id) {
                 Some((class, size)) if *class == table.class => self.pack(table, *size, true),
-                _ => {
-                    self.damaged(&table.id.file(table.class), "it is missing");
-                    table.frames.iter().for_each(|frame| self.lose(frame));
-                }
+                // It may have been made after the listing.
+                _ => match self.inner.backend.size(&table.id.file(table.class)) {
+                    Ok(Some(size)) => self.pack(table, size, true),
+                    _ => {
+                        self.damaged(&table.id.file(table.class), "it is missing");
+                        table.frames.iter().for_each(|frame| self.lose(frame));
+                    }
+                },
             });
         }
         let mut rest: Vec<_> = packs.iter().filter(|(id, _)| !seen.contains(*id)).collect();

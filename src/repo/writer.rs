@@ -23,9 +23,9 @@ use super::dictionary::{self, Dictionary, Released, Samples, Training};
 use super::error::Result;
 use super::frame::OpenFrame;
 use super::id::{Kind, ObjectId, PackClass, PackId};
-use super::inventory::Inventory;
-use super::lock::WriterLock;
+use super::lock::MaintenanceLock;
 use super::pack::OpenPack;
+use super::session::Session;
 use super::snapshot::{self, Snapshot, SnapshotManifest};
 use super::stream::{Stream, StreamState};
 
@@ -57,8 +57,8 @@ struct Counters {
     bytes_known: AtomicU64,
 }
 
-/// The one writer of a repository. Cheap to clone; the lock is free when the last clone and the
-/// last stream are gone.
+/// A writer of a repository; there may be others. Cheap to clone; its session ends when the last clone
+/// and the last stream are gone.
 #[derive(Clone)]
 pub struct Writer {
     shared: Arc<Shared>,
@@ -92,9 +92,11 @@ pub(crate) struct Shared {
     /// Durable packs that no index file names yet.
     finished: Mutex<Vec<Arc<OpenPack>>>,
     flushing: Mutex<()>,
-    inventory: Inventory,
+    /// Index files made since the last commit.
+    indexed: Mutex<Vec<String>>,
     counters: Counters,
-    lock: WriterLock,
+    /// Ends last: what is above leaves files in its staging folder.
+    session: Session,
 }
 
 /// A frame and the dictionary it is to be compressed with.
@@ -106,7 +108,7 @@ struct Closing {
 }
 
 impl Writer {
-    pub(crate) fn new(repo: Arc<Inner>, lock: WriterLock) -> Result<Self> {
+    pub(crate) fn new(repo: Arc<Inner>, session: Session) -> Result<Self> {
         let listed: Vec<String> = repo
             .backend
             .list(dictionary::FOLDER)?
@@ -132,12 +134,15 @@ impl Writer {
             closing: Mutex::default(),
             finished: Mutex::default(),
             flushing: Mutex::default(),
-            inventory: Inventory::open(&repo)?,
+            indexed: Mutex::default(),
             counters: Counters::default(),
-            lock,
+            session,
             repo: repo.clone(),
         });
-        *repo.writer.write() = Arc::downgrade(&shared);
+        let mut writers = repo.writers.write();
+        writers.retain(|writer| writer.strong_count() > 0);
+        writers.push(Arc::downgrade(&shared));
+        drop(writers);
         Ok(Writer { shared })
     }
 
@@ -153,18 +158,44 @@ impl Writer {
         self.shared.flush()
     }
 
+    /// Says that what is written from now on may refer to all that these snapshots need. False: one of
+    /// them was deleted meanwhile, so it must not.
+    pub fn go_on_from(&self, snapshots: &[&Snapshot]) -> Result<bool> {
+        let shared = &self.shared;
+        let roots = snapshots.iter().flat_map(|s| s.manifest.roots()).collect();
+        shared.session.set_roots(roots)?;
+        for snapshot in snapshots {
+            let file = snapshot::file_name(&snapshot.name)?;
+            if shared.repo.backend.size(&file)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Flushes, then creates the snapshot's manifest: the one atomic step. The snapshot is named
     /// by its time; when that name is taken, it gets the next free second.
+    ///
+    /// # Errors
+    /// [`RepoError::SessionLost`]: this process was taken for dead, and nothing is committed.
+    ///
+    /// [`RepoError::SessionLost`]: super::RepoError::SessionLost
     pub fn commit(&self, manifest: SnapshotManifest) -> Result<Snapshot> {
-        self.shared.flush()?;
-        self.shared.lock.check()?;
-        let (snapshot, bytes) = self.shared.repo.create_snapshot(manifest)?;
-        let listed = self.shared.take_stock(&snapshot.name).unwrap_or_else(|e| {
-            // The snapshot is there, and the next commit says so too.
+        let shared = &self.shared;
+        shared.flush()?;
+        shared.session.check()?;
+        let (snapshot, bytes) = shared.repo.create_snapshot(manifest)?;
+        if let Err(e) = shared.session.check() {
+            // Objects that it needs may have been deleted before it was there to be seen.
+            shared.repo.delete_snapshot(&snapshot.name)?;
+            return Err(e);
+        }
+        let listed = shared.take_stock(&snapshot.name).unwrap_or_else(|e| {
+            // The snapshot is there, and the next one with the maintenance lock says so too.
             tracing::warn!("{e}");
             0
         });
-        self.shared
+        shared
             .counters
             .written
             .fetch_add(bytes + listed, Ordering::Relaxed);
@@ -175,9 +206,8 @@ impl Writer {
     /// objects stay.
     pub fn delete_snapshot(&self, name: &str) -> Result<()> {
         let shared = &self.shared;
-        shared.lock.check()?;
         let file = snapshot::file_name(name)?;
-        let bytes = shared.inventory.update(&shared.repo, [], &[file])?;
+        let bytes = shared.session.take_stock([], [file])?;
         shared.counters.written.fetch_add(bytes, Ordering::Relaxed);
         shared.repo.delete_snapshot(name)
     }
@@ -359,12 +389,13 @@ impl Shared {
             pack.retry(&self.repo.backend)?;
             return Ok(pack.clone());
         }
-        self.lock.check()?;
+        self.session.check()?;
         let pack = Arc::new(OpenPack::create(
             &self.repo.backend,
             &self.repo.master,
             &self.repo.config.id,
             class,
+            self.session.staging(),
         )?);
         *open = Some(pack.clone());
         Ok(pack)
@@ -406,7 +437,7 @@ impl Shared {
 
     fn flush(&self) -> Result<()> {
         let _one = self.flushing.lock();
-        self.lock.check()?;
+        self.session.check()?;
         self.store_waiting()?;
         let streams: Vec<_> = self.streams.lock().clone();
         for stream in streams {
@@ -441,13 +472,15 @@ impl Shared {
         self.write_index()
     }
 
-    /// Puts a new snapshot and what it needs into the inventory. Returns the bytes that took.
+    /// Puts a new snapshot, and what was made for it, into the inventory. Returns the bytes that took.
     fn take_stock(&self, snapshot: &str) -> Result<u64> {
-        let index = self.repo.index.files().into_iter().map(|(name, _)| name);
+        let mut indexed = self.indexed.lock();
         let dictionaries = self.training.iter().filter_map(Training::dictionary_file);
         let new = [snapshot::file_name(snapshot)?];
-        let added = index.chain(dictionaries).chain(new);
-        self.inventory.update(&self.repo, added, &[])
+        let added = indexed.iter().cloned().chain(dictionaries).chain(new);
+        let bytes = self.session.take_stock(added, [])?;
+        indexed.clear();
+        Ok(bytes)
     }
 
     /// Waits for all closed packs; tries again those that failed.
@@ -463,6 +496,9 @@ impl Shared {
             match entry.pack.finish(&self.repo.backend) {
                 Ok(size) => {
                     self.counters.written.fetch_add(size, Ordering::Relaxed);
+                    if let Some(blocks) = &self.repo.blocks {
+                        entry.pack.keep(blocks, size);
+                    }
                     self.finished.lock().push(entry.pack);
                 }
                 Err(e) => {
@@ -481,18 +517,20 @@ impl Shared {
         }
         let tables: Vec<_> = finished.iter().filter_map(|pack| pack.table()).collect();
         match self.repo.index.add(&tables) {
-            Ok(bytes) => self.counters.written.fetch_add(bytes, Ordering::Relaxed),
+            Ok((name, bytes)) => {
+                self.indexed.lock().push(name);
+                self.counters.written.fetch_add(bytes, Ordering::Relaxed);
+            }
             Err(e) => {
                 self.finished.lock().extend(finished);
                 return Err(e);
             }
-        };
+        }
         let done: Vec<PackId> = finished.iter().map(|pack| pack.id()).collect();
         for shard in &self.pending {
             shard.write().retain(|_, place| !matches!(place, Pending::Packed { pack, .. } if done.contains(&pack.id())));
         }
-        let retire = |new, old: &[String]| self.inventory.update(&self.repo, [new], old);
-        match self.repo.index.merge(retire) {
+        match self.merge_index() {
             Ok(bytes) => self.counters.written.fetch_add(bytes, Ordering::Relaxed),
             // Merging only saves work later; what was flushed is durable without it.
             Err(e) => {
@@ -501,6 +539,20 @@ impl Shared {
             }
         };
         Ok(())
+    }
+
+    /// Merges index files when there are many, unless somebody else maintains the repository.
+    fn merge_index(&self) -> Result<u64> {
+        let repo = &self.repo;
+        if !repo.index.is_crowded() {
+            return Ok(0);
+        }
+        let Some(lock) = MaintenanceLock::try_acquire(&repo.backend)? else {
+            return Ok(0);
+        };
+        repo.refresh_index()?;
+        repo.index
+            .merge(|new, old| repo.change_inventory(&lock, [new], old))
     }
 }
 

@@ -20,6 +20,7 @@ use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::error::{RepoError, Result};
+use super::watch::Watch;
 use remote::Runtime;
 
 pub use location::{Access, AzureLocation, Location, Patience, S3Location};
@@ -38,7 +39,7 @@ const AT_A_TIME: usize = 16;
 /// Tries to create a file whose answers are lost.
 const CREATE_TRIES: u32 = 3;
 
-/// Folder for files that are still being written; everything in it may be deleted.
+/// Folder for files that are still being written, each session's in a folder of its own.
 pub(crate) const STAGING: &str = "tmp";
 
 pub(crate) struct Backend {
@@ -47,8 +48,10 @@ pub(crate) struct Backend {
     root: Option<PathBuf>,
     /// Runs the HTTP client of a remote store; a directory needs none.
     runtime: Option<Runtime>,
-    /// Where packs grow: in the repository itself, or in the local state folder.
+    /// Where packs grow, below a folder a session: in the repository itself, or in the local state folder.
     staging: PathBuf,
+    /// Who else lives.
+    pub(crate) watch: Watch,
     #[cfg(test)]
     pub(crate) faults: super::tests::Faults,
 }
@@ -72,6 +75,7 @@ impl Backend {
             staging: local
                 .join(STAGING)
                 .join(&blake3::hash(place.as_bytes()).to_hex()[..16]),
+            watch: Watch::default(),
             #[cfg(test)]
             faults: Default::default(),
         })
@@ -91,6 +95,7 @@ impl Backend {
             staging: root.join(STAGING),
             root: Some(root),
             runtime: None,
+            watch: Watch::default(),
             #[cfg(test)]
             faults: Default::default(),
         })
@@ -98,13 +103,14 @@ impl Backend {
 
     /// A remote store in memory, with create-if-absent, reached as a bucket would be.
     #[cfg(test)]
-    pub(crate) fn in_memory(local: &Path) -> Result<Self> {
+    pub(crate) fn in_memory(local: &Path, timing: super::watch::Timing) -> Result<Self> {
         Ok(Backend {
             store: Arc::new(object_store::memory::InMemory::new()),
             prefix: StorePath::from("some/prefix"),
             root: None,
             runtime: Some(Runtime::start()?),
             staging: local.join(STAGING),
+            watch: Watch::with(timing),
             faults: Default::default(),
         })
     }
@@ -114,7 +120,7 @@ impl Backend {
         self.root.as_deref()
     }
 
-    /// Where packs grow.
+    /// Where the folders are that packs grow in, one a session.
     pub(crate) fn staging(&self) -> &Path {
         &self.staging
     }
@@ -291,26 +297,6 @@ impl Backend {
         #[cfg(test)]
         self.faults.step()?;
         Ok(())
-    }
-
-    /// Removes what writers that died left behind. Only for the holder of the writer's lock.
-    pub(crate) fn clear_staging(&self) -> Result<()> {
-        match fs::read_dir(&self.staging) {
-            Ok(entries) => {
-                for entry in entries.flatten() {
-                    let path = entry.path();
-                    fs::remove_file(&path).map_err(|e| {
-                        RepoError::io(format!("cannot remove {}", path.display()), e)
-                    })?;
-                }
-                Ok(())
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(RepoError::io(
-                format!("cannot list {}", self.staging.display()),
-                e,
-            )),
-        }
     }
 
     /// True when the store honours create-if-absent. Some S3 stores answer 200 and overwrite.

@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use memmap2::Mmap;
 
@@ -20,6 +21,20 @@ const HEADER: usize = 64;
 const PACK: usize = 32;
 const FRAME: usize = 24;
 const ENTRY: usize = 32;
+
+/// What the names of copies begin with that are being written.
+const UNFINISHED: &str = ".unfinished-";
+/// Nobody writes one for longer.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(86_400);
+
+/// Whether this is a copy that a process may be about to finish. Goes by its age, since taking away one
+/// that is needed costs that process no more than another try.
+pub(crate) fn is_being_written(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let age = || path.metadata().ok()?.modified().ok()?.elapsed().ok();
+    name.is_some_and(|name| name.starts_with(UNFINISHED))
+        && age().is_none_or(|age| age < WRITTEN_WITHIN)
+}
 
 /// Where an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +86,10 @@ impl IndexFile {
         entries.sort_unstable();
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(failed)?;
-        let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        let mut temporary = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempfile_in(folder)
+            .map_err(failed)?;
         let mut out = BufWriter::with_capacity(256 << 10, temporary.as_file_mut());
         let write = |out: &mut BufWriter<&mut File>| -> std::io::Result<()> {
             let mut header = [0u8; HEADER];

@@ -19,6 +19,7 @@ pub(crate) use file::{FramePlace, IndexFile, Place};
 use super::backend::Backend;
 use super::error::{RepoError, Result};
 use super::id::{ObjectId, PackClass, PackId, hex};
+use super::inventory::Names;
 use super::key::{MasterKey, random};
 use super::seal::{FileType, RepoId, open_file, seal_file};
 use super::table::{self, PackTable};
@@ -64,23 +65,19 @@ impl Index {
         }
     }
 
-    /// Takes in index files that appeared, drops those that were merged away. True when anything
-    /// changed.
-    pub(crate) fn refresh(&self) -> Result<bool> {
+    /// Takes in index files that appeared, drops those that were deleted on purpose (merged, most of the
+    /// time by others). `inventory` tells, if it can be read, what must be there; a file that is named
+    /// there and vanished was lost, and what is known of it stays in use. True when anything changed.
+    pub(crate) fn refresh(&self, inventory: impl FnOnce() -> Option<Names>) -> Result<bool> {
         let _one = self.refreshing.lock();
+        let copies = self.copies();
         let listed = self.backend.list(FOLDER)?;
         let old = self.files.read().clone();
+        let is_listed = |name: &str| listed.iter().any(|info| info.name == name);
         let is_new = |name: &str| !old.iter().any(|file| file.name == name);
         let appeared = listed.iter().any(|info| is_new(&info.name));
-        let vanished = old
-            .iter()
-            .any(|file| !listed.iter().any(|info| info.name == file.name));
-        if !appeared && vanished {
-            // Merging adds before it deletes, so a listing that only shrank is not believed.
-            tracing::warn!("the listing of {FOLDER}/ shrank; keeping the index files known before");
-            return Ok(false);
-        }
-        if !appeared {
+        let vanished = old.iter().any(|file| !is_listed(&file.name));
+        if !appeared && !vanished {
             return Ok(false);
         }
         let mut files = Vec::with_capacity(listed.len());
@@ -93,7 +90,7 @@ impl Index {
                         file: Arc::new(file),
                     }),
                     // Merged away between the listing and now: its successor was listed or comes next time.
-                    Err(RepoError::FileMissing { .. }) if listed.len() > 1 => {}
+                    Err(RepoError::FileMissing { .. }) => {}
                     // The rest stays usable, verify and rebuild-index among it; what is missed
                     // says so when it is asked for, and the next writer adopts its packs again.
                     Err(e @ RepoError::Damaged { .. }) => tracing::error!("{e}"),
@@ -101,8 +98,30 @@ impl Index {
                 },
             }
         }
-        *self.files.write() = Arc::new(files);
-        self.remove_stale_copies();
+        if vanished {
+            // Read after the listing: a name is taken off before its file goes.
+            let names = inventory();
+            let gone = old.iter().filter(|file| !is_listed(&file.name));
+            for file in gone {
+                // Merging adds before it deletes, so without an inventory a listing that only shrank
+                // is not believed.
+                let lost = |names: &Names| names.contains(&file.name);
+                if names.as_ref().map_or(!appeared, lost) {
+                    tracing::warn!("{} vanished; what is known of it is kept", file.name);
+                    files.push(file.clone());
+                }
+            }
+        }
+        // What this process made while this went on.
+        let mut current = self.files.write();
+        for file in current.iter().filter(|file| is_new(&file.name)) {
+            if !files.iter().any(|known| known.name == file.name) {
+                files.push(file.clone());
+            }
+        }
+        *current = Arc::new(files);
+        drop(current);
+        self.remove_stale_copies(&copies, |name| is_listed(name));
         Ok(true)
     }
 
@@ -135,32 +154,37 @@ impl Index {
             .collect()
     }
 
-    /// Makes an index file for durable packs, durably. Returns its bytes.
-    pub(crate) fn add(&self, tables: &[PackTable]) -> Result<u64> {
+    /// Makes an index file for durable packs, durably. Returns its name and bytes.
+    pub(crate) fn add(&self, tables: &[PackTable]) -> Result<(String, u64)> {
         let (named, written) = self.store(tables)?;
+        let name = named.name.clone();
         let mut files = self.files.write();
         let mut list = files.as_ref().clone();
         list.push(named);
         *files = Arc::new(list);
-        Ok(written)
+        Ok((name, written))
     }
 
     /// Knows these files from now on, and no others.
     pub(crate) fn replace(&self, files: Vec<Named>) {
         *self.files.write() = Arc::new(files);
-        self.remove_stale_copies();
     }
 
-    /// Merges small files when there are many. Needs the writer's lock. `retire` gets the name of the
+    /// Whether there are so many files that they should be merged.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.files.read().len() > MERGE_ABOVE
+    }
+
+    /// Merges small files when there are many. Needs the maintenance lock. `retire` gets the name of the
     /// new file and those of the replaced ones, before these are deleted. Returns bytes written.
     pub(crate) fn merge(
         &self,
         retire: impl FnOnce(String, &[String]) -> Result<u64>,
     ) -> Result<u64> {
-        if self.files.read().len() <= MERGE_ABOVE {
+        let mut candidates = self.backend.list(FOLDER)?;
+        if candidates.len() <= MERGE_ABOVE {
             return Ok(0);
         }
-        let mut candidates = self.backend.list(FOLDER)?;
         candidates.retain(|info| info.size <= MERGE_LARGEST);
         candidates.sort_by_key(|info| info.size);
         // From the smallest on, as long as the next is not much larger than all so far: each entry
@@ -198,7 +222,6 @@ impl Index {
         for file in &replaced {
             self.backend.delete(file)?;
         }
-        self.remove_stale_copies();
         Ok(written)
     }
 
@@ -251,17 +274,23 @@ impl Index {
         self.local.join(name.rsplit('/').next().unwrap_or(name))
     }
 
-    fn remove_stale_copies(&self) {
-        let Ok(entries) = fs::read_dir(&self.local) else {
-            return;
-        };
+    /// Paths of the local copies.
+    fn copies(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.local).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    }
+
+    /// Removes those of these copies whose index file is neither listed nor in use. They were found
+    /// before the listing was made: other processes make copies of what they have just created.
+    fn remove_stale_copies(&self, copies: &[PathBuf], is_listed: impl Fn(&str) -> bool) {
         let files = self.files.read().clone();
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if !files
-                .iter()
-                .any(|named| self.local_path(&named.name) == path)
-            {
+        for path in copies {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let file = format!("{FOLDER}/{name}");
+            let used = is_listed(&file) || files.iter().any(|named| named.name == file);
+            if !used && !file::is_being_written(path) {
                 // Only a cache: what cannot be removed now is removed another time.
                 let _ = fs::remove_file(path);
             }
