@@ -11,7 +11,6 @@ use fuser::{BackgroundSession, Config, Filesystem, INodeNo, MountOption, Session
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
-
 use crate::config::MountConfig;
 use crate::error::{FsError, MountError};
 use crate::mountinfo::{self, FS_NAME};
