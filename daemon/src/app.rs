@@ -77,6 +77,7 @@ pub fn access(config: &config::Repository) -> Access {
             operation: config.give_up_after,
         },
         cache_size: config.cache_size,
+        append_only: config.append_only,
     }
 }
 

@@ -152,6 +152,10 @@ pub struct Repository {
     pub account: Option<String>,
     /// Azure: file with the account's key, readable by its owner only.
     pub account_key_file: Option<PathBuf>,
+    /// This host only adds: it never deletes or replaces what is in the repository, and its key for an
+    /// object store need not allow it.
+    #[serde(default)]
+    pub append_only: bool,
     /// Object stores: how much of the packs is kept on the local disk: `"4GiB"`, or a number of bytes.
     #[serde(default = "default_cache_size", deserialize_with = "size")]
     pub cache_size: u64,

@@ -275,3 +275,89 @@ impl Blocks {
             .join(format!("{}-{number}", hex(&pack.0)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACK: PackId = PackId([7; 16]);
+
+    fn extent(offset: u64, len: u64) -> Extent {
+        Extent {
+            class: PackClass::Data,
+            pack: PACK,
+            offset,
+            len,
+        }
+    }
+
+    /// A pack of 6.5 MiB in a store, and blocks of it.
+    fn stage(limit: u64) -> (tempfile::TempDir, Vec<u8>, Arc<Backend>, Blocks) {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = Arc::new(Backend::in_memory(folder.path(), Default::default()).unwrap());
+        let bytes = super::super::tests::noise(1, 13 << 19);
+        backend.put(&PACK.file(PackClass::Data), &bytes).unwrap();
+        let blocks = Blocks::new(backend.clone(), folder.path(), limit);
+        (folder, bytes, backend, blocks)
+    }
+
+    #[test]
+    fn what_was_read_once_is_read_without_the_store() {
+        let (_folder, bytes, backend, blocks) = stage(1 << 30);
+        let read = |offset: u64, len: u64| {
+            let (got, kept) = blocks.read(&extent(offset, len)).unwrap();
+            assert!(got == bytes[offset as usize..(offset + len) as usize]);
+            kept
+        };
+        assert!(!read(100, 1000), "nothing was there");
+        assert!(read(1 << 19, 1 << 19), "the rest of its block came with it");
+        assert!(read((1 << 20) - 10, 20), "a part of it was there");
+        // Who reads on gets several blocks at once.
+        backend.delete(&PACK.file(PackClass::Data)).unwrap();
+        assert!(read(2 << 20, 2 << 20));
+        assert!(blocks.read(&extent(5 << 20, 100)).is_err());
+    }
+
+    #[test]
+    fn blocks_that_were_fetched_ahead_and_the_last_short_one_are_whole() {
+        let (_folder, bytes, backend, blocks) = stage(1 << 30);
+        blocks.prefetch(&extent(0, bytes.len() as u64)).unwrap();
+        backend.delete(&PACK.file(PackClass::Data)).unwrap();
+        let (got, kept) = blocks.read(&extent(0, bytes.len() as u64)).unwrap();
+        assert!(kept && got == bytes);
+        let beyond = blocks.read(&extent(bytes.len() as u64 - 5, 10));
+        assert!(beyond.is_err(), "the pack ends before");
+    }
+
+    #[test]
+    fn a_pack_that_is_too_short_is_told_and_does_not_hang() {
+        let (_folder, bytes, _backend, blocks) = stage(1 << 30);
+        let beyond = blocks.read(&extent(bytes.len() as u64 - 5, 10));
+        assert!(matches!(beyond, Err(RepoError::Damaged { .. })));
+    }
+
+    #[test]
+    fn the_oldest_blocks_make_room() {
+        let (folder, bytes, _backend, blocks) = stage(8 << 20);
+        for number in 0..12u8 {
+            blocks.keep(PackClass::Data, PackId([number; 16]), 0, &bytes[..1 << 20]);
+        }
+        let kept: Vec<_> = fs::read_dir(folder.path().join(FOLDER).join("data"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert!((1..=4).contains(&kept.len()), "{kept:?}");
+        assert!(
+            kept.contains(&format!("{}-0", hex(&[11; 16]))),
+            "the newest stays"
+        );
+    }
+
+    #[test]
+    fn without_room_everything_comes_from_the_store() {
+        let (folder, bytes, _backend, blocks) = stage(0);
+        let (got, kept) = blocks.read(&extent(5, 2 << 20)).unwrap();
+        assert!(!kept && got == bytes[5..5 + (2 << 20)]);
+        assert!(!folder.path().join(FOLDER).exists());
+    }
+}

@@ -48,6 +48,15 @@ pub enum RepoError {
         /// The last reason.
         reason: String,
     },
+    /// This host only adds to the repository.
+    #[error(
+        "{action}: this host may only add to the repository (append_only in [repository]); do it on a \
+         host that may delete"
+    )]
+    AppendOnly {
+        /// What was tried.
+        action: String,
+    },
     /// A directory refused an operation.
     #[error("{action}: {source}")]
     Store {

@@ -145,7 +145,7 @@ impl Repository {
                 location: location.to_string(),
             });
         }
-        if backend.root().is_some() {
+        if backend.root().is_some() && !options.access.append_only {
             // Two at once: the second waits for nothing and is told so.
             let _lock = MaintenanceLock::acquire(&backend)?;
             Self::write_new(&backend, location, password, options)?;
@@ -279,6 +279,11 @@ impl Repository {
     /// Where it is.
     pub fn location(&self) -> &Location {
         &self.inner.location
+    }
+
+    /// True when this host only adds to it.
+    pub fn is_append_only(&self) -> bool {
+        self.inner.backend.is_append_only()
     }
 
     /// Its random id, in hex: names its state in a local folder.

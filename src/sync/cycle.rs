@@ -152,6 +152,9 @@ impl Cycle {
         blocking(move || {
             let snapshot = ledger.commit(&shared, complete, report.as_ref())?;
             // Checkpoints that this one goes beyond.
+            if shared.repo.is_append_only() {
+                return Ok(snapshot);
+            }
             for old in shared.repo.snapshots()? {
                 if !old.manifest.complete && old.name < snapshot.name {
                     shared.writer.delete_snapshot(&old.name)?;

@@ -81,6 +81,9 @@ pub struct Access {
     pub patience: Patience,
     /// Most bytes of packs of an object store that are kept on the local disk.
     pub cache_size: u64,
+    /// This host only adds: it deletes and replaces nothing but its own files in `sessions/` and
+    /// `claims/`, and does without where the store refuses that too.
+    pub append_only: bool,
 }
 
 impl Default for Access {
@@ -88,6 +91,7 @@ impl Default for Access {
         Access {
             patience: Patience::default(),
             cache_size: 4 << 30,
+            append_only: false,
         }
     }
 }

@@ -36,6 +36,9 @@ pub(crate) struct FileInfo {
 /// Small files that are read from a remote store at the same time.
 const AT_A_TIME: usize = 16;
 
+/// Where a host that only adds may replace and delete: what it says of itself, and files being written.
+const OWN_FOLDERS: [&str; 3] = ["sessions", "claims", STAGING];
+
 /// Tries to create a file whose answers are lost.
 const CREATE_TRIES: u32 = 3;
 
@@ -50,6 +53,8 @@ pub(crate) struct Backend {
     runtime: Option<Runtime>,
     /// Where packs grow, below a folder a session: in the repository itself, or in the local state folder.
     staging: PathBuf,
+    /// Nothing is deleted or replaced, see [`Access::append_only`].
+    append_only: bool,
     /// Who else lives.
     pub(crate) watch: Watch,
     #[cfg(test)]
@@ -60,7 +65,7 @@ impl Backend {
     /// Connects. `local` is where a remote repository's packs grow before they are uploaded.
     pub(crate) fn connect(location: &Location, local: &Path, access: &Access) -> Result<Self> {
         let (store, prefix) = match location {
-            Location::Local(root) => return Self::connect_directory(root),
+            Location::Local(root) => return Self::connect_directory(root, access),
             Location::S3(s3) => (remote::s3(s3, access.patience), &s3.prefix),
             Location::Azure(azure) => (remote::azure(azure, access.patience), &azure.prefix),
         };
@@ -75,13 +80,14 @@ impl Backend {
             staging: local
                 .join(STAGING)
                 .join(&blake3::hash(place.as_bytes()).to_hex()[..16]),
+            append_only: access.append_only,
             watch: Watch::default(),
             #[cfg(test)]
             faults: Default::default(),
         })
     }
 
-    fn connect_directory(root: &Path) -> Result<Self> {
+    fn connect_directory(root: &Path, access: &Access) -> Result<Self> {
         let failed = |e| RepoError::store(format!("cannot use {}", root.display()), e);
         let root = root
             .canonicalize()
@@ -95,6 +101,7 @@ impl Backend {
             staging: root.join(STAGING),
             root: Some(root),
             runtime: None,
+            append_only: access.append_only,
             watch: Watch::default(),
             #[cfg(test)]
             faults: Default::default(),
@@ -110,6 +117,7 @@ impl Backend {
             root: None,
             runtime: Some(Runtime::start()?),
             staging: local.join(STAGING),
+            append_only: false,
             watch: Watch::with(timing),
             faults: Default::default(),
         })
@@ -186,6 +194,23 @@ impl Backend {
         File::open(root.join(file)).map_err(|e| read_error(file, e))
     }
 
+    /// True when this host only adds.
+    pub(crate) fn is_append_only(&self) -> bool {
+        self.append_only
+    }
+
+    /// Fails when this host only adds and the file is not one of its own.
+    fn may_change(&self, action: String, file: &str) -> Result<()> {
+        let own = OWN_FOLDERS.iter().any(|folder| {
+            file.strip_prefix(folder)
+                .is_some_and(|rest| rest.starts_with('/'))
+        });
+        if self.append_only && !own {
+            return Err(RepoError::AppendOnly { action });
+        }
+        Ok(())
+    }
+
     /// True when files are read with pread rather than through the store.
     pub(crate) fn is_local(&self) -> bool {
         self.root.is_some()
@@ -256,6 +281,9 @@ impl Backend {
 
     /// Creates or replaces a file.
     pub(crate) fn put(&self, file: &str, bytes: &[u8]) -> Result<()> {
+        if self.append_only && self.size(file)?.is_some() {
+            self.may_change(format!("cannot replace {file}"), file)?;
+        }
         self.write(file, bytes, PutMode::Overwrite)
             .map_err(|e| self.failure(format!("cannot write {file}"), e))
     }
@@ -318,11 +346,14 @@ impl Backend {
 
     /// Deletes a file; fine when there is none.
     pub(crate) fn delete(&self, file: &str) -> Result<()> {
+        self.may_change(format!("cannot delete {file}"), file)?;
         self.step()
             .map_err(|e| RepoError::io(format!("cannot delete {file}"), e))?;
         let (store, path) = (self.store.clone(), self.path(file));
         match self.run(async move { store.delete(&path).await }) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            // Its own file, and the key may not delete. Others see that it is written no more.
+            Err(object_store::Error::PermissionDenied { .. }) if self.append_only => Ok(()),
             Err(e) => Err(self.failure(format!("cannot delete {file}"), e)),
         }
     }

@@ -64,3 +64,56 @@ fn a_repository_on_an_object_store() {
     });
     assert!(backend.size("lock").unwrap().is_none());
 }
+
+#[test]
+fn a_host_that_only_adds_changes_nothing_that_is_there() {
+    let place = Place::new();
+    let commit = |repo: &Repository, n: u64| {
+        let writer = repo.writer().unwrap();
+        let mut stream = writer.stream();
+        let tree = stream.put(Kind::Node, &noise(n, 5_000)).unwrap();
+        let manifest = SnapshotManifest {
+            time: 1_795_312_800 + n as i64,
+            tree: Some(tree),
+            ..Default::default()
+        };
+        (writer.commit(manifest).unwrap(), tree)
+    };
+    commit(&place.init(), 0);
+    let bytes = |name: &String| std::fs::read(place.root().join(name)).unwrap();
+    let before: Vec<_> = files(&place.root())
+        .into_iter()
+        .filter(|name| name != "lock")
+        .map(|name| (bytes(&name), name))
+        .collect();
+    let access = Access {
+        append_only: true,
+        ..Access::default()
+    };
+    let repo =
+        Repository::open_as(&place.location(), &password(), &place.local(), &access).unwrap();
+    // More index files than are merged where that is allowed.
+    let made: Vec<_> = (1..20).map(|n| commit(&repo, n)).collect();
+    for (snapshot, tree) in &made {
+        assert!(repo.get(Kind::Node, tree).is_ok());
+        let refused = repo.writer().unwrap().delete_snapshot(&snapshot.name);
+        assert!(matches!(refused, Err(RepoError::AppendOnly { .. })));
+    }
+    assert!(matches!(
+        repo.rebuild_index(&|_, _| {}),
+        Err(RepoError::AppendOnly { .. })
+    ));
+    let new = SecretString::from("another");
+    assert!(matches!(
+        repo.change_password(&new, KdfCost::cheapest()),
+        Err(RepoError::AppendOnly { .. })
+    ));
+    for (content, name) in &before {
+        assert_eq!(&bytes(name), content, "{name}");
+    }
+    drop(repo);
+    let repo = place.open();
+    commit(&repo, 20);
+    assert_eq!(repo.snapshots().unwrap().len(), 21);
+    assert!(repo.verify(true, &|_, _| {}).unwrap().is_clean());
+}

@@ -1,6 +1,7 @@
 //! A repository in a real object store, Garage, reached through a proxy that counts requests, delays
 //! them, and breaks them.
 
+mod append;
 mod faults;
 mod nodes;
 mod requests;
