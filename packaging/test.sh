@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds everything and passes the tests. Arguments go to `cargo test`.
 #
-# Tests that want the corpus, FUSE, or other people's Graph clients say why they are skipped where
+# Tests that want the corpus, FUSE, Garage, or other people's Graph clients say why they are skipped where
 # these are not to be had; with CI=true nothing may be skipped.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,8 +16,13 @@ if [ ! -x "$clients/bin/vdirsyncer-graph" ] && python3 -m venv "$clients"; then
         'vdirsyncer-graph==0.1.0' ||
         echo "the Graph clients could not be installed; their tests will say so" >&2
 fi
-PATH="$PWD/$clients/bin:$PATH"
+PATH="$PWD/$clients/bin:${CARGO_TARGET_DIR:-$PWD/target}/garage/bin:$PATH"
 export PATH
 
+# Goes on beside the rest, behind it; nothing happens when it is there.
+packaging/garage.sh &
+garage=$!
 cargo build --workspace --locked
+cargo test --workspace --locked --no-run
+wait "$garage" || true
 exec cargo test --workspace --locked "$@"

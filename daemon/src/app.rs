@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use secrecy::SecretString;
 use tenantfs::graph::{Client, ClientConfig, Credential, Endpoints};
-use tenantfs::repo::{Location, Repository, S3Location};
+use tenantfs::repo::{Access, AzureLocation, Location, Patience, Repository, S3Location};
 use tenantfs::tree::ItemKey;
 use tenantfs::workload::archive::Archive;
 use tenantfs::workload::calendar::{Calendar, CalendarOptions};
@@ -38,47 +37,48 @@ pub const WORKLOADS: [&str; 10] = [
 
 /// Where the repository is, with what it takes to get in.
 pub fn location(config: &config::Repository) -> Result<Location> {
-    let Some(place) = config.location.strip_prefix("s3://") else {
-        if config.location.contains("://") {
-            bail!(
-                "repository.location {:?} is neither a directory nor s3://bucket/prefix",
-                config.location
-            );
-        }
+    let Some((service, place)) = config.location.split_once("://") else {
         return Ok(Location::Local(PathBuf::from(&config.location)));
     };
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-    let (access_key_id, secret_access_key) = match &config.credentials_file {
-        Some(file) => s3_credentials(file)?,
-        None => (None, None),
+    let (bucket, prefix) = (bucket.to_owned(), prefix.trim_matches('/').to_owned());
+    let secret = |file: &Option<PathBuf>, what| {
+        let read = |file: &PathBuf| read_secret(file, what);
+        file.as_ref().map(read).transpose()
     };
-    Ok(Location::S3(S3Location {
-        bucket: bucket.to_owned(),
-        prefix: prefix.trim_matches('/').to_owned(),
-        endpoint: config.endpoint.clone(),
-        region: config.region.clone(),
-        access_key_id,
-        secret_access_key,
-        allow_http: config
-            .endpoint
-            .as_deref()
-            .is_some_and(|endpoint| endpoint.starts_with("http://")),
-    }))
+    Ok(match service {
+        "s3" => Location::S3(S3Location {
+            bucket,
+            prefix,
+            endpoint: config.endpoint.clone(),
+            region: config.region.clone(),
+            access_key_id: config.access_key_id.clone(),
+            secret_access_key: secret(&config.secret_access_key_file, "secret access key")?,
+        }),
+        "azure" => Location::Azure(AzureLocation {
+            container: bucket,
+            prefix,
+            endpoint: config.endpoint.clone(),
+            account: config.account.clone(),
+            account_key: secret(&config.account_key_file, "account key")?,
+        }),
+        _ => bail!(
+            "repository.location {:?} is neither a directory, nor s3://bucket/prefix, nor \
+             azure://container/prefix",
+            config.location
+        ),
+    })
 }
 
-fn s3_credentials(file: &std::path::Path) -> Result<(Option<String>, Option<SecretString>)> {
-    use secrecy::ExposeSecret;
-    let text = read_secret(file, "S3 credentials")?;
-    let mut lines = text.expose_secret().lines();
-    match (lines.next(), lines.next()) {
-        (Some(id), Some(secret)) => Ok((
-            Some(id.trim().to_owned()),
-            Some(SecretString::from(secret.trim().to_owned())),
-        )),
-        _ => bail!(
-            "{} must hold two lines: access key id, secret access key",
-            file.display()
-        ),
+/// How the repository is used.
+pub fn access(config: &config::Repository) -> Access {
+    Access {
+        patience: Patience {
+            request: config.timeout,
+            operation: config.give_up_after,
+        },
+        cache_size: config.cache_size,
+        append_only: config.append_only,
     }
 }
 
@@ -90,10 +90,11 @@ pub fn open_repository(config: &Config) -> Result<Repository> {
 /// Opens one of the repositories that are configured.
 pub fn open(config: &Config, repository: &config::Repository, section: &str) -> Result<Repository> {
     let secret = Source::of(repository, section)?.read()?;
-    let opened = Repository::open(
+    let opened = Repository::open_as(
         &location(repository)?,
         &secret.text,
         &config.state_dir.join("index"),
+        &access(repository),
     )?;
     opened.set_parity(repository.parity);
     Ok(opened)

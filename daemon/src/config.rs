@@ -144,10 +144,10 @@ impl Identity {
 }
 
 /// `[repository]` and `[copy]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
-    /// A directory, or `s3://bucket/prefix`.
+    /// A directory, `s3://bucket/prefix` or `azure://container/prefix`.
     pub location: String,
     /// File with the repository's password.
     pub password_file: Option<PathBuf>,
@@ -157,12 +157,31 @@ pub struct Repository {
     pub password_command: Option<Vec<String>>,
     /// Name of a systemd credential (`LoadCredential=`) that holds the password.
     pub password_credential: Option<String>,
-    /// S3: endpoint URL of the service, when it is not Amazon's.
+    /// Object stores: endpoint URL of the service, when it is not Amazon's or Microsoft's.
     pub endpoint: Option<String>,
     /// S3: region.
     pub region: Option<String>,
-    /// S3: file with two lines, access key id and secret access key.
-    pub credentials_file: Option<PathBuf>,
+    /// S3: access key; without it, what the environment or the instance gives.
+    pub access_key_id: Option<String>,
+    /// S3: file with the access key's secret, readable by its owner only.
+    pub secret_access_key_file: Option<PathBuf>,
+    /// Azure: storage account; without it, what the environment gives.
+    pub account: Option<String>,
+    /// Azure: file with the account's key, readable by its owner only.
+    pub account_key_file: Option<PathBuf>,
+    /// This host only adds: it never deletes or replaces what is in the repository, and its key for an
+    /// object store need not allow it.
+    #[serde(default)]
+    pub append_only: bool,
+    /// Object stores: how much of the packs is kept on the local disk: `"4GiB"`, or a number of bytes.
+    #[serde(default = "default_cache_size", deserialize_with = "size")]
+    pub cache_size: u64,
+    /// Object stores: longest time for one request.
+    #[serde(default = "default_timeout", deserialize_with = "period")]
+    pub timeout: Duration,
+    /// Object stores: longest time for an operation with all of its retries.
+    #[serde(default = "default_give_up_after", deserialize_with = "period")]
+    pub give_up_after: Duration,
     /// How much parity packs get, such as `"5%"`: `repair` heals so much damage in each. None unless it is
     /// given.
     #[serde(default, deserialize_with = "parity")]
@@ -181,7 +200,8 @@ impl Repository {
         for path in [
             &mut self.password_file,
             &mut self.key_file,
-            &mut self.credentials_file,
+            &mut self.secret_access_key_file,
+            &mut self.account_key_file,
         ]
         .into_iter()
         .flatten()
@@ -190,6 +210,41 @@ impl Repository {
         }
         Source::of(self, section).map(drop)
     }
+}
+
+impl Default for Repository {
+    fn default() -> Self {
+        Repository {
+            location: String::new(),
+            password_file: None,
+            key_file: None,
+            password_command: None,
+            password_credential: None,
+            endpoint: None,
+            region: None,
+            access_key_id: None,
+            secret_access_key_file: None,
+            account: None,
+            account_key_file: None,
+            append_only: false,
+            cache_size: default_cache_size(),
+            timeout: default_timeout(),
+            give_up_after: default_give_up_after(),
+            parity: Parity::OFF,
+        }
+    }
+}
+
+fn default_cache_size() -> u64 {
+    tenantfs::repo::Access::default().cache_size
+}
+
+fn default_timeout() -> Duration {
+    tenantfs::repo::Patience::default().request
+}
+
+fn default_give_up_after() -> Duration {
+    tenantfs::repo::Patience::default().operation
 }
 
 /// `[protect]`
@@ -462,6 +517,36 @@ fn default_state_dir() -> PathBuf {
         .join("tenantfs")
 }
 
+fn period<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(input)?;
+    parse_period("the time", &text).map_err(serde::de::Error::custom)
+}
+
+/// A size: a number of bytes, or one with a binary unit, such as `"4GiB"`.
+fn size<'de, D: serde::Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Bytes(u64),
+        Text(String),
+    }
+    let text = match Written::deserialize(input)? {
+        Written::Bytes(bytes) => return Ok(bytes),
+        Written::Text(text) => text,
+    };
+    let parsed = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)]
+        .into_iter()
+        .find_map(|(unit, bits)| {
+            let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+            number.checked_mul(1 << bits)
+        });
+    parsed.ok_or_else(|| {
+        serde::de::Error::custom(format!(
+            "{text:?} is no size; write a number of bytes, or one with KiB, MiB, GiB or TiB"
+        ))
+    })
+}
+
 fn sweep<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(input)?;
     match text.as_str() {
@@ -545,6 +630,35 @@ mod tests {
     fn an_object_store_is_left_alone() {
         let config = parse(&MINIMAL.replace("\"repo\"", "\"s3://bucket/prefix\"")).unwrap();
         assert_eq!(config.repository.location, "s3://bucket/prefix");
+    }
+
+    #[test]
+    fn an_object_store_is_waited_for_and_cached_as_told() {
+        let config = |text: &str| {
+            parse(&MINIMAL.replace("[repository]", &format!("[repository]\n{text}")))
+                .map(|config| config.repository)
+        };
+        let default = config("").unwrap();
+        assert_eq!(default.cache_size, 4 << 30);
+        assert_eq!(default.timeout, Duration::from_secs(30));
+        let told =
+            config("cache_size = \"512MiB\"\ntimeout = \"5s\"\ngive_up_after = \"1m\"").unwrap();
+        assert_eq!(told.cache_size, 512 << 20);
+        assert_eq!(told.timeout, Duration::from_secs(5));
+        assert_eq!(told.give_up_after, Duration::from_secs(60));
+        assert_eq!(config("cache_size = 0").unwrap().cache_size, 0);
+        for wrong in [
+            "cache_size = \"4 GB\"",
+            "cache_size = \"99999999TiB\"",
+            "timeout = 5",
+        ] {
+            assert!(config(wrong).is_err(), "{wrong}");
+        }
+        let secret = config("secret_access_key_file = \"s3.secret\"").unwrap();
+        assert_eq!(
+            secret.secret_access_key_file.as_deref(),
+            Some(Path::new("/etc/tenantfs/s3.secret"))
+        );
     }
 
     #[test]

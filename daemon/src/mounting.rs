@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tenantfs::repo::{Location, Repository};
+use tenantfs::repo::Repository;
 use tenantfs::restore::{self, Service, ServiceConfig, SnapshotRecogniser};
 use tenantfs_mount::{Mount, MountConfig, MountHandle};
 
@@ -34,9 +34,10 @@ pub fn start(
     mount.allow_other = config.mount.allow_other;
     mount.xattr = config.mount.xattr;
     mount.owners = owners(config)?;
-    mount.poll = Some(match repository.location() {
-        Location::Local(_) => POLL_DIRECTORY,
-        Location::S3(_) => POLL_STORE,
+    mount.poll = Some(if repository.location().is_local() {
+        POLL_DIRECTORY
+    } else {
+        POLL_STORE
     });
     mount.restore = service.map(|(service, _)| Arc::new(service) as _);
     Mount::start(mount).with_context(|| format!("cannot mount at {}", dir.display()))

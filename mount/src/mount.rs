@@ -11,8 +11,6 @@ use fuser::{BackgroundSession, Config, Filesystem, INodeNo, MountOption, Session
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
-use tenantfs::repo::Location;
-
 use crate::config::MountConfig;
 use crate::error::{FsError, MountError};
 use crate::mountinfo::{self, FS_NAME};
@@ -97,10 +95,8 @@ impl Mount {
             fs: fs.clone(),
             requests: requests.clone(),
             watch: watch.clone(),
-            workers: match config.repo.location() {
-                Location::Local(_) => None,
-                Location::S3 { .. } => Some(Workers::new("snapshot-read", REMOTE_READERS)),
-            },
+            workers: (!config.repo.location().is_local())
+                .then(|| Workers::new("snapshot-read", REMOTE_READERS)),
             xattr: config.xattr,
         };
 

@@ -26,12 +26,43 @@ pub enum RepoError {
         /// What was being written.
         action: String,
     },
-    /// The object store refused an operation.
+    /// The object store does not let this key do it.
+    #[error(
+        "{action}: the object store refused it ({reason}); check the access key in [repository] and what \
+         it may do there"
+    )]
+    StoreRefused {
+        /// What was tried, on which object.
+        action: String,
+        /// The store's reason.
+        reason: String,
+    },
+    /// The object store is down, overloaded or out of reach, and stayed so for as long as it was waited for.
+    #[error(
+        "{action}: the object store does not work ({reason}). Nothing that was committed is lost, and the \
+         work goes on when the store is back"
+    )]
+    StoreFailed {
+        /// What was tried, on which object.
+        action: String,
+        /// The last reason.
+        reason: String,
+    },
+    /// This host only adds to the repository.
+    #[error(
+        "{action}: this host may only add to the repository (append_only in [repository]); do it on a \
+         host that may delete"
+    )]
+    AppendOnly {
+        /// What was tried.
+        action: String,
+    },
+    /// A directory refused an operation.
     #[error("{action}: {source}")]
     Store {
         /// What was tried, on which object.
         action: String,
-        /// The store's reason.
+        /// The reason.
         source: Box<object_store::Error>,
     },
     /// A file that must be there is not.
@@ -173,7 +204,7 @@ impl RepoError {
         }
     }
 
-    /// Wraps an object store's error; finds ENOSPC below it.
+    /// Wraps a directory's error; finds ENOSPC below it.
     pub fn store(action: impl Into<String>, source: object_store::Error) -> Self {
         let action = action.into();
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
@@ -198,7 +229,7 @@ impl RepoError {
     }
 }
 
-fn is_disk_full(error: &io::Error) -> bool {
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

@@ -43,6 +43,11 @@ pub(crate) enum MaintenanceLock {
 impl MaintenanceLock {
     /// Takes the lock or says who has it.
     pub(crate) fn acquire(backend: &Arc<Backend>) -> Result<Self> {
+        if backend.is_append_only() {
+            return Err(RepoError::AppendOnly {
+                action: "cannot take the maintenance lock".into(),
+            });
+        }
         let Some(root) = backend.root() else {
             return Ok(MaintenanceLock::Object(ObjectLock::acquire(backend)?));
         };
@@ -61,8 +66,11 @@ impl MaintenanceLock {
         }
     }
 
-    /// Takes the lock if nobody has it.
+    /// Takes the lock if nobody has it; never on a host that only adds.
     pub(crate) fn try_acquire(backend: &Arc<Backend>) -> Result<Option<Self>> {
+        if backend.is_append_only() {
+            return Ok(None);
+        }
         match backend.root() {
             Some(root) => Self::local(root),
             None => Ok(ObjectLock::try_acquire(backend)?.map(MaintenanceLock::Object)),

@@ -13,6 +13,7 @@
 mod adopt;
 mod backend;
 mod beacon;
+mod blocks;
 mod claim;
 mod codec;
 mod condemned;
@@ -55,7 +56,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use secrecy::SecretString;
 
-pub use backend::{Location, S3Location};
+pub use backend::{Access, AzureLocation, Location, Patience, S3Location};
 pub use claim::Claim;
 pub use error::{RepoError, Result};
 pub use hold::{Hold, check_tag};
@@ -78,6 +79,7 @@ pub use verify::{DamagedFile, VerifyReport};
 pub use writer::{Writer, WriterStats};
 
 use backend::Backend;
+use blocks::Blocks;
 use config::Config;
 use dictionary::Dictionaries;
 use index::Index;
@@ -98,6 +100,8 @@ pub struct InitOptions {
     pub copies_of: Option<Repository>,
     /// Local state folder (index copies). `None`: a temporary one that goes with the handle.
     pub local: Option<PathBuf>,
+    /// How it is used.
+    pub access: Access,
 }
 
 /// An open repository. Cheap to clone, usable from any thread.
@@ -117,6 +121,8 @@ pub(crate) struct Inner {
     dictionaries: Dictionaries,
     frames: reader::FrameCache,
     packs: reader::PackCache,
+    /// Packs of a remote repository that are kept here.
+    blocks: Option<Blocks>,
     recipes: content::RecipeCache,
     /// By name, each with the mark that its file had in a listing.
     manifests: Mutex<HashMap<String, (String, Snapshot)>>,
@@ -150,7 +156,7 @@ impl Repository {
                 (folder.path().to_owned(), Some(folder))
             }
         };
-        let backend = Arc::new(Backend::connect(location, &local)?);
+        let backend = Arc::new(Backend::connect(location, &local, &options.access)?);
         Self::init_on(backend, location, password, options, &local, temporary)
     }
 
@@ -167,14 +173,15 @@ impl Repository {
                 location: location.to_string(),
             });
         }
-        if backend.root().is_some() {
+        if backend.root().is_some() && !options.access.append_only {
             // Two at once: the second waits for nothing and is told so.
             let _lock = MaintenanceLock::acquire(&backend)?;
             Self::write_new(&backend, location, password, options)?;
         } else {
             Self::write_new(&backend, location, password, options)?;
         }
-        Self::open_with(location, password, backend, local, temporary)
+        let cache_size = options.access.cache_size;
+        Self::open_with(location, password, backend, local, cache_size, temporary)
     }
 
     fn write_new(
@@ -224,6 +231,16 @@ impl Repository {
     /// Opens a repository. `local` holds copies of its index; it can be shared by several
     /// repositories, and deleted at any time while none is open.
     pub fn open(location: &Location, password: &SecretString, local: &Path) -> Result<Repository> {
+        Self::open_as(location, password, local, &Access::default())
+    }
+
+    /// The same, used in another way than the default.
+    pub fn open_as(
+        location: &Location,
+        password: &SecretString,
+        local: &Path,
+        access: &Access,
+    ) -> Result<Repository> {
         if let Location::Local(root) = location
             && !root.join(config::FILE).is_file()
         {
@@ -231,8 +248,8 @@ impl Repository {
                 location: location.to_string(),
             });
         }
-        let backend = Arc::new(Backend::connect(location, local)?);
-        Self::open_with(location, password, backend, local, None)
+        let backend = Arc::new(Backend::connect(location, local, access)?);
+        Self::open_with(location, password, backend, local, access.cache_size, None)
     }
 
     fn open_with(
@@ -240,6 +257,7 @@ impl Repository {
         password: &SecretString,
         backend: Arc<Backend>,
         local: &Path,
+        cache_size: u64,
         temporary: Option<tempfile::TempDir>,
     ) -> Result<Repository> {
         let sealed = backend.get(config::FILE).map_err(|e| match e {
@@ -266,7 +284,10 @@ impl Repository {
         let id_keys = Kind::ALL.map(|kind| {
             blake3::Hasher::new_keyed(&ids.derive("tenantfs 2026-11-22 object id", &[kind as u8]))
         });
+        let blocks =
+            (!backend.is_local()).then(|| Blocks::new(backend.clone(), &local, cache_size));
         let inner = Inner {
+            blocks,
             location: location.clone(),
             hash_key: ids.derive("tenantfs 2026-11-22 keyed hash", &[]),
             dictionaries: Dictionaries::new(backend.clone(), keys.clone(), config.id),
@@ -296,6 +317,11 @@ impl Repository {
     /// Where it is.
     pub fn location(&self) -> &Location {
         &self.inner.location
+    }
+
+    /// True when this host only adds to it.
+    pub fn is_append_only(&self) -> bool {
+        self.inner.backend.is_append_only()
     }
 
     /// Its random id, in hex: names its state in a local folder.

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::{Condvar, Mutex};
 
 use super::backend::{self, Backend};
+use super::blocks::Blocks;
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::key::{Keys, MasterKey, random};
@@ -387,6 +388,14 @@ impl OpenPack {
         let made = maker.make(&whole, *share)?;
         backend.put(&parity::file(self.id()), &made)?;
         Ok(made.len() as u64)
+    }
+
+    /// Keeps a finished pack of trees and records here when it went to an object store: whoever looks
+    /// at the snapshot needs it.
+    pub(crate) fn keep(&self, blocks: &Blocks, size: u64) {
+        if self.class == PackClass::Meta {
+            blocks.keep_pack(self.class, self.id(), &self.file, size);
+        }
     }
 
     /// The finished pack's table, for an index file.

@@ -12,6 +12,7 @@ use quick_cache::Weighter;
 
 use super::Inner;
 use super::backend::pread;
+use super::blocks::Extent;
 use super::codec;
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackId};
@@ -64,6 +65,17 @@ pub(crate) struct ReadPack {
     seal: PackSeal,
     /// Local packs only.
     file: Option<File>,
+}
+
+impl FramePlace {
+    fn extent(&self) -> Extent {
+        Extent {
+            class: self.class,
+            pack: self.pack,
+            offset: self.offset.into(),
+            len: self.stored.into(),
+        }
+    }
 }
 
 impl Inner {
@@ -161,9 +173,58 @@ impl Inner {
             .get_or_insert_with(&(place.pack, place.number), || self.read_frame(place))
     }
 
-    /// A decoded frame from the pack.
+    /// A decoded frame from the pack; of a remote one, from the blocks kept here.
     pub(crate) fn read_frame(&self, place: &FramePlace) -> Result<Bytes> {
-        let encoded = self.encoded_frame(place)?;
+        if let Some(blocks) = &self.blocks {
+            let extent = place.extent();
+            let (sealed, kept) = blocks.read(&extent)?;
+            match self.decoded(place, sealed) {
+                // Perhaps it is only the local disk's fault.
+                Err(RepoError::Damaged { .. }) if kept => blocks.forget(&extent),
+                decoded => return decoded,
+            }
+        }
+        self.read_stored_frame(place)
+    }
+
+    /// A decoded frame as the repository has it, whatever is kept here.
+    pub(crate) fn read_stored_frame(&self, place: &FramePlace) -> Result<Bytes> {
+        self.decoded(place, self.sealed_frame(place)?)
+    }
+
+    /// The same, opened and still compressed.
+    pub(crate) fn encoded_frame(&self, place: &FramePlace) -> Result<Vec<u8>> {
+        self.opened(place, self.sealed_frame(place)?)
+    }
+
+    fn sealed_frame(&self, place: &FramePlace) -> Result<Vec<u8>> {
+        let name = || place.pack.file(place.class);
+        let (offset, len) = (place.offset.into(), place.stored.into());
+        match &self.pack(place)?.file {
+            Some(file) => pread(file, offset, len).map_err(|e| match e.kind() {
+                std::io::ErrorKind::UnexpectedEof => {
+                    RepoError::damaged(name(), "it is shorter than it was")
+                }
+                _ => RepoError::io(format!("cannot read {}", name()), e),
+            }),
+            None => self.backend.get_range(&name(), offset, len),
+        }
+    }
+
+    fn opened(&self, place: &FramePlace, sealed: Vec<u8>) -> Result<Vec<u8>> {
+        self.pack(place)?
+            .seal
+            .open_frame(place.number, place.kind, place.raw, sealed)
+            .ok_or_else(|| {
+                RepoError::damaged(
+                    place.pack.file(place.class),
+                    format!("frame {} fails its authentication", place.number),
+                )
+            })
+    }
+
+    fn decoded(&self, place: &FramePlace, sealed: Vec<u8>) -> Result<Bytes> {
+        let encoded = self.opened(place, sealed)?;
         codec::decode(encoded, place.raw as usize, &self.dictionaries)?.ok_or_else(|| {
             RepoError::damaged(
                 place.pack.file(place.class),
@@ -172,33 +233,26 @@ impl Inner {
         })
     }
 
-    /// A frame from the pack, opened and still compressed.
-    pub(crate) fn encoded_frame(&self, place: &FramePlace) -> Result<Vec<u8>> {
-        let name = || place.pack.file(place.class);
-        let pack = self.pack(place)?;
-        let sealed = match &pack.file {
-            Some(file) => {
-                pread(file, place.offset.into(), place.stored.into()).map_err(|e| {
-                    match e.kind() {
-                        std::io::ErrorKind::UnexpectedEof => {
-                            RepoError::damaged(name(), "it is shorter than it was")
-                        }
-                        _ => RepoError::io(format!("cannot read {}", name()), e),
-                    }
-                })?
-            }
-            None => self
-                .backend
-                .get_range(&name(), place.offset.into(), place.stored.into())?,
+    /// Brings objects of a remote repository onto the local disk, a request for each run of
+    /// neighbours, so that reading them does not wait. Those that are not known are left out.
+    pub(crate) fn prefetch(&self, ids: &[ObjectId]) -> Result<()> {
+        let Some(blocks) = &self.blocks else {
+            return Ok(());
         };
-        pack.seal
-            .open_frame(place.number, place.kind, place.raw, sealed)
-            .ok_or_else(|| {
-                RepoError::damaged(
-                    name(),
-                    format!("frame {} fails its authentication", place.number),
-                )
-            })
+        let places = ids.iter().filter_map(|id| self.index.find(id));
+        let mut extents: Vec<Extent> = places.map(|place| place.frame.extent()).collect();
+        extents.sort_unstable_by_key(|extent| (extent.pack, extent.offset));
+        let mut runs: Vec<Extent> = Vec::new();
+        for extent in extents {
+            match runs.last_mut() {
+                Some(run) if run.pack == extent.pack && extent.offset <= run.offset + run.len => {
+                    let end = extent.offset + extent.len;
+                    run.len = run.len.max(end - run.offset);
+                }
+                _ => runs.push(extent),
+            }
+        }
+        runs.iter().try_for_each(|run| blocks.prefetch(run))
     }
 
     fn pack(&self, place: &FramePlace) -> Result<Arc<ReadPack>> {

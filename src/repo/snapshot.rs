@@ -188,20 +188,31 @@ impl Inner {
     /// All snapshots, sorted by name, and why others cannot be read.
     pub(crate) fn snapshots(&self) -> Result<(Vec<Snapshot>, Vec<RepoError>)> {
         let listed = self.backend.list(FOLDER)?;
-        let mut damaged = Vec::new();
         let mut snapshots = Vec::with_capacity(listed.len());
-        for info in listed {
-            let Some(name) = info.name.strip_prefix("snapshots/") else {
-                continue;
-            };
-            let known = self.manifests.lock().get(name).cloned();
-            // Another mark: it was replaced.
-            let known = known.filter(|(mark, _)| *mark == info.mark);
-            let read = || Ok((info.mark.clone(), self.read_snapshot(name)?));
-            match known.map_or_else(read, Ok) {
-                Ok(known) => {
-                    snapshots.push(known.1.clone());
-                    self.manifests.lock().insert(name.to_owned(), known);
+        let mut new = Vec::new();
+        {
+            let known = self.manifests.lock();
+            for info in listed {
+                let Some(name) = info.name.strip_prefix("snapshots/") else {
+                    continue;
+                };
+                match known.get(name) {
+                    Some((mark, snapshot)) if *mark == info.mark => {
+                        snapshots.push(snapshot.clone());
+                    }
+                    // Another mark: it was replaced.
+                    _ => new.push((info.name, info.mark)),
+                }
+            }
+        }
+        let files: Vec<String> = new.iter().map(|(file, _)| file.clone()).collect();
+        let mut damaged = Vec::new();
+        for ((file, mark), sealed) in new.into_iter().zip(self.backend.get_each(&files)) {
+            match sealed.and_then(|sealed| self.open_manifest(&file, sealed)) {
+                Ok(snapshot) => {
+                    let known = (mark, snapshot.clone());
+                    self.manifests.lock().insert(snapshot.name.clone(), known);
+                    snapshots.push(snapshot);
                 }
                 // Deleted since the listing.
                 Err(RepoError::FileMissing { .. }) => {}
@@ -211,6 +222,7 @@ impl Inner {
                 Err(e) => return Err(e),
             }
         }
+        snapshots.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         self.manifests
             .lock()
             .retain(|name, _| snapshots.binary_search_by(|s| s.name.cmp(name)).is_ok());
@@ -220,23 +232,24 @@ impl Inner {
     /// Reads one manifest from the repository.
     pub(crate) fn read_snapshot(&self, name: &str) -> Result<Snapshot> {
         let file = format!("{FOLDER}/{name}");
-        let sealed = self.backend.get(&file)?;
+        self.open_manifest(&file, self.backend.get(&file)?)
+    }
+
+    fn open_manifest(&self, file: &str, sealed: Vec<u8>) -> Result<Snapshot> {
         let plain = open_file(
             &self.keys,
             &self.config.id,
             FileType::Snapshot,
-            &file,
+            file,
             sealed,
         )?;
         let manifest: SnapshotManifest =
-            serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(&file, e.to_string()))?;
-        if snapshot_name(manifest.time)? != name {
+            serde_json::from_slice(&plain).map_err(|e| RepoError::damaged(file, e.to_string()))?;
+        let name = snapshot_name(manifest.time)?;
+        if file_name(&name)? != file {
             return Err(RepoError::damaged(file, "its name is not its time"));
         }
-        Ok(Snapshot {
-            name: name.to_owned(),
-            manifest,
-        })
+        Ok(Snapshot { name, manifest })
     }
 
     fn seal_manifest(&self, file: &str, manifest: &SnapshotManifest) -> Result<Vec<u8>> {

@@ -518,7 +518,7 @@ impl Inner {
         let Some(frame) = table.frames.get(number as usize) else {
             return damaged(format!("it has no frame {number}"));
         };
-        let bytes = self.read_frame(&place_of(table, number, frame))?;
+        let bytes = self.read_stored_frame(&place_of(table, number, frame))?;
         let mut rest = &bytes[..];
         for (id, len) in &frame.objects {
             let Some((object, after)) = rest.split_at_checked(*len as usize) else {

@@ -555,6 +555,9 @@ impl Shared {
             match entry.pack.finish(&self.repo.backend) {
                 Ok(size) => {
                     self.counters.written.fetch_add(size, Ordering::Relaxed);
+                    if let Some(blocks) = &self.repo.blocks {
+                        entry.pack.keep(blocks, size);
+                    }
                     self.finished.lock().push(entry.pack);
                 }
                 Err(e) => {

@@ -25,6 +25,7 @@ pub fn run(context: &Context, args: &Init) -> Result<Outcome> {
         kind: secret.kind,
         local: Some(config.state_dir.join("index")),
         copies_of,
+        access: app::access(&config.repository),
         ..InitOptions::default()
     };
     let made = Repository::init(&location, &secret.text, &options)?;

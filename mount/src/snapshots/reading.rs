@@ -1,4 +1,5 @@
-//! Reading files: whole small ones at once, large ones with the next chunks decoded ahead.
+//! Reading files: whole small ones at once, large ones with the next chunks decoded ahead, those of
+//! a remote repository with more of them, and fetched ahead onto the local disk.
 //!
 //! The repository caches what it decodes, so what is decoded here for one reader serves the next,
 //! and neighbours of a small mail come with it. Memory is bounded by those caches and does not grow
@@ -18,6 +19,11 @@ use crate::workers::Workers;
 
 /// How far a sequential reader is read ahead of, in bytes: some average chunks.
 const AHEAD: u64 = 6 << 20;
+/// The same in an object store: what comes in the time of a few requests.
+const REMOTE_AHEAD: u64 = 16 << 20;
+/// What one request of those fetches ahead, and how many of them are on their way at a time.
+const REMOTE_STEP: u64 = 4 << 20;
+const REMOTE_LOADS: usize = 4;
 /// Distance of the touches that load what lies ahead: the smallest chunk.
 const STEP: u64 = 256 << 10;
 /// Sequential readers that are told apart.
@@ -38,20 +44,32 @@ pub struct Reading {
     repo: Repository,
     streams: Mutex<Vec<Stream>>,
     workers: Workers,
-    /// Loads under way: no more than there are cores to decode on.
+    /// Loads under way.
     loading: Arc<AtomicUsize>,
-    cores: usize,
+    /// Most of them at a time: no more than there are cores to decode on, or requests worth having.
+    loads: usize,
+    remote: bool,
+    /// How far is read ahead.
+    ahead: u64,
 }
 
 impl Reading {
     pub fn new(repo: Repository) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let remote = !repo.location().is_local();
+        let (ahead, loads) = if remote {
+            (REMOTE_AHEAD, REMOTE_LOADS)
+        } else {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (AHEAD, cores)
+        };
         Reading {
             repo,
             streams: Mutex::default(),
-            workers: Workers::new("read-ahead", cores),
+            workers: Workers::new("read-ahead", loads),
             loading: Arc::default(),
-            cores,
+            loads,
+            remote,
+            ahead,
         }
     }
 
@@ -64,7 +82,7 @@ impl Reading {
                 return Ok(slice(bytes, offset, size));
             }
         };
-        if content.shape == Shape::Recipe && file.size > AHEAD {
+        if content.shape == Shape::Recipe && file.size > self.ahead {
             self.read_ahead(ino, content, file.size, offset, size as u64);
         }
         let reader = Reader::open(&self.repo, content)?;
@@ -105,7 +123,7 @@ impl Reading {
         };
         let Some(stream) = stream else { return };
         // The kernel has several reads in flight, in any order, so "sequential" has some slack.
-        let sequential = offset <= stream.read + AHEAD && offset + AHEAD >= stream.read;
+        let sequential = offset <= stream.read + self.ahead && offset + self.ahead >= stream.read;
         if !sequential {
             *stream = Stream {
                 ino,
@@ -115,23 +133,39 @@ impl Reading {
             return;
         }
         stream.read = stream.read.max(end);
-        let from = stream.ahead.max(stream.read);
-        let until = (stream.read + AHEAD).min(size);
-        // Worth a thread's time only when it is at least a chunk.
-        if until < from + STEP * 4 && until < size || from >= until {
-            return;
+        let until = (stream.read + self.ahead).min(size);
+        let step = if self.remote { REMOTE_STEP } else { self.ahead };
+        loop {
+            let from = stream.ahead.max(stream.read);
+            let to = until.min(from + step);
+            // Worth a thread's time only when it is at least a chunk.
+            if to < from + STEP * 4 && to < size || from >= to {
+                return;
+            }
+            if self.loading.load(Ordering::Relaxed) >= self.loads {
+                return;
+            }
+            stream.ahead = to;
+            self.loading.fetch_add(1, Ordering::Relaxed);
+            let (repo, loading, remote) = (self.repo.clone(), self.loading.clone(), self.remote);
+            self.workers.run(move || {
+                if remote {
+                    fetch(&repo, content, from, to);
+                } else {
+                    load(&repo, content, from, to);
+                }
+                loading.fetch_sub(1, Ordering::Relaxed);
+            });
         }
-        if self.loading.load(Ordering::Relaxed) >= self.cores {
-            return;
-        }
-        stream.ahead = until;
-        drop(streams);
-        self.loading.fetch_add(1, Ordering::Relaxed);
-        let (repo, loading) = (self.repo.clone(), self.loading.clone());
-        self.workers.run(move || {
-            load(&repo, content, from, until);
-            loading.fetch_sub(1, Ordering::Relaxed);
-        });
+    }
+}
+
+/// Brings a range of a remote repository onto the local disk. What fails here fails again, and is told,
+/// when it is read.
+fn fetch(repo: &Repository, content: ContentId, from: u64, until: u64) {
+    let fetched = Reader::open(repo, content).and_then(|reader| reader.prefetch(from, until));
+    if let Err(e) = fetched {
+        tracing::debug!("nothing was fetched ahead: {e}");
     }
 }
 

@@ -82,6 +82,32 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The objects that the bytes `from..until` may come from: segments that are encoded have theirs
+    /// spread evenly enough to go by their share.
+    fn objects(&self, from: u64, until: u64) -> Vec<ObjectId> {
+        let mut objects = Vec::new();
+        for segment in &self.segments {
+            let begin = from.saturating_sub(segment.start);
+            let end = until.saturating_sub(segment.start).min(segment.len);
+            if begin >= end {
+                continue;
+            }
+            let of_source = |at: u64| {
+                (u128::from(at) * u128::from(segment.source_len) / u128::from(segment.len)) as u64
+            };
+            let (begin, end) = (of_source(begin), of_source(end));
+            for index in segment.sources.clone() {
+                let (start, source) = (self.starts[index], &self.sources[index]);
+                if start <= end && start + u64::from(source.len) > begin {
+                    objects.push(source.id);
+                }
+            }
+        }
+        objects
+    }
+}
+
 /// Reads one content. Cheap to make and to clone.
 #[derive(Clone)]
 pub struct Reader {
@@ -149,6 +175,16 @@ impl Reader {
             Body::Empty => Ok(Bytes::new()),
             Body::One(kind, id) => cut(self.repo.get(*kind, id)?, offset, len, *kind, id),
             Body::Plan(plan) => self.read_plan(plan, offset, len),
+        }
+    }
+
+    /// Brings the bytes `from..until` of a content in a remote repository onto the local disk, so
+    /// that reading them does not wait for the store.
+    pub fn prefetch(&self, from: u64, until: u64) -> Result<()> {
+        match &self.body {
+            Body::Empty => Ok(()),
+            Body::One(_, id) => self.repo.inner.prefetch(&[*id]),
+            Body::Plan(plan) => self.repo.inner.prefetch(&plan.objects(from, until)),
         }
     }
 

@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::graph::Graph;
 use crate::{Recorded, program};
 
+/// A repository in a directory.
+const DIRECTORY: &str = "location = \"repository\"\n";
+
 /// An emulated tenant with a configured, initialised tenantfs.
 pub struct Tenant {
     pub emulator: Recorded,
@@ -19,6 +22,8 @@ pub struct Tenant {
     ca: Option<PathBuf>,
     /// Both identities prove themselves by a certificate.
     certificate: bool,
+    /// Lines of `[repository]` that say where it is.
+    repository: String,
     /// Talks to the tenant as an application would.
     pub graph: Graph,
 }
@@ -59,6 +64,7 @@ impl Tenant {
             dir,
             ca: None,
             certificate: true,
+            repository: DIRECTORY.to_owned(),
             graph,
         };
         tenant.init(extra)?;
@@ -74,9 +80,30 @@ impl Tenant {
             dir,
             ca,
             certificate: false,
+            repository: DIRECTORY.to_owned(),
             graph,
         };
         tenant.init(extra)?;
+        Ok(tenant)
+    }
+
+    /// The same with its repository in an object store: `repository` gives its lines of
+    /// `[repository]`, and may put files into the tenant's own folder.
+    pub fn in_store(
+        options: Options,
+        repository: impl FnOnce(&Path) -> Result<String>,
+    ) -> Result<Self> {
+        let emulator = Recorded::start(options)?;
+        let dir = tempfile::tempdir()?;
+        let tenant = Self {
+            graph: Graph::sign_in(&emulator, None)?,
+            emulator,
+            repository: repository(dir.path())?,
+            dir,
+            ca: None,
+            certificate: false,
+        };
+        tenant.init("")?;
         Ok(tenant)
     }
 
@@ -107,9 +134,10 @@ impl Tenant {
             format!(
                 "state_dir = \"state\"\n[tenant]\nid = \"{}\"\n{ca}endpoints = {{ login = \"{url}\", graph = \
                  \"{url}\", sharepoint = \"{url}\" }}\n[tenant.backup]\n{identity}[tenant.restore]\n{identity}[repository]\n\
-                 location = \"repository\"\npassword_file = \"password\"\n{extra}",
+                 {repository}password_file = \"password\"\n{extra}",
                 e.tenant,
                 url = e.url,
+                repository = self.repository,
             ),
         )?;
         Ok(())

@@ -1,61 +1,29 @@
-//! Where the files are: a local directory or an S3 bucket, both through `object_store`.
+//! Where the files are: a local directory, an S3 bucket or an Azure container, all through
+//! `object_store`.
 //!
 //! A blocking facade with few calls. What it promises: a file appears whole or not at all, is
 //! durable when the call returns (local: fsync of file and folder), and [`Backend::create`] never
 //! replaces anything. Local packs bypass the store on the way in (a pack is written while it
 //! grows, then fsynced and renamed) and out (pread).
 
+mod location;
+mod remote;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures::TryStreamExt;
-use object_store::aws::AmazonS3Builder;
+use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{RepoError, Result};
 use super::watch::Watch;
+use remote::Runtime;
 
-/// Where a repository is.
-#[derive(Clone, Debug)]
-pub enum Location {
-    /// A directory.
-    Local(PathBuf),
-    /// A bucket of an S3-compatible store.
-    S3(S3Location),
-}
-
-/// A place in an S3-compatible store.
-#[derive(Clone, Debug, Default)]
-pub struct S3Location {
-    /// Bucket.
-    pub bucket: String,
-    /// Folder in the bucket; may be empty.
-    pub prefix: String,
-    /// Endpoint URL; `None`: Amazon's.
-    pub endpoint: Option<String>,
-    /// Region; `None`: `us-east-1`, or what the environment says.
-    pub region: Option<String>,
-    /// Access key; `None`: from the environment or the instance.
-    pub access_key_id: Option<String>,
-    /// Secret of the access key.
-    pub secret_access_key: Option<SecretString>,
-    /// Plain HTTP is allowed (for stores on the same machine).
-    pub allow_http: bool,
-}
-
-impl std::fmt::Display for Location {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Location::Local(path) => path.display().fmt(f),
-            Location::S3(s3) => write!(f, "s3://{}/{}", s3.bucket, s3.prefix),
-        }
-    }
-}
+pub use location::{Access, AzureLocation, Location, Patience, S3Location};
 
 /// A file in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +34,15 @@ pub(crate) struct FileInfo {
     /// Changes when the file is replaced.
     pub mark: String,
 }
+
+/// Small files that are read from a remote store at the same time.
+const AT_A_TIME: usize = 16;
+
+/// Where a host that only adds may replace and delete: what it says of itself, and files being written.
+const OWN_FOLDERS: [&str; 3] = ["sessions", "claims", STAGING];
+
+/// Tries to create a file whose answers are lost.
+const CREATE_TRIES: u32 = 3;
 
 /// Folder for files that are still being written, each session's in a folder of its own.
 pub(crate) const STAGING: &str = "tmp";
@@ -78,92 +55,59 @@ pub(crate) struct Backend {
     runtime: Option<Runtime>,
     /// Where packs grow, below a folder a session: in the repository itself, or in the local state folder.
     staging: PathBuf,
+    /// Nothing is deleted or replaced, see [`Access::append_only`].
+    append_only: bool,
     /// Who else lives.
     pub(crate) watch: Watch,
     #[cfg(test)]
     pub(crate) faults: super::tests::Faults,
 }
 
-/// A runtime that may be dropped anywhere, also from async code.
-struct Runtime(Option<tokio::runtime::Runtime>);
-
-impl Runtime {
-    fn start() -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("tenantfs-store")
-            .enable_all()
-            .build()
-            .map_err(|e| RepoError::io("cannot start the object store's threads", e))?;
-        Ok(Runtime(Some(runtime)))
-    }
-}
-
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Backend {
     /// Connects. `local` is where a remote repository's packs grow before they are uploaded.
-    pub(crate) fn connect(location: &Location, local: &Path) -> Result<Self> {
-        match location {
-            Location::Local(root) => {
-                let failed = |e| RepoError::store(format!("cannot use {}", root.display()), e);
-                let root = root
-                    .canonicalize()
-                    .map_err(|e| RepoError::io(format!("cannot use {}", root.display()), e))?;
-                let store = LocalFileSystem::new_with_prefix(&root)
-                    .map_err(failed)?
-                    .with_fsync(true);
-                Ok(Backend {
-                    store: Arc::new(store),
-                    prefix: StorePath::default(),
-                    staging: root.join(STAGING),
-                    root: Some(root),
-                    runtime: None,
-                    watch: Watch::default(),
-                    #[cfg(test)]
-                    faults: Default::default(),
-                })
-            }
-            Location::S3(s3) => {
-                // Several repositories may share a state folder, and a writer clears its staging.
-                let place = format!("{location} {}", s3.endpoint.as_deref().unwrap_or_default());
-                let failed = |e| RepoError::store(format!("cannot use {location}"), e);
-                let mut builder = AmazonS3Builder::from_env()
-                    .with_bucket_name(&s3.bucket)
-                    .with_allow_http(s3.allow_http);
-                if let Some(endpoint) = &s3.endpoint {
-                    builder = builder.with_endpoint(endpoint);
-                }
-                if let Some(region) = &s3.region {
-                    builder = builder.with_region(region);
-                }
-                if let Some(id) = &s3.access_key_id {
-                    builder = builder.with_access_key_id(id);
-                }
-                if let Some(secret) = &s3.secret_access_key {
-                    builder = builder.with_secret_access_key(secret.expose_secret());
-                }
-                Ok(Backend {
-                    store: Arc::new(builder.build().map_err(failed)?),
-                    prefix: StorePath::parse(&s3.prefix)
-                        .map_err(|e| RepoError::Invalid(format!("prefix {:?}: {e}", s3.prefix)))?,
-                    root: None,
-                    runtime: Some(Runtime::start()?),
-                    staging: local
-                        .join(STAGING)
-                        .join(&blake3::hash(place.as_bytes()).to_hex()[..16]),
-                    watch: Watch::default(),
-                    #[cfg(test)]
-                    faults: Default::default(),
-                })
-            }
-        }
+    pub(crate) fn connect(location: &Location, local: &Path, access: &Access) -> Result<Self> {
+        let (store, prefix) = match location {
+            Location::Local(root) => return Self::connect_directory(root, access),
+            Location::S3(s3) => (remote::s3(s3, access.patience), &s3.prefix),
+            Location::Azure(azure) => (remote::azure(azure, access.patience), &azure.prefix),
+        };
+        // Several repositories may share a state folder.
+        let place = format!("{location} {}", location.endpoint().unwrap_or_default());
+        Ok(Backend {
+            store: store.map_err(|e| remote::failure(format!("cannot use {location}"), e))?,
+            prefix: StorePath::parse(prefix)
+                .map_err(|e| RepoError::Invalid(format!("prefix {prefix:?}: {e}")))?,
+            root: None,
+            runtime: Some(Runtime::start()?),
+            staging: local
+                .join(STAGING)
+                .join(&blake3::hash(place.as_bytes()).to_hex()[..16]),
+            append_only: access.append_only,
+            watch: Watch::default(),
+            #[cfg(test)]
+            faults: Default::default(),
+        })
+    }
+
+    fn connect_directory(root: &Path, access: &Access) -> Result<Self> {
+        let failed = |e| RepoError::store(format!("cannot use {}", root.display()), e);
+        let root = root
+            .canonicalize()
+            .map_err(|e| RepoError::io(format!("cannot use {}", root.display()), e))?;
+        let store = LocalFileSystem::new_with_prefix(&root)
+            .map_err(failed)?
+            .with_fsync(true);
+        Ok(Backend {
+            store: Arc::new(store),
+            prefix: StorePath::default(),
+            staging: root.join(STAGING),
+            root: Some(root),
+            runtime: None,
+            append_only: access.append_only,
+            watch: Watch::default(),
+            #[cfg(test)]
+            faults: Default::default(),
+        })
     }
 
     /// A remote store in memory, with create-if-absent, reached as a bucket would be.
@@ -175,6 +119,7 @@ impl Backend {
             root: None,
             runtime: Some(Runtime::start()?),
             staging: local.join(STAGING),
+            append_only: false,
             watch: Watch::with(timing),
             faults: Default::default(),
         })
@@ -198,7 +143,30 @@ impl Backend {
         let (store, path) = (self.store.clone(), self.path(file));
         self.run(async move { store.get(&path).await?.bytes().await })
             .map(Vec::from)
-            .map_err(|e| store_read_error(file, e))
+            .map_err(|e| self.read_failure(file, e))
+    }
+
+    /// Several whole files, a remote store's at the same time.
+    pub(crate) fn get_each(&self, files: &[String]) -> Vec<Result<Vec<u8>>> {
+        if self.root.is_some() || files.len() < 2 {
+            return files.iter().map(|file| self.get(file)).collect();
+        }
+        let store = self.store.clone();
+        let paths: Vec<StorePath> = files.iter().map(|file| self.path(file)).collect();
+        let got: Vec<_> = self.run(async move {
+            let one = |path| {
+                let store = store.clone();
+                async move { store.get(&path).await?.bytes().await }
+            };
+            futures::stream::iter(paths.into_iter().map(one))
+                .buffered(AT_A_TIME)
+                .collect()
+                .await
+        });
+        got.into_iter()
+            .zip(files)
+            .map(|(got, file)| got.map(Vec::from).map_err(|e| self.read_failure(file, e)))
+            .collect()
     }
 
     /// A range of a remote file; local files are opened and pread.
@@ -207,16 +175,42 @@ impl Backend {
             let handle = self.open_local(file)?;
             return pread(&handle, offset, len).map_err(|e| read_error(file, e));
         }
+        let bytes = self.get_up_to(file, offset, len)?;
+        if (bytes.len() as u64) < len {
+            return Err(RepoError::damaged(file, "it is shorter than it was"));
+        }
+        Ok(bytes)
+    }
+
+    /// The same, fewer bytes where the file ends before.
+    pub(crate) fn get_up_to(&self, file: &str, offset: u64, len: u64) -> Result<Vec<u8>> {
         let (store, path) = (self.store.clone(), self.path(file));
         self.run(async move { store.get_range(&path, offset..offset + len).await })
             .map(Vec::from)
-            .map_err(|e| store_read_error(file, e))
+            .map_err(|e| self.read_failure(file, e))
     }
 
     /// A local repository's file, open for reading.
     pub(crate) fn open_local(&self, file: &str) -> Result<File> {
         let root = self.root.as_deref().unwrap_or(&self.staging);
         File::open(root.join(file)).map_err(|e| read_error(file, e))
+    }
+
+    /// True when this host only adds.
+    pub(crate) fn is_append_only(&self) -> bool {
+        self.append_only
+    }
+
+    /// Fails when this host only adds and the file is not one of its own.
+    fn may_change(&self, action: String, file: &str) -> Result<()> {
+        let own = OWN_FOLDERS.iter().any(|folder| {
+            file.strip_prefix(folder)
+                .is_some_and(|rest| rest.starts_with('/'))
+        });
+        if self.append_only && !own {
+            return Err(RepoError::AppendOnly { action });
+        }
+        Ok(())
     }
 
     /// True when files are read with pread rather than through the store.
@@ -230,7 +224,7 @@ impl Backend {
         match self.run(async move { store.head(&path).await }) {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(RepoError::store(format!("cannot look at {file}"), e)),
+            Err(e) => Err(self.failure(format!("cannot look at {file}"), e)),
         }
     }
 
@@ -239,7 +233,7 @@ impl Backend {
         let (store, path) = (self.store.clone(), self.path(folder));
         let metas: Vec<_> = self
             .run(async move { store.list(Some(&path)).try_collect().await })
-            .map_err(|e| RepoError::store(format!("cannot list {folder}"), e))?;
+            .map_err(|e| self.failure(format!("cannot list {folder}/"), e))?;
         let mut files = Vec::with_capacity(metas.len());
         for meta in metas {
             if let Some(parts) = meta.location.prefix_match(&self.prefix) {
@@ -256,33 +250,54 @@ impl Backend {
     }
 
     /// Creates a file; false when one of that name is there already (it stays as it is).
+    ///
+    /// No two writers have the same bytes: what is created has a random salt or owner in it. So where
+    /// an object store's answer was lost, or a retry found the first try's file, reading it back tells
+    /// whose it is. Stores that do not honour create-if-absent are asked for the file first, which
+    /// leaves them a moment in which two may create the same name.
     pub(crate) fn create(&self, file: &str, bytes: &[u8]) -> Result<bool> {
-        match self.write(file, bytes, PutMode::Create) {
-            Ok(()) => Ok(true),
-            Err(
-                object_store::Error::AlreadyExists { .. }
-                | object_store::Error::Precondition { .. },
-            ) => Ok(false),
-            Err(e) => Err(RepoError::store(format!("cannot write {file}"), e)),
+        if self.is_local() {
+            return match self.write(file, bytes, PutMode::Create) {
+                Ok(()) => Ok(true),
+                Err(e) if is_there(&e) => Ok(false),
+                Err(e) => Err(self.failure(format!("cannot write {file}"), e)),
+            };
+        }
+        if self.size(file)?.is_some() {
+            return Ok(false);
+        }
+        let mut tries = 0;
+        loop {
+            let failed = match self.write(file, bytes, PutMode::Create) {
+                Ok(()) => return Ok(true),
+                Err(e) => e,
+            };
+            tries += 1;
+            match self.get(file) {
+                Ok(there) => return Ok(there == bytes),
+                // The answer was lost, and the file too: a store retries no such request by itself.
+                Err(RepoError::FileMissing { .. }) if tries < CREATE_TRIES && is_lost(&failed) => {}
+                Err(_) => return Err(self.failure(format!("cannot write {file}"), failed)),
+            }
         }
     }
 
     /// Creates or replaces a file.
     pub(crate) fn put(&self, file: &str, bytes: &[u8]) -> Result<()> {
+        if self.append_only && self.size(file)?.is_some() {
+            self.may_change(format!("cannot replace {file}"), file)?;
+        }
         self.write(file, bytes, PutMode::Overwrite)
-            .map_err(|e| RepoError::store(format!("cannot write {file}"), e))
+            .map_err(|e| self.failure(format!("cannot write {file}"), e))
     }
 
     /// Moves a finished local file to its name in the repository, durably. The file is synced here.
     pub(crate) fn put_file(&self, from: &Path, handle: &File, file: &str) -> Result<()> {
         let failed = |e| RepoError::io(format!("cannot write {file}"), e);
         let Some(root) = &self.root else {
-            let bytes = fs::read(from)
-                .map_err(|e| RepoError::io(format!("cannot read {}", from.display()), e))?;
-            let (store, path) = (self.store.clone(), self.path(file));
-            let payload = PutPayload::from(bytes);
-            self.run(async move { store.put(&path, payload).await })
-                .map_err(|e| RepoError::store(format!("cannot write {file}"), e))?;
+            let (store, path, staged) = (self.store.clone(), self.path(file), from.to_owned());
+            self.run(async move { remote::upload(store, path, &staged).await })
+                .map_err(|e| self.failure(format!("cannot write {file}"), e))?;
             return fs::remove_file(from)
                 .map_err(|e| RepoError::io(format!("cannot remove {}", from.display()), e));
         };
@@ -355,19 +370,27 @@ impl Backend {
         }
         let file = "tmp/probe";
         self.put(file, b"first")?;
-        let honoured = !self.create(file, b"second")? && self.get(file)? == b"first";
+        let refused = match self.write(file, b"second", PutMode::Create) {
+            Ok(()) => false,
+            Err(e) if is_there(&e) => true,
+            Err(e) => return Err(self.failure(format!("cannot write {file}"), e)),
+        };
+        let honoured = refused && self.get(file)? == b"first";
         self.delete(file)?;
         Ok(honoured)
     }
 
     /// Deletes a file; fine when there is none.
     pub(crate) fn delete(&self, file: &str) -> Result<()> {
+        self.may_change(format!("cannot delete {file}"), file)?;
         self.step()
             .map_err(|e| RepoError::io(format!("cannot delete {file}"), e))?;
         let (store, path) = (self.store.clone(), self.path(file));
         match self.run(async move { store.delete(&path).await }) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(RepoError::store(format!("cannot delete {file}"), e)),
+            // Its own file, and the key may not delete. Others see that it is written no more.
+            Err(object_store::Error::PermissionDenied { .. }) if self.append_only => Ok(()),
+            Err(e) => Err(self.failure(format!("cannot delete {file}"), e)),
         }
     }
 
@@ -395,23 +418,41 @@ impl Backend {
         path
     }
 
-    /// Waits for a future. Works from any thread, also one that runs async code.
+    /// Waits for a future.
     fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
-        match self.runtime.as_ref().and_then(|runtime| runtime.0.as_ref()) {
-            Some(runtime) => {
-                let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-                runtime.spawn(async move {
-                    let _ = sender.send(future.await);
-                });
-                match receiver.recv() {
-                    Ok(value) => value,
-                    // Only when the task panicked; pass the panic on.
-                    Err(_) => unreachable!("the object store's task ended without a result"),
-                }
-            }
+        match &self.runtime {
+            Some(runtime) => runtime.run(future),
             None => futures::executor::block_on(future),
         }
     }
+
+    fn failure(&self, action: String, error: object_store::Error) -> RepoError {
+        if self.is_local() {
+            RepoError::store(action, error)
+        } else {
+            remote::failure(action, error)
+        }
+    }
+
+    fn read_failure(&self, file: &str, error: object_store::Error) -> RepoError {
+        match error {
+            object_store::Error::NotFound { .. } => RepoError::FileMissing { file: file.into() },
+            other => self.failure(format!("cannot read {file}"), other),
+        }
+    }
+}
+
+/// A file of that name is there already.
+fn is_there(error: &object_store::Error) -> bool {
+    matches!(
+        error,
+        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }
+    )
+}
+
+/// No answer came that says why.
+fn is_lost(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::Generic { .. })
 }
 
 /// Reads exactly `len` bytes without zeroing the buffer first.
@@ -442,12 +483,5 @@ fn read_error(file: &str, error: io::Error) -> RepoError {
         io::ErrorKind::NotFound => RepoError::FileMissing { file: file.into() },
         io::ErrorKind::UnexpectedEof => RepoError::damaged(file, "it is shorter than it was"),
         _ => RepoError::io(format!("cannot read {file}"), error),
-    }
-}
-
-fn store_read_error(file: &str, error: object_store::Error) -> RepoError {
-    match error {
-        object_store::Error::NotFound { .. } => RepoError::FileMissing { file: file.into() },
-        other => RepoError::store(format!("cannot read {file}"), other),
     }
 }
