@@ -199,22 +199,6 @@ fn snapshots_are_committed_once_each_and_sorted() {
 }
 
 #[test]
-fn one_writer_at_a_time_and_the_other_is_named() {
-    let place = Place::new();
-    let repo = place.init();
-    let writer = repo.writer().unwrap();
-    let stream = writer.stream();
-    drop(writer);
-    let error = place.open().writer().err().unwrap();
-    assert!(
-        matches!(&error, RepoError::Locked { holder } if holder.contains(&std::process::id().to_string())),
-        "{error}"
-    );
-    drop(stream);
-    place.open().writer().unwrap();
-}
-
-#[test]
 fn wrong_password_newer_version_and_no_repository_are_told_apart() {
     let place = Place::new();
     assert!(matches!(

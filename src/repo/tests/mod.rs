@@ -7,6 +7,7 @@ mod damage;
 mod golden;
 mod remote;
 mod repair;
+mod sessions;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
