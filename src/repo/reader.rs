@@ -182,6 +182,8 @@ impl Inner {
         pack.seal
             .open_frame(place.number, place.kind, place.raw, sealed)
             .ok_or_else(|| {
+                // A repair may put a healed file in its place, which this handle would never see.
+                self.packs.remove(&place.pack);
                 RepoError::damaged(
                     name(),
                     format!("frame {} fails its authentication", place.number),
