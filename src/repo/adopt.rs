@@ -46,7 +46,8 @@ impl Inner {
                 "taking {} packs into the index that their writer left behind",
                 tables.len()
             );
-            self.index.add(&tables)?;
+            let (name, _) = self.index.add(&tables)?;
+            session.take_stock([name], [])?;
         }
         Ok(())
     }

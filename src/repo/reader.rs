@@ -216,6 +216,8 @@ impl Inner {
             .seal
             .open_frame(place.number, place.kind, place.raw, sealed)
             .ok_or_else(|| {
+                // A repair may put a healed file in its place, which this handle would never see.
+                self.packs.remove(&place.pack);
                 RepoError::damaged(
                     place.pack.file(place.class),
                     format!("frame {} fails its authentication", place.number),

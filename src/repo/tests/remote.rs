@@ -10,7 +10,7 @@ use super::*;
 fn a_repository_on_an_object_store() {
     let folder = tempfile::tempdir().unwrap();
     let local = folder.path();
-    let backend = Arc::new(Backend::in_memory(local, Default::default()).unwrap());
+    let backend = Arc::new(Backend::in_memory(local, Timing::default()).unwrap());
     let location = Location::S3(S3Location {
         bucket: "b".into(),
         ..S3Location::default()
