@@ -43,6 +43,12 @@ impl Claim {
     pub fn refused(&self) -> &BTreeMap<String, String> {
         &self.refused
     }
+
+    /// As if this process had died.
+    #[cfg(test)]
+    pub(super) fn fall_silent(self) {
+        self._beacon.leave();
+    }
 }
 
 impl Repository {

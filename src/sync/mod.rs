@@ -354,7 +354,7 @@ pub async fn run(
         true => sites::meet(cx, scope).await?,
         false => sites::Met::default(),
     };
-    let mut accounts: Vec<Account> = directory
+    let accounts: Vec<Account> = directory
         .values()
         .chain(sites.accounts.values())
         .filter(|account| !account.guest && scope.accounts.as_ref().is_none_or(|f| f(account)))
@@ -363,10 +363,9 @@ pub async fn run(
     // Before the newest snapshot is looked for: whoever had an account before has committed it then.
     let claim = claim(cx, &accounts).await?;
     let refused = claim.refused();
-    let (others, own) = accounts
+    let (others, accounts): (Vec<Account>, Vec<Account>) = accounts
         .into_iter()
-        .partition(|a| refused.contains_key(&a.id));
-    accounts = own;
+        .partition(|account| refused.contains_key(&account.id));
     let (shared, ledger) = {
         let (cx, tags, progress) = (cx.clone(), scope.tags.clone(), progress.clone());
         let captured = accounts.iter().map(|account| account.id.clone()).collect();
@@ -382,8 +381,9 @@ pub async fn run(
     for note in sites.notes {
         cycle.report.add_note(note);
     }
-    for account in others as Vec<Account> {
+    for account in others {
         if let Some(holder) = refused.get(&account.id) {
+            tracing::info!(account = %account.upn, "left out: {holder} captures it");
             cycle.report.add_claimed(account.upn, account.id, holder);
         }
     }
