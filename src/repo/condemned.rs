@@ -63,9 +63,9 @@ impl Inner {
         Ok(list)
     }
 
-    /// All lists by generation.
-    pub(crate) fn condemned_lists(&self) -> Result<BTreeMap<u64, List>> {
-        let mut lists = BTreeMap::new();
+    /// All lists by generation, and why others cannot be read.
+    fn read_lists(&self) -> Result<(BTreeMap<u64, List>, BTreeMap<u64, RepoError>)> {
+        let (mut lists, mut damaged) = (BTreeMap::new(), BTreeMap::new());
         for info in self.backend.list(FOLDER)? {
             let Some(generation) = parse_name(&info.name) else {
                 continue;
@@ -76,10 +76,29 @@ impl Inner {
                 }
                 // Its packs were long gone.
                 Err(RepoError::FileMissing { .. }) => {}
+                Err(e @ RepoError::Damaged { .. }) => {
+                    damaged.insert(generation, e);
+                }
                 Err(e) => return Err(e),
             }
         }
-        Ok(lists)
+        Ok((lists, damaged))
+    }
+
+    /// All lists by generation.
+    pub(crate) fn condemned_lists(&self) -> Result<BTreeMap<u64, List>> {
+        let (lists, damaged) = self.read_lists()?;
+        damaged.into_values().next().map_or(Ok(lists), Err)
+    }
+
+    /// Empties the lists that cannot be read: what was on them is not condemned any more, and nothing
+    /// is deleted that any list does not have. Needs the maintenance lock.
+    pub(crate) fn mend_condemned(&self) -> Result<()> {
+        for (generation, error) in self.read_lists()?.1 {
+            tracing::error!("{error}; what it condemned stays");
+            self.write_condemned(generation, &List::default())?;
+        }
+        Ok(())
     }
 
     /// Makes or replaces a list, durably.
@@ -93,13 +112,15 @@ impl Inner {
     }
 
     /// Reads the lists: from now on writers of this handle store again what only these packs hold.
-    /// Returns the newest generation.
+    /// Returns the newest generation up to which all could be read: of later ones nothing is deleted.
     pub(crate) fn learn_condemned(&self) -> Result<u64> {
-        let lists = self.condemned_lists()?;
+        let (lists, damaged) = self.read_lists()?;
         // Never taken out again: the index in use may name a pack longer than a list does.
         let packs = lists.values().flat_map(|list| list.ids().map(|(_, id)| id));
         self.condemn(packs);
-        Ok(lists.keys().next_back().copied().unwrap_or(0))
+        let newest = lists.keys().next_back().copied().unwrap_or(0);
+        let unread = damaged.keys().next().copied();
+        Ok(unread.map_or(newest, |unread| newest.min(unread.saturating_sub(1))))
     }
 
     /// From now on writers of this handle store again what only these packs hold.
@@ -117,7 +138,7 @@ impl Inner {
 
     /// Packs that a prune deletes or deleted: missing ones are not lost.
     pub(crate) fn excused_packs(&self) -> Result<HashSet<PackId>> {
-        let lists = self.condemned_lists()?;
+        let (lists, _) = self.read_lists()?;
         let packs = lists.values().flat_map(|list| list.ids().map(|(_, id)| id));
         Ok(packs.collect())
     }
@@ -149,6 +170,11 @@ mod tests {
             inner.condemned_lists(),
             Err(RepoError::Damaged { .. })
         ));
+        // Who cannot read a list says so by its generation; emptied, it harms nothing.
+        assert_eq!(inner.learn_condemned().unwrap(), 3);
+        inner.mend_condemned().unwrap();
+        assert_eq!(inner.learn_condemned().unwrap(), 4);
+        assert_eq!(inner.condemned_lists().unwrap()[&4], List::default());
     }
 
     #[test]

@@ -193,6 +193,9 @@ impl Prune<'_> {
         };
         inner.refresh_index()?;
         inner.nothing_lost(condemned::FOLDER)?;
+        if !self.options.dry_run {
+            inner.mend_condemned()?;
+        }
         let mut lists = inner.condemned_lists()?;
         inner.learn_condemned()?;
         let listed = inner.listed_packs()?;
