@@ -30,7 +30,9 @@ use super::scrub::is_damage;
 use super::session::Session;
 use super::table::{FrameEntry, PackTable};
 use super::verify::{DamagedFile, place_of};
-use super::{Inner, Repository, config, dictionary, index, inventory, key, snapshot};
+use super::{
+    Inner, Repository, condemned, config, dictionary, hold, index, inventory, key, snapshot,
+};
 
 /// Folder of what repairs put aside.
 pub(crate) const FOLDER: &str = "damaged";
@@ -167,6 +169,11 @@ impl Repair<'_> {
                 Some(config::FILE) => {
                     self.leave(damaged, "bring it back from a copy of the repository")
                 }
+                Some(hold::FOLDER) => self.leave(
+                    damaged,
+                    "no repair can know what it held: `hold remove` it, and `hold add` it again",
+                ),
+                Some(condemned::FOLDER) => self.leave(damaged, "prune makes it anew"),
                 _ => self.leave(damaged, "look whose it is, and remove it"),
             }
         }

@@ -211,6 +211,7 @@ mod tests {
         PackTable {
             id: PackId([n; 16]),
             class: PackClass::Meta,
+            key: 1,
             size: 1000,
             frames: vec![frame],
         }

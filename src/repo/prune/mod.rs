@@ -408,8 +408,9 @@ impl Prune<'_> {
         for (done, pack) in (0..).zip(packs) {
             (self.progress)(PrunePhase::Deleting, done, total);
             lock.check()?;
-            inner.backend.delete(&pack.id.file(pack.class))?;
+            // Last the pack: without it nobody looks for the parity.
             inner.backend.delete(&parity::file(pack.id))?;
+            inner.backend.delete(&pack.id.file(pack.class))?;
             self.report.deleted.add(pack);
         }
         (self.progress)(PrunePhase::Deleting, total, total);

@@ -157,7 +157,7 @@ fn a_host_that_only_adds_changes_nothing_that_is_there() {
     ));
     let new = SecretString::from("another");
     assert!(matches!(
-        repo.change_password(&new, KdfCost::cheapest()),
+        repo.change_key(&new, &cheap(KeyKind::Password)),
         Err(RepoError::AppendOnly { .. })
     ));
     for (content, name) in &before {

@@ -41,6 +41,7 @@ impl Place {
         let options = InitOptions {
             kdf: KdfCost::cheapest(),
             local: Some(place.folder.path().join("local")),
+            ..InitOptions::default()
         };
         let repo = Repository::init(&place.location(), &password(), &options).unwrap();
         (place, repo)
