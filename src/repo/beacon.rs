@@ -71,6 +71,8 @@ pub(crate) struct Found<T> {
     pub id: String,
     /// Process and host.
     pub holder: String,
+    /// Counts up while its owner lives; only in an object store.
+    pub beat: u64,
     /// False: its owner is dead for sure.
     pub alive: bool,
     /// What it says, or why it cannot be read.
@@ -298,13 +300,14 @@ pub(crate) fn find<T: Content>(repo: &Inner, folder: Folder) -> Result<Vec<Found
             None => repo.backend.watch.is_dead(&info.name, &bytes),
         };
         let sealed = read(repo, folder, &info.name, bytes);
-        let holder = match &sealed {
-            Ok(sealed) => sealed.holder.clone(),
-            Err(_) => "an unknown process".to_owned(),
+        let (holder, beat) = match &sealed {
+            Ok(sealed) => (sealed.holder.clone(), sealed.beat),
+            Err(_) => ("an unknown process".to_owned(), 0),
         };
         found.push(Found {
             id: id.to_owned(),
             holder,
+            beat,
             alive: !dead,
             content: sealed.map(|sealed: Sealed<T>| sealed.content),
         });

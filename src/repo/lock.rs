@@ -348,7 +348,11 @@ mod tests {
         let lock = ObjectLock::acquire(&backend).unwrap();
         assert!(begin.elapsed() >= FAST.dead);
         drop(lock);
-        backend.put(FILE, &encode(&dead).unwrap()).unwrap();
+        let other = Claim {
+            beat: 4,
+            ..dead.clone()
+        };
+        backend.put(FILE, &encode(&other).unwrap()).unwrap();
         let begin = Instant::now();
         let lock = loop {
             match ObjectLock::try_acquire(&backend).unwrap() {

@@ -14,6 +14,7 @@ mod adopt;
 mod backend;
 mod beacon;
 mod blocks;
+mod claim;
 mod codec;
 mod config;
 pub mod content;
@@ -48,6 +49,7 @@ use parking_lot::{Mutex, RwLock};
 use secrecy::SecretString;
 
 pub use backend::{Access, AzureLocation, Location, Patience, S3Location};
+pub use claim::Claim;
 pub use error::{RepoError, Result};
 pub use id::{Kind, ObjectId};
 pub use key::KdfCost;

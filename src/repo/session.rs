@@ -125,7 +125,10 @@ impl Session {
 
     /// Says, durably, what it goes on from, in place of what it said before.
     pub(crate) fn set_roots(&self, roots: Vec<(Kind, ObjectId)>) -> Result<()> {
-        self.beacon()?.change(|own| own.roots = roots)?;
+        let beacon = self.beacon()?;
+        if beacon.with(|own| own.roots != roots) {
+            beacon.change(|own| own.roots = roots)?;
+        }
         Ok(())
     }
 

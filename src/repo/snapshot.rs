@@ -27,7 +27,7 @@ pub struct SnapshotManifest {
     pub time: i64,
     /// Host that made it.
     pub host: String,
-    /// False for a checkpoint of a first sync that is still going on.
+    /// False for a checkpoint: it holds only what a cycle that still goes on has captured so far.
     pub complete: bool,
     /// Root of the directory tree; `None`: empty.
     pub tree: Option<ObjectId>,
@@ -35,8 +35,10 @@ pub struct SnapshotManifest {
     pub state: Option<ObjectId>,
     /// What was captured and what failed: a record.
     pub report: Option<ObjectId>,
-    /// Name of the snapshot this one goes on from.
-    pub parent: Option<String>,
+    /// Names of the snapshots this one goes on from: more than one where several hosts committed at
+    /// the same time.
+    #[serde(default)]
+    pub parents: Vec<String>,
     /// Counts, for listings.
     #[serde(default)]
     pub totals: Totals,

@@ -20,8 +20,8 @@ use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::index::{FramePlace, IndexFile};
 use super::table::{FrameEntry, PackTable};
 use super::{
-    Inner, KEYS, Repository, backend, config, dictionary, index, inventory, lock, pack, session,
-    snapshot,
+    Inner, KEYS, Repository, backend, claim, config, dictionary, index, inventory, lock, pack,
+    session, snapshot,
 };
 
 /// A file that is not what it must be.
@@ -126,7 +126,8 @@ impl Repository {
                 None if name == lock::FILE || name == inventory::FILE => {}
                 Some((backend::STAGING, _)) => {}
                 // They come and go while this runs, and say nothing for long.
-                Some((folder, _)) if folder == session::FOLDER.name => {}
+                Some((folder, _))
+                    if [session::FOLDER.name, claim::FOLDER.name].contains(&folder) => {}
                 Some((KEYS, _)) => {
                     keys += 1;
                     run.check(name, |inner| {

@@ -338,6 +338,7 @@ impl Collection {
             failed: self.failed.save(&self.nodes, &mut self.stream)?,
             waiting: self.waiting.save(&self.nodes, &mut self.stream)?,
             changed: if changed { now } else { before.changed },
+            revision: before.revision,
         })
     }
 }

@@ -9,10 +9,11 @@ use futures::{StreamExt, stream};
 use super::ledger::Ledger;
 use super::{
     AccountLine, CycleOutcome, ItemLine, Progress, Report, Shared, Status, SyncError, apply,
-    blocking, capture, collection, details, report, spawn,
+    blocking, capture, collection, details, merge, report, spawn,
 };
 use crate::graph::{ErrorClass, GraphError};
 use crate::repo::Snapshot;
+use crate::tree::MapRoot;
 use crate::workload::{Account, Workload};
 
 pub(super) struct Cycle {
@@ -69,7 +70,7 @@ impl Cycle {
                 },
                 _ = checkpoint.tick() => {
                     if self.ledger.is_dirty() {
-                        self.commit(false).await?;
+                        self.checkpoint().await?;
                     }
                 }
             }
@@ -146,20 +147,26 @@ impl Cycle {
         Progress::add(&self.shared.progress.accounts_done, 1);
     }
 
-    pub async fn commit(&self, complete: bool) -> Result<Snapshot, SyncError> {
+    /// Saves what there is so far.
+    pub async fn checkpoint(&self) -> Result<(), SyncError> {
         let (shared, ledger) = (self.shared.clone(), self.ledger.clone());
-        let report = complete.then(|| self.report.clone());
         blocking(move || {
-            let snapshot = ledger.commit(&shared, complete, report.as_ref())?;
-            // Checkpoints that this one goes beyond.
-            if shared.repo.is_append_only() {
-                return Ok(snapshot);
+            let snapshot = ledger.checkpoint(&shared)?;
+            tidy(&shared, snapshot.manifest.state, &snapshot.name)
+        })
+        .await
+    }
+
+    async fn commit(&self) -> Result<Option<Snapshot>, SyncError> {
+        let (shared, ledger) = (self.shared.clone(), self.ledger.clone());
+        let report = self.report.clone();
+        blocking(move || {
+            let mut snapshot = ledger.commit(&shared, &report)?;
+            // Another host may have committed at the same moment, and not seen this one.
+            if snapshot.is_some() && merge::heads(&shared.repo.snapshots()?).len() > 1 {
+                snapshot = ledger.commit(&shared, &report)?.or(snapshot);
             }
-            for old in shared.repo.snapshots()? {
-                if !old.manifest.complete && old.name < snapshot.name {
-                    shared.writer.delete_snapshot(&old.name)?;
-                }
-            }
+            tidy(&shared, ledger.state(), "")?;
             Ok(snapshot)
         })
         .await
@@ -177,18 +184,41 @@ impl Cycle {
         })
         .await?;
         self.report = report;
-        let due = self.ledger.is_dirty() || (self.ledger.is_incomplete() && !cancelled);
-        let snapshot = match due && !self.ledger.is_empty() {
-            true => Some(self.commit(!cancelled).await?),
-            false => None,
-        };
+        let mut snapshot = None;
+        if cancelled {
+            if self.ledger.is_dirty() {
+                self.checkpoint().await?;
+            }
+        } else if self.ledger.is_ahead() {
+            snapshot = self.commit().await?;
+        }
         Ok(CycleOutcome {
-            snapshot: snapshot.filter(|_| !cancelled).map(|s| s.name),
+            snapshot: snapshot.map(|s| s.name),
             cancelled,
             report: self.report,
             written: self.shared.writer.bytes_written(),
         })
     }
+}
+
+/// Deletes checkpoints in which nothing is ahead of the accounts in `state`, but for the one named
+/// `keep`. A host that only adds leaves them to others.
+fn tidy(shared: &Shared, state: MapRoot, keep: &str) -> Result<(), SyncError> {
+    if shared.repo.is_append_only() {
+        return Ok(());
+    }
+    for old in shared.repo.snapshots()? {
+        if old.manifest.complete || old.name == keep {
+            continue;
+        }
+        match merge::is_obsolete(&shared.nodes, &old, state) {
+            Ok(true) => shared.writer.delete_snapshot(&old.name)?,
+            Ok(false) => {}
+            // Its owner may have deleted it meanwhile.
+            Err(e) => tracing::debug!("checkpoint {}: {e}", old.name),
+        }
+    }
+    Ok(())
 }
 
 /// What the report says about all accounts of the snapshot: who left, what still fails.

@@ -11,6 +11,8 @@
 //! - One item, folder or account that fails never fails the cycle: it is in the report, its last
 //!   good state stays, and it is tried again. Only the repository and sign-in fail a cycle, and a
 //!   service that can't be reached at all.
+//! - Several hosts capture into one repository, each its own accounts: an account is claimed for the
+//!   cycle, and one that somebody else has is left to them.
 //! - An account that leaves the tenant stays in later snapshots as it was.
 //! - What is dear and may wait (permissions) is asked for when all accounts are captured, within the
 //!   budget of resource units; what is left waits for the next cycle, and is counted in the report.
@@ -30,6 +32,7 @@ mod details;
 mod fetch;
 mod ledger;
 mod local;
+mod merge;
 mod progress;
 mod report;
 mod sites;
@@ -39,7 +42,7 @@ mod versions;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -52,19 +55,21 @@ use tokio_util::task::AbortOnDropHandle;
 pub use collection::{FeedState, put_mail};
 pub use progress::{Progress, ProgressNow};
 pub use report::{
-    AccountCounts, AccountLine, Counts, ItemLine, Report, RequestLine, Status, WorkloadLine,
+    AccountCounts, AccountLine, ClaimedLine, Counts, ItemLine, Report, RequestLine, Status,
+    WorkloadLine,
 };
 
 use crate::graph::sites::SitesRound;
 use crate::graph::users::UsersRound;
 use crate::graph::{Client, ErrorClass, GraphError};
 use crate::local::LocalState;
-use crate::repo::{RepoError, Repository, Stream, Writer};
+use crate::repo::{Claim, RepoError, Repository, Stream, Writer};
 use crate::tree::{Nodes, TreeError};
 use crate::workload::{Account, AccountKind, Workload};
 use cycle::Cycle;
 use ledger::Ledger;
 use local::Local;
+use merge::Newest;
 
 /// Where accounts come from: Graph, or a test.
 #[async_trait]
@@ -321,7 +326,7 @@ where
 /// checkpoint. To end it early but cleanly use [`Progress::cancel`].
 ///
 /// # Errors
-/// See [`SyncError`]. Another writer on the repository is [`RepoError`]'s.
+/// See [`SyncError`]. That another process captures an account already is none: it is in the report.
 pub async fn run(
     cx: &SyncContext,
     scope: &Scope,
@@ -346,16 +351,24 @@ pub async fn run(
         true => sites::meet(cx, scope).await?,
         false => sites::Met::default(),
     };
+    let accounts: Vec<Account> = directory
+        .values()
+        .chain(sites.accounts.values())
+        .filter(|account| !account.guest && scope.accounts.as_ref().is_none_or(|f| f(account)))
+        .cloned()
+        .collect();
+    // Before the newest snapshot is looked for: whoever had an account before has committed it then.
+    let claim = claim(cx, &accounts).await?;
+    let refused = claim.refused();
+    let (others, accounts): (Vec<Account>, Vec<Account>) = accounts
+        .into_iter()
+        .partition(|account| refused.contains_key(&account.id));
     let (shared, ledger) = {
         let (repo, cx, progress) = (cx.repo.clone(), cx.clone(), progress.clone());
-        blocking(move || open(repo, &cx, progress)).await?
+        let captured = accounts.iter().map(|account| account.id.clone()).collect();
+        blocking(move || open(repo, &cx, progress, &captured)).await?
     };
     ledger.meet(&directory, &sites, shared.now());
-    let accounts: Vec<Account> = directory
-        .into_values()
-        .chain(sites.accounts.into_values())
-        .filter(|account| !account.guest && scope.accounts.as_ref().is_none_or(|f| f(account)))
-        .collect();
     progress
         .accounts_total
         .store(accounts.len() as u64, Relaxed);
@@ -364,6 +377,12 @@ pub async fn run(
     let mut cycle = Cycle::new(shared, ledger, started);
     for note in sites.notes {
         cycle.report.add_note(note);
+    }
+    for account in others {
+        if let Some(holder) = refused.get(&account.id) {
+            tracing::info!(account = %account.upn, "left out: {holder} captures it");
+            cycle.report.add_claimed(account.upn, account.id, holder);
+        }
     }
     let mut captured = cycle.captures(accounts.clone(), &workloads).await;
     if captured.is_ok() {
@@ -375,7 +394,7 @@ pub async fn run(
     if let Err(e) = captured {
         // What is in the ledger is good, whatever happened to the rest.
         if !matches!(e, SyncError::Repo(_) | SyncError::Tree(_)) && cycle.ledger.is_dirty() {
-            cycle.commit(false).await?;
+            cycle.checkpoint().await?;
         }
         return Err(e);
     }
@@ -420,14 +439,24 @@ async fn meet(cx: &SyncContext) -> Result<BTreeMap<String, Account>, SyncError> 
     Ok(directory.accounts.clone())
 }
 
+/// Claims these accounts for this cycle.
+async fn claim(cx: &SyncContext, accounts: &[Account]) -> Result<Claim, SyncError> {
+    let (repo, ids) = (cx.repo.clone(), accounts.iter().map(|a| a.id.clone()));
+    let ids = ids.collect();
+    blocking(move || Ok(repo.claim(ids)?)).await
+}
+
 fn open(
     repo: Repository,
     cx: &SyncContext,
     progress: Arc<Progress>,
+    captured: &BTreeSet<String>,
 ) -> Result<(Arc<Shared>, Arc<Ledger>), SyncError> {
     let writer = repo.writer()?;
     let nodes = Nodes::new(&repo);
-    let ledger = Ledger::open(&nodes, repo.snapshots()?.pop())?;
+    let newest = Newest::find(&repo, &writer)?;
+    let ledger = Ledger::open(&nodes, &newest)?;
+    ledger.resume(&nodes, &newest.checkpoints, captured)?;
     let shared = Shared {
         repo,
         writer,

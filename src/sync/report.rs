@@ -25,6 +25,9 @@ pub struct Report {
     pub accounts: AccountCounts,
     /// Accounts whose state changed or that could not be captured.
     pub changed: Vec<AccountLine>,
+    /// Accounts that another process captures at this moment, so that this one left them alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claimed: Vec<ClaimedLine>,
     /// Items that are not in the snapshot, or only in an older version.
     pub failed: Vec<ItemLine>,
     /// Things left out on purpose, and what else is worth knowing.
@@ -81,6 +84,18 @@ pub struct AccountCounts {
     pub departed: u64,
     /// Could not be captured in this cycle.
     pub failed: u64,
+    /// Left to another process that captures them at this moment.
+    #[serde(default)]
+    pub claimed: u64,
+}
+
+/// An account and who captures it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimedLine {
+    pub account: String,
+    pub id: String,
+    /// Process and host.
+    pub holder: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -179,9 +194,19 @@ impl Report {
         push(&mut self.changed, line, &mut self.omitted);
     }
 
+    pub(super) fn add_claimed(&mut self, account: String, id: String, holder: &str) {
+        self.accounts.claimed += 1;
+        let line = ClaimedLine {
+            account,
+            id,
+            holder: holder.to_owned(),
+        };
+        push(&mut self.claimed, line, &mut self.omitted);
+    }
+
     /// Whether something that should be in the snapshot is not: exit status 3.
     pub fn has_failures(&self) -> bool {
-        self.totals.failed > 0 || self.accounts.failed > 0
+        self.totals.failed > 0 || self.accounts.failed > 0 || self.accounts.claimed > 0
     }
 }
 

@@ -57,6 +57,9 @@ pub struct WorkloadState {
     /// When its collection last changed, Unix seconds: the folder's mtime.
     #[serde(default)]
     pub changed: i64,
+    /// Counts up with each snapshot that changes it: of two states the one with more is newer.
+    #[serde(default)]
+    pub revision: u64,
 }
 
 /// An item that could not be captured.
@@ -123,11 +126,19 @@ impl<T: Serialize + DeserializeOwned> JsonMap<T> {
     ) -> Result<impl Iterator<Item = Result<(String, T), TreeError>> + use<T>, TreeError> {
         Ok(self.map.iter()?.map(|entry| {
             let (id, json) = entry?;
-            let id = String::from_utf8(id).map_err(|_| TreeError::Corrupt {
-                what: "state",
-                why: "an id is not UTF-8",
-            })?;
-            Ok((id, parse(&json)?))
+            Ok((id_of(id)?, parse(&json)?))
+        }))
+    }
+
+    /// The ids whose values differ in `newer`, with the values here and there. Costs what differs.
+    pub fn diff(
+        &self,
+        newer: &Self,
+    ) -> Result<impl Iterator<Item = Result<Difference<T>, TreeError>> + use<T>, TreeError> {
+        Ok(self.map.diff(&newer.map)?.map(|change| {
+            let change = change?;
+            let value = |json: Option<bytes::Bytes>| json.map(|json| parse(&json)).transpose();
+            Ok((id_of(change.key)?, value(change.old)?, value(change.new)?))
         }))
     }
 
@@ -151,6 +162,16 @@ impl<T: Serialize + DeserializeOwned> JsonMap<T> {
             of: self.of,
         })
     }
+}
+
+/// An id with its values in an older and in a newer map.
+pub type Difference<T> = (String, Option<T>, Option<T>);
+
+fn id_of(key: Vec<u8>) -> Result<String, TreeError> {
+    String::from_utf8(key).map_err(|_| TreeError::Corrupt {
+        what: "state",
+        why: "an id is not UTF-8",
+    })
 }
 
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, TreeError> {

@@ -55,6 +55,7 @@ pub fn summary(outcome: &CycleOutcome) -> Value {
         "cancelled": outcome.cancelled,
         "counts": outcome.report.totals,
         "accounts": outcome.report.accounts,
+        "claimed": outcome.report.claimed,
         "failed": outcome.report.failed,
         "failed_accounts": failed_accounts(&outcome.report),
         "requests": outcome.report.requests.iter().map(|line| line.count).sum::<u64>(),
@@ -82,7 +83,8 @@ fn failed_accounts(report: &Report) -> Vec<Value> {
 
 fn outcome_of(summary: &Value) -> Outcome {
     let failed = summary["counts"]["failed"].as_u64().unwrap_or(0)
-        + summary["accounts"]["failed"].as_u64().unwrap_or(0);
+        + summary["accounts"]["failed"].as_u64().unwrap_or(0)
+        + summary["accounts"]["claimed"].as_u64().unwrap_or(0);
     if summary["cancelled"].as_bool().unwrap_or(false) {
         Outcome::Failed
     } else if failed > 0 {
@@ -122,16 +124,23 @@ fn report(style: Style, summary: &Value) -> Result<()> {
                 number(&counts["found"])
             )?;
         }
-        for (list, what) in [("failed_accounts", "workload"), ("failed", "path")] {
-            let failed = summary[list].as_array().map_or(&[][..], Vec::as_slice);
+        let list = |name: &str| summary[name].as_array().map_or(&[][..], Vec::as_slice);
+        fn text<'a>(item: &'a Value, key: &str) -> &'a str {
+            item[key].as_str().unwrap_or("?")
+        }
+        for item in list("claimed").iter().take(MAX_TOLD) {
+            let (account, holder) = (text(item, "account"), text(item, "holder"));
+            writeln!(out, "  left out: {account}: {holder} captures it at this moment")?;
+        }
+        for (name, what) in [("failed_accounts", "workload"), ("failed", "path")] {
+            let failed = list(name);
             for item in failed.iter().take(MAX_TOLD) {
-                let text = |key: &str| item[key].as_str().unwrap_or("?").to_owned();
                 writeln!(
                     out,
                     "  failed: {} {}: {}",
-                    text("account"),
-                    text(what),
-                    text("reason")
+                    text(item, "account"),
+                    text(item, what),
+                    text(item, "reason")
                 )?;
             }
             if let Some(more) = failed.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {

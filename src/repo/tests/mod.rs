@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod golden;
 mod remote;
+mod sessions;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;

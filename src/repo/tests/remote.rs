@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::super::backend::Backend;
+use super::super::watch::Timing;
 use super::*;
 
 #[test]
 fn a_repository_on_an_object_store() {
     let folder = tempfile::tempdir().unwrap();
     let local = folder.path();
-    let backend = Arc::new(Backend::in_memory(local, Default::default()).unwrap());
+    let backend = Arc::new(Backend::in_memory(local, Timing::default()).unwrap());
     let location = Location::S3(S3Location {
         bucket: "b".into(),
         ..S3Location::default()
