@@ -223,8 +223,9 @@ impl Blocks {
     fn keep(&self, class: PackClass, pack: PackId, number: u32, bytes: &[u8]) {
         let folder = self.folder.join(class.folder());
         let unswept = &self.unswept[class.slot()];
-        if unswept.fetch_add(bytes.len() as u64, Ordering::Relaxed) >= self.sweep_every {
-            unswept.store(0, Ordering::Relaxed);
+        let len = bytes.len() as u64;
+        if unswept.fetch_add(len, Ordering::Relaxed) + len > self.sweep_every {
+            unswept.store(len, Ordering::Relaxed);
             if let Err(e) = self.sweep(&folder) {
                 tracing::warn!("cannot tidy {}: {e}", folder.display());
             }
