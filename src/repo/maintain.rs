@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use super::error::{RepoError, Result};
 use super::lock::MaintenanceLock;
 use super::snapshot::{self, Snapshot};
-use super::{Inner, Repository};
+use super::verify::gone_is_fine;
+use super::{Inner, Repository, index};
 
 /// Forgets, tags, holds and prunes; the lock is free when it is dropped.
 pub struct Maintenance {
@@ -80,6 +81,19 @@ impl Inner {
             // Made or deleted since the listing, most of the time.
             if within && !there.contains(name.as_str()) && self.is_lost(&name)? {
                 return Err(RepoError::FileMissing { file: name });
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails when an index file is lost or cannot be read: then an object may seem to be nowhere that is
+    /// there.
+    pub(super) fn index_is_whole(&self) -> Result<()> {
+        self.nothing_lost(index::FOLDER)?;
+        let known = self.index.files();
+        for info in self.backend.list(index::FOLDER)? {
+            if !known.iter().any(|(name, _)| *name == info.name) {
+                gone_is_fine(self.index.read(&info.name).map(drop))?;
             }
         }
         Ok(())

@@ -563,7 +563,8 @@ pub(crate) fn place_of(table: &PackTable, number: u32, frame: &FrameEntry) -> Fr
     }
 }
 
-fn gone_is_fine(read: Result<()>) -> Result<()> {
+/// What was deleted on purpose meanwhile need not be read.
+pub(super) fn gone_is_fine(read: Result<()>) -> Result<()> {
     match read {
         Err(RepoError::FileMissing { .. }) => Ok(()),
         read => read,

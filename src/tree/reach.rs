@@ -5,31 +5,13 @@
 //! because it cannot be read: that is an error, and whoever asks deletes nothing.
 
 use super::TreeError;
-use super::collection::Detached;
-use super::entry::Entry;
 use super::map::MapRoot;
 use super::node::Node;
 use super::nodes::Nodes;
-use super::state::AccountState;
-use super::view::name_of;
-use crate::repo::content::{ContentId, Recipe, Shape};
+pub use super::references::Way;
+use super::references::{self, Reference};
+use crate::repo::content::{ContentId, Shape};
 use crate::repo::{Kind, ObjectId, RepoError, Repository};
-
-/// How an object is read, hence what it refers to. The same bytes could be met in two ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Way {
-    /// It refers to nothing: records, chunks, mails, and nodes of maps whose values name no objects.
-    Plain = 0,
-    /// A node of a directory, also of one of versions.
-    Directory = 1,
-    /// A node of a map of items without a place.
-    Detached = 2,
-    /// A node of the map of accounts.
-    Accounts = 3,
-    /// A recipe.
-    Recipe = 4,
-}
 
 /// Tells `seen` every object that these trees need, with the way it is read. It answers whether the
 /// object is new to it in this way; if not, what it refers to is known and not told again.
@@ -71,11 +53,13 @@ impl Walk<'_> {
         while let Some((id, way)) = self.rest.pop() {
             if (self.seen)(Kind::Node, id, way)? {
                 let node = self.nodes.load(&id)?;
-                // The last first, so that they are taken in their order.
-                for index in (0..node.len()).rev() {
-                    match node.level() {
-                        0 => self.value(&node, index, way)?,
-                        _ => self.rest.push((node.child(index).0, way)),
+                match node.level() {
+                    0 => self.leaf(&node, way)?,
+                    // The last first, so that they are taken in their order.
+                    _ => {
+                        let children = (0..node.len()).rev();
+                        self.rest
+                            .extend(children.map(|index| (node.child(index).0, way)));
                     }
                 }
             }
@@ -83,25 +67,17 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn value(&mut self, node: &Node, index: usize, way: Way) -> Result<(), TreeError> {
-        let (key, value) = (node.key(index), node.value(index));
-        match way {
-            Way::Directory => self.entry(&Entry::decode(name_of(key)?, value)?),
-            Way::Detached => self.entry(&Detached::decode(value)?.entry),
-            Way::Accounts => self.account(value),
-            Way::Plain | Way::Recipe => Ok(()),
-        }
-    }
-
-    fn entry(&mut self, entry: &Entry) -> Result<(), TreeError> {
-        self.push(entry.versions, Way::Directory);
-        self.push(entry.dir_root(), Way::Directory);
-        if let Some(record) = entry.record {
-            (self.seen)(Kind::Record, record, Way::Plain)?;
-        }
-        let shown = entry.content().map(|(content, _)| content);
-        for content in shown.into_iter().chain(entry.original) {
-            self.content(content)?;
+    fn leaf(&mut self, node: &Node, way: Way) -> Result<(), TreeError> {
+        let mut found = Vec::new();
+        references::of_leaf(node, way, &mut found)?;
+        for reference in found.into_iter().rev() {
+            match reference {
+                Reference::Map(root, way) => self.rest.push((root, way)),
+                Reference::Object(kind, id) => {
+                    (self.seen)(kind, id, Way::Plain)?;
+                }
+                Reference::Content(content) => self.content(content)?,
+            }
         }
         Ok(())
     }
@@ -116,32 +92,8 @@ impl Walk<'_> {
             return Ok(());
         }
         if (self.seen)(kind, id, Way::Recipe)? {
-            let recipe = Recipe::decode(&self.repo.get(kind, &id)?);
-            let recipe = recipe.map_err(|_| TreeError::Corrupt {
-                what: "recipe",
-                why: "it is not what it should be; a newer tenantfs may have written it",
-            })?;
-            for (kind, id) in recipe.objects() {
+            for (kind, id) in references::recipe(self.repo, kind, &id)?.objects() {
                 (self.seen)(kind, id, Way::Plain)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn account(&mut self, json: &[u8]) -> Result<(), TreeError> {
-        let account: AccountState = super::state::parse(json)?;
-        for workload in account.workloads.values() {
-            let collection = &workload.collection;
-            self.push(collection.dir, Way::Directory);
-            self.push(collection.detached, Way::Detached);
-            let plain = [
-                collection.ids,
-                workload.cursors,
-                workload.failed,
-                workload.waiting,
-            ];
-            for root in plain {
-                self.push(root, Way::Plain);
             }
         }
         Ok(())

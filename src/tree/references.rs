@@ -10,17 +10,21 @@ use super::view::name_of;
 use crate::repo::content::{ContentId, Recipe, Shape};
 use crate::repo::{Kind, ObjectId, Repository};
 
-/// What the values of a map are, hence what they refer to.
+/// How an object is read, hence what it refers to. The same bytes could be met in two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Way {
-    /// Nothing that refers to objects: cursors, ids, failed items.
-    Plain,
-    /// Entries of a directory, also of one of older versions.
-    Directory,
-    /// Items without a place.
-    Detached,
-    /// States of accounts.
-    Accounts,
+#[repr(usize)]
+pub enum Way {
+    /// It refers to nothing: records, chunks, mails, and nodes of maps whose values name no objects
+    /// (cursors, ids, failed items).
+    Plain = 0,
+    /// A node of a directory, also of one of older versions.
+    Directory = 1,
+    /// A node of a map of items without a place.
+    Detached = 2,
+    /// A node of the map of accounts.
+    Accounts = 3,
+    /// A recipe.
+    Recipe = 4,
 }
 
 /// A reference from a leaf.
@@ -39,7 +43,7 @@ pub(super) fn of_leaf(node: &Node, way: Way, found: &mut Vec<Reference>) -> Resu
     for index in 0..node.len() {
         let value = node.value(index);
         match way {
-            Way::Plain => return Ok(()),
+            Way::Plain | Way::Recipe => return Ok(()),
             Way::Directory => of_entry(&Entry::decode(name_of(node.key(index))?, value)?, found),
             Way::Detached => of_entry(&Detached::decode(value)?.entry, found),
             Way::Accounts => of_account(&parse(value)?, found),
@@ -88,10 +92,14 @@ pub(super) fn of_content<E: From<TreeError>>(
     if content.shape != Shape::Recipe {
         return Ok(());
     }
-    let bytes = repo.get(kind, &content.object).map_err(TreeError::from)?;
-    let recipe = Recipe::decode(&bytes).map_err(|_| TreeError::Corrupt {
+    let recipe = recipe(repo, kind, &content.object)?;
+    recipe.objects().try_for_each(|(kind, id)| each(kind, id))
+}
+
+/// Reads a recipe.
+pub(super) fn recipe(repo: &Repository, kind: Kind, id: &ObjectId) -> Result<Recipe, TreeError> {
+    Recipe::decode(&repo.get(kind, id)?).map_err(|_| TreeError::Corrupt {
         what: "recipe",
         why: "it is not what it should be; a newer tenantfs may have written it",
-    })?;
-    recipe.objects().try_for_each(|(kind, id)| each(kind, id))
+    })
 }

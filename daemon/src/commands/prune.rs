@@ -66,6 +66,13 @@ pub fn tell(out: &mut dyn Write, report: &PruneReport) -> std::io::Result<()> {
         report.live_objects,
         count(report.objects, "object")
     )?;
+    if report.lost > 0 {
+        writeln!(
+            out,
+            "{} that snapshots need cannot be had any more; verify says what lacks them",
+            count(report.lost, "object")
+        )?;
+    }
     writeln!(
         out,
         "{} {} ({}) with {} that nothing uses",

@@ -6,7 +6,7 @@
 //! not condemned. So what is stored twice by chance goes away again, and a condemned pack has a mark only
 //! when it alone has the object.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::super::Inner;
@@ -46,6 +46,7 @@ pub struct Mark {
     entered: [Bitmap; WAYS],
     condemned: HashSet<PackId>,
     count: u64,
+    lost: BTreeSet<ObjectId>,
 }
 
 /// An index file, and the number of its first entry.
@@ -106,6 +107,7 @@ impl Mark {
             entered: std::array::from_fn(|_| Bitmap::new(first)),
             condemned,
             count: 0,
+            lost: BTreeSet::new(),
         }
     }
 
@@ -114,15 +116,21 @@ impl Mark {
         self.count
     }
 
+    /// Objects that were met and are nowhere.
+    pub fn lost(&self) -> u64 {
+        self.lost.len() as u64
+    }
+
     /// Marks an object. True when it was not met in this way (below [`WAYS`]) before, so that what it
-    /// refers to has to be marked, too.
+    /// refers to has to be marked, too. One that a repair gave up has nothing to be marked, and leads nowhere.
     ///
     /// # Errors
-    /// [`RepoError::ObjectMissing`], [`RepoError::WrongKind`].
+    /// [`RepoError::WrongKind`].
     pub fn see(&mut self, kind: Kind, id: &ObjectId, way: usize) -> Result<bool> {
-        let (at, found, _) = self
-            .position(id)
-            .ok_or(RepoError::ObjectMissing { kind, id: *id })?;
+        let Some((at, found, _)) = self.position(id) else {
+            self.lost.insert(*id);
+            return Ok(false);
+        };
         if found != kind {
             return Err(RepoError::WrongKind {
                 id: *id,

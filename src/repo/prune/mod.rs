@@ -115,6 +115,9 @@ pub struct PruneReport {
     pub live_objects: u64,
     /// Objects in the index.
     pub objects: u64,
+    /// Objects that snapshots need and that are nowhere, since a repair gave them up; `verify` says what
+    /// lacks them.
+    pub lost: u64,
     /// Deleted: dead ones, and those that were stored again. Of this and earlier runs.
     pub deleted: Packs,
     /// What was in use of these was stored again.
@@ -157,11 +160,11 @@ impl Maintenance {
     /// Deletes what nothing needs. `reach` knows what a snapshot's roots lead to.
     ///
     /// # Errors
-    /// [`RepoError::ListingShrank`], [`RepoError::ObjectMissing`], [`RepoError::Damaged`] and the like:
+    /// [`RepoError::ListingShrank`], [`RepoError::FileMissing`], [`RepoError::Damaged`] and the like:
     /// then it cannot be known what is needed, and nothing more is deleted.
     ///
     /// [`RepoError::ListingShrank`]: super::RepoError::ListingShrank
-    /// [`RepoError::ObjectMissing`]: super::RepoError::ObjectMissing
+    /// [`RepoError::FileMissing`]: super::RepoError::FileMissing
     /// [`RepoError::Damaged`]: super::RepoError::Damaged
     pub fn prune(
         &self,
@@ -209,6 +212,7 @@ impl Prune<'_> {
         let packs = mark.packs();
         self.report.objects = packs.iter().map(|pack| pack.objects).sum();
         self.report.live_objects = mark.count();
+        self.report.lost = mark.lost();
         let (condemned, rest): (Vec<_>, Vec<_>) = packs
             .into_iter()
             .partition(|pack| condemned.contains(&pack.id));
@@ -268,6 +272,7 @@ impl Prune<'_> {
     fn mark(&self, needed: &Needed, condemned: HashSet<PackId>) -> Result<Mark> {
         // After the manifests were read: what they need is in an index file that was there before them.
         self.maintenance.inner().refresh_index()?;
+        self.maintenance.inner().index_is_whole()?;
         let mut mark = Mark::new(self.maintenance.inner(), condemned);
         let total = needed.roots.len() as u64;
         for (done, roots) in (0..).zip(&needed.roots) {

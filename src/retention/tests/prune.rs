@@ -277,6 +277,39 @@ fn a_damaged_repository_is_not_pruned() {
         matches!(error, RetentionError::Repo(RepoError::Damaged { .. })),
         "{error}"
     );
+    // An index file that is damaged: what it names only seems to be nowhere.
+    let index = std::fs::read_dir(root.join("index")).unwrap().next();
+    let index = index.unwrap().unwrap().path();
+    let good = std::fs::read(&index).unwrap();
+    std::fs::write(&index, &good[..good.len() - 1]).unwrap();
+    let error = prune(&place.open("another"), &thorough()).unwrap_err();
+    std::fs::write(&index, &good).unwrap();
+    assert!(
+        matches!(error, RetentionError::Repo(RepoError::Damaged { .. })),
+        "{error}"
+    );
     prune(&repo, &thorough()).unwrap();
     check(&repo);
+}
+
+#[test]
+fn what_a_repair_gave_up_does_not_stop_it() {
+    let (place, repo) = Place::new();
+    let snapshots = days(&repo.writer().unwrap(), 0..3);
+    let root = place.folder.path().join("repo");
+    let mut folders = std::fs::read_dir(root.join("data")).unwrap();
+    let folder = folders.next().unwrap().unwrap().path();
+    let pack = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+    std::fs::remove_file(pack.path()).unwrap();
+    repo.repair(false, &|_, _| {}).unwrap();
+    forget(&repo, &named(&[&snapshots[0].name])).unwrap();
+    let readable = |repo: &Repository| {
+        let files = repo.verify(true, &|_, _| {}).unwrap();
+        (files.damaged.len(), files.lost.len())
+    };
+    let before = readable(&repo);
+    let report = prune(&repo, &thorough()).unwrap();
+    assert!(report.lost > 0, "{report:?}");
+    assert_eq!(readable(&repo), before);
+    assert_eq!(packs(&repo).objects, report.live_objects);
 }
