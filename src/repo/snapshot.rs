@@ -182,6 +182,13 @@ impl Inner {
         if !self.backend.create(&file, &sealed)? {
             return Ok(None);
         }
+        if !self.config.conditional_create {
+            // Two may have got here together: the last to write has it, and both look after a pause.
+            std::thread::sleep(self.backend.watch.timing.settle);
+            if self.backend.get(&file)? != sealed {
+                return Ok(None);
+            }
+        }
         Ok(Some(sealed.len() as u64))
     }
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tenantfs::repo::{Kind, Location, Repository};
+use tenantfs::repo::{Kind, Location, PruneOptions, Repository, Unused};
+use tenantfs::retention;
 use tenantfs::tree::collection::CollectionRoot;
 use tenantfs::tree::{Editor, ItemKey, Nodes};
 use tenantfs_mount::{Mount, MountConfig};
@@ -45,7 +46,8 @@ pub fn run(args: &ScaleArgs) -> Result<()> {
     );
     find(home.path(), messages)?;
     mount(home.path())?;
-    change(home.path(), root, messages)
+    change(home.path(), root, messages)?;
+    prune(home.path())
 }
 
 fn open(home: &Path) -> Result<Repository> {
@@ -185,6 +187,33 @@ fn change(home: &Path, root: CollectionRoot, messages: u64) -> Result<()> {
         CHANGE_KB,
     );
     peak.show("ten changes")
+}
+
+/// The snapshot before the ten changes is forgotten, and what only it needed deleted.
+fn prune(home: &Path) -> Result<()> {
+    let peak = Peak::start()?;
+    let repository = open(home)?;
+    let snapshots = repository.snapshots()?;
+    let oldest = snapshots.first().context("no snapshot")?.name.clone();
+    let maintenance = repository.maintain()?;
+    let (report, time) = timed(|| {
+        maintenance.forget(&[oldest])?;
+        let options = PruneOptions {
+            max_unused: Unused::Bytes(0),
+            ..PruneOptions::default()
+        };
+        Ok(retention::prune(&maintenance, &options, &|_, _, _| {})?)
+    })?;
+    println!(
+        "{:<44} {:>9.1} s   {} of {} objects in use, {} packs stored again, {} deleted",
+        "forget and prune",
+        time.as_secs_f64(),
+        report.live_objects,
+        report.objects,
+        report.repacked.packs,
+        report.deleted.packs
+    );
+    peak.show("pruning")
 }
 
 /// The most memory that this process had resident since it began.
