@@ -44,6 +44,9 @@ struct State {
     /// Handles that may write.
     writers: usize,
     closed: Option<Instant>,
+    /// A write failed. What is in the file is not what the program wrote, so it is never sent, even if there
+    /// is room again when it is closed.
+    broken: Option<RestoreError>,
 }
 
 /// See the module's description.
@@ -70,6 +73,7 @@ impl Local {
             phase: Phase::Open(file),
             writers: 0,
             closed: None,
+            broken: None,
         };
         Local {
             state: Mutex::new(state),
@@ -152,7 +156,12 @@ impl Local {
     }
 
     pub fn truncate(&self, len: u64) -> Result<(), FsError> {
-        self.change(|file| file.truncate(len))
+        self.change(|file| file.truncate(len))?;
+        if len == 0 {
+            // It is written anew.
+            self.state.lock().broken = None;
+        }
+        Ok(())
     }
 
     fn change(&self, f: impl FnOnce(&SpoolFile) -> std::io::Result<()>) -> Result<(), FsError> {
@@ -160,7 +169,11 @@ impl Local {
         let Phase::Open(file) = &state.phase else {
             return Err(sent());
         };
-        f(file)?;
+        if let Err(e) = f(file) {
+            let error = RestoreError::local("the restore spool on this machine", &e);
+            state.broken = Some(error);
+            return Err(e.into());
+        }
         if state.writers > 0 {
             state.closed = None;
         }
@@ -208,10 +221,14 @@ impl Local {
         else {
             return Err(FsError::Stale);
         };
+        let broken = state.broken.take();
         drop(state);
-        // Whatever happens in there, nobody may wait for ever.
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| push(file)));
-        let result = result.unwrap_or_else(|_| Err(internal()));
+        let result = match broken {
+            Some(error) => Err(error),
+            // Whatever happens in there, nobody may wait for ever.
+            None => std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| push(file)))
+                .unwrap_or_else(|_| Err(internal())),
+        };
         let mut state = self.state.lock();
         state.phase = Phase::Done {
             result: result.clone(),
