@@ -61,7 +61,7 @@ pub(crate) fn heads(snapshots: &[Snapshot]) -> Vec<Snapshot> {
         .cloned()
         .collect();
     if heads.is_empty() {
-        heads.extend(complete().last().cloned());
+        heads.extend(complete().next_back().cloned());
     }
     heads
 }

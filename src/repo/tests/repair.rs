@@ -296,7 +296,11 @@ fn parity_heals_flipped_bits_bursts_and_torn_ends() {
             damage(&mut bad);
             fs::write(&path, bad).unwrap();
             let report = repair(&repo);
-            assert_eq!(report.healed, [pack.clone()], "pack {n}, damage {kind}");
+            assert_eq!(
+                report.healed,
+                std::slice::from_ref(pack),
+                "pack {n}, damage {kind}"
+            );
             assert!(report.lost.is_empty() && report.put_aside.is_empty() && !report.index_made);
             assert!(fs::read(&path).unwrap() == good, "pack {n}, damage {kind}");
         }
@@ -338,7 +342,7 @@ fn lost_and_damaged_parity_is_found_and_made_again_and_old_packs_get_theirs() {
         assert_eq!(found.damaged.len(), 1, "{found:?}");
         assert_eq!(found.damaged[0].file, *file);
         assert!(found.lost.is_empty());
-        assert_eq!(repair(&repo).parity_made, [file.clone()]);
+        assert_eq!(repair(&repo).parity_made, std::slice::from_ref(file));
         assert!(fs::read(&path).unwrap() == good);
     }
     // A pack that was written without parity gets some when it is switched on.
