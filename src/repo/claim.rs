@@ -7,14 +7,14 @@
 //! A claim goes with its owner; see [`beacon`](super::beacon).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::beacon::{self, Beacon, Folder};
 use super::error::Result;
 use super::seal::FileType;
-use super::{Inner, Repository};
+use super::{Inner, Repository, lock};
 
 /// Where the files of claims are.
 pub(crate) const FOLDER: Folder = Folder {
@@ -24,6 +24,9 @@ pub(crate) const FOLDER: Folder = Folder {
 
 /// How long to wait before others' claims on a directory are read again.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long a claim of this very process is waited for: a capture that was cancelled lets go of it when the
+/// last of its tasks has ended.
+const OWN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a claim's file says: ids of accounts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -63,9 +66,13 @@ impl Repository {
         let beacon = Beacon::light(repo, FOLDER, own)?;
         beacon::remove_stale_locks(repo, FOLDER)?;
         let mut beats = HashMap::new();
+        let begin = Instant::now();
         let refused = loop {
             if let Some(refused) = look(repo, beacon.id(), &accounts, &mut beats)? {
-                break refused;
+                let ours = refused.values().any(|of| *of == lock::holder());
+                if !ours || begin.elapsed() >= OWN_PATIENCE {
+                    break refused;
+                }
             }
             std::thread::sleep(match repo.backend.is_local() {
                 true => PAUSE,
