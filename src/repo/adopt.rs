@@ -11,7 +11,6 @@ use super::Inner;
 use super::dictionary::{self, Samples};
 use super::error::{RepoError, Result};
 use super::id::{Kind, PackClass, PackId};
-use super::pack;
 use super::session::Session;
 
 impl Inner {
@@ -34,8 +33,8 @@ impl Inner {
             if self.is_aside(&id.file(class))? {
                 continue;
             }
-            match pack::read_footer(&self.backend, &self.keys, &self.config.id, class, id, size) {
-                Ok(table) => tables.push(table),
+            match self.ends(class, id, size) {
+                Ok(ends) => tables.push(ends.table),
                 // Nothing committed needs it: its writer died before anything named it. Verify reports it.
                 Err(e @ RepoError::Damaged { .. }) => tracing::warn!("not adopted: {e}"),
                 Err(e) => return Err(e),

@@ -436,19 +436,8 @@ pub(crate) struct Ends {
     pub has_parity: bool,
 }
 
-/// Reads a pack's table from its own footer. Authenticates header, footer and trailer.
-pub(crate) fn read_footer(
-    backend: &Backend,
-    keys: &Keys,
-    repo: &RepoId,
-    class: PackClass,
-    id: PackId,
-    size: u64,
-) -> Result<PackTable> {
-    Ok(read_ends(backend, keys, repo, class, id, size)?.table)
-}
-
-/// The same with what the header says.
+/// Reads what a pack says of itself: its table, from its own footer, and what the header says. Authenticates
+/// header, footer and trailer.
 pub(crate) fn read_ends(
     backend: &Backend,
     keys: &Keys,

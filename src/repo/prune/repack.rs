@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::super::Inner;
 use super::super::error::{RepoError, Result};
-use super::super::pack;
 use super::super::stream::Stream;
 use super::super::verify::place_of;
 use super::super::writer::Writer;
@@ -57,8 +56,7 @@ impl Prune<'_> {
 impl Inner {
     /// Puts what is in use of a pack into a stream, in the pack's order.
     fn store_again(&self, mark: &Mark, from: &PackUse, stream: &mut Stream) -> Result<()> {
-        let (keys, id) = (&self.keys, &self.config.id);
-        let table = pack::read_footer(&self.backend, keys, id, from.class, from.id, from.size)?;
+        let table = self.ends(from.class, from.id, from.size)?.table;
         let mut stored = HashSet::new();
         for (number, frame) in (0..).zip(&table.frames) {
             let live = |id| mark.keeps(id, from.id);

@@ -186,6 +186,18 @@ impl Tenant {
         self.json(&["backup"])
     }
 
+    /// Every byte of the repository is what it must be.
+    pub fn verify(&self) -> Result<()> {
+        let verified = self.run(&["verify", "--read-data"])?;
+        ensure!(
+            verified.status.success(),
+            "{}{}",
+            text(&verified.stdout),
+            text(&verified.stderr)
+        );
+        Ok(())
+    }
+
     /// Fails if Exchange would have sent anything to anyone.
     pub fn nothing_was_sent(&self) -> Result<()> {
         let sent = self.graph.sent()?;

@@ -75,17 +75,6 @@ fn backup(tenant: &Tenant) -> Result<String> {
     name.context("no snapshot")
 }
 
-fn verify(tenant: &Tenant) -> Result<()> {
-    let verified = tenant.run(&["verify", "--read-data"])?;
-    ensure!(
-        verified.status.success(),
-        "{}{}",
-        text(&verified.stdout),
-        text(&verified.stderr)
-    );
-    Ok(())
-}
-
 /// All that the mount shows of a snapshot: files, records, versions, the report.
 fn everything(mount: &Mounted, snapshot: &str) -> Result<BTreeMap<String, Vec<u8>>> {
     let root = mount.path("snapshots").join(snapshot);
@@ -171,7 +160,7 @@ fn what_is_kept_survives_forget_and_prune() -> Result<()> {
             "{plan}"
         );
     }
-    verify(&tenant)?;
+    tenant.verify()?;
     ensure!(
         everything(&mount, &latest)? == before,
         "the latest snapshot changed"
@@ -203,7 +192,7 @@ fn what_is_kept_survives_forget_and_prune() -> Result<()> {
     let freed = tenant.json(&["prune", "--max-unused", "0"])?;
     ensure!(freed["deleted"]["bytes"].as_u64() > Some(0), "{freed}");
     ensure!(listed(&tenant, &["snapshots"])? == [all[1].clone(), latest.clone()]);
-    verify(&tenant)?;
+    tenant.verify()?;
     let mount = tenant.mount()?;
     ensure!(
         everything(&mount, &latest)? == before,
@@ -217,7 +206,7 @@ fn what_is_kept_survives_forget_and_prune() -> Result<()> {
         summary["counts"]["fetched"].as_u64() < Some(40),
         "{summary}"
     );
-    verify(&tenant)
+    tenant.verify()
 }
 
 #[test]
@@ -275,7 +264,7 @@ fn accounts_have_rules_of_their_own_and_the_daemon_follows_them() -> Result<()> 
         (accounts(0), accounts(1), accounts(2)) == (Some(1), Some(1), Some(3)),
         "{left}"
     );
-    verify(&tenant)
+    tenant.verify()
 }
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -314,15 +303,15 @@ fn killed_in_forget_and_prune() -> Result<()> {
         }
         child.kill()?;
         child.wait()?;
-        verify(&tenant)?;
+        tenant.verify()?;
         // Nothing goes but whole snapshots, and the hold keeps its account in each.
         ensure!(listed(&tenant, &["snapshots"])? == before);
     }
     tenant.json(&["forget", "--keep-last", "1"])?;
     let last = tenant.json(&["prune", "--max-unused", "0"])?;
     ensure!(last["waiting"]["packs"] == 0, "{last}");
-    verify(&tenant)?;
+    tenant.verify()?;
     change(&tenant, 99)?;
     backup(&tenant)?;
-    verify(&tenant)
+    tenant.verify()
 }

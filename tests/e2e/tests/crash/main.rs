@@ -48,7 +48,7 @@ fn killed(
         std::thread::sleep(Duration::from_micros(moment));
         child.kill()?;
         child.wait()?;
-        verify(tenant)?;
+        tenant.verify()?;
     }
     Ok(())
 }
@@ -56,19 +56,8 @@ fn killed(
 /// The next cycle goes on to the end, and has everything.
 fn finishes(tenant: &Tenant) -> Result<()> {
     tenant.backup()?;
-    verify(tenant)?;
+    tenant.verify()?;
     latest_is_complete(tenant)
-}
-
-fn verify(tenant: &Tenant) -> Result<()> {
-    let verified = tenant.run(&["verify", "--read-data"])?;
-    ensure!(
-        verified.status.success(),
-        "{}{}",
-        text(&verified.stdout),
-        text(&verified.stderr)
-    );
-    Ok(())
 }
 
 fn quiet(tenant: &Tenant, arguments: &[&str]) -> Result<Child> {
