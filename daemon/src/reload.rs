@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How long a burst of events may go on before it counts as over.
 const QUIET: Duration = Duration::from_millis(300);
@@ -18,6 +19,8 @@ const QUIET: Duration = Duration::from_millis(300);
 pub struct Watch {
     _watcher: notify::RecommendedWatcher,
     events: mpsc::UnboundedReceiver<()>,
+    /// When the burst that goes on counts as over.
+    quiet_at: Option<Instant>,
 }
 
 impl Watch {
@@ -51,16 +54,30 @@ impl Watch {
         Ok(Self {
             _watcher: watcher,
             events,
+            quiet_at: None,
         })
     }
 
-    /// Waits until the file was changed and has been quiet for a moment.
+    /// Waits until the file was changed and has been quiet for a moment. Dropping the future before
+    /// that loses nothing: the next call goes on waiting for the same change.
     pub async fn changed(&mut self) {
-        if self.events.recv().await.is_none() {
-            // The watcher is gone: there will be no event any more.
-            return std::future::pending().await;
+        loop {
+            let more = match self.quiet_at {
+                None => self.events.recv().await,
+                Some(at) => match tokio::time::timeout_at(at, self.events.recv()).await {
+                    Ok(more) => more,
+                    Err(_) => {
+                        self.quiet_at = None;
+                        return;
+                    }
+                },
+            };
+            if more.is_none() {
+                // The watcher is gone: there will be no event any more.
+                return std::future::pending().await;
+            }
+            self.quiet_at = Some(Instant::now() + QUIET);
         }
-        while let Ok(Some(())) = tokio::time::timeout(QUIET, self.events.recv()).await {}
     }
 }
 
@@ -81,5 +98,23 @@ mod tests {
             .unwrap();
         let more = tokio::time::timeout(Duration::from_millis(600), watch.changed()).await;
         assert!(more.is_err(), "one change was reported twice");
+    }
+
+    /// The daemon's loop drops the future whenever something else happens first.
+    #[tokio::test]
+    async fn a_wait_given_up_early_loses_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tenantfs.toml");
+        std::fs::write(&file, "a").unwrap();
+        let mut watch = Watch::new(&file).unwrap();
+        std::fs::write(&file, "b").unwrap();
+        let given_up = Duration::from_millis(50);
+        let until = Instant::now() + Duration::from_secs(10);
+        while tokio::time::timeout(given_up, watch.changed())
+            .await
+            .is_err()
+        {
+            assert!(Instant::now() < until, "the change was lost");
+        }
     }
 }

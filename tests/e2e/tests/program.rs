@@ -309,14 +309,15 @@ fn the_daemon_captures_mounts_reloads_and_stops_cleanly() -> Result<()> {
         summary["snapshot"].is_string() || summary["snapshot"].is_null(),
         "{summary:#}"
     );
-    wait(|| mnt.join("snapshots/latest").canonicalize().is_ok())?;
+    let log = tenant.path("state/tenantfs.log");
+    wait(&log, || mnt.join("snapshots/latest").canonicalize().is_ok())?;
 
     tenant.write_config("[protect]\nschedule = \"1s\"\n")?;
     let upn = tenant.graph.mailboxes()?.remove(0);
     tenant
         .graph
         .receive(&upn, "inbox", "while the daemon runs")?;
-    wait(|| {
+    wait(&log, || {
         tenant
             .json(&["snapshots"])
             .is_ok_and(|list| list.as_array().is_some_and(|l| l.len() >= 2))
@@ -324,7 +325,7 @@ fn the_daemon_captures_mounts_reloads_and_stops_cleanly() -> Result<()> {
     let status = tenant.json(&["status"])?;
     let pid = status["pid"].as_u64().context("no pid")?;
     drop(stop);
-    wait(|| !Path::new(&format!("/proc/{pid}")).exists())?;
+    wait(&log, || !Path::new(&format!("/proc/{pid}")).exists())?;
     ensure!(fs::read_dir(mnt.join("snapshots")).is_err() || fs::read_dir(&mnt)?.next().is_none());
     Ok(())
 }
@@ -345,7 +346,8 @@ impl Drop for Stop<'_> {
     }
 }
 
-fn wait(mut until: impl FnMut() -> bool) -> Result<()> {
+/// Waits a minute at most; what the daemon wrote to `log` tells why it was in vain.
+fn wait(log: &Path, mut until: impl FnMut() -> bool) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while Instant::now() < deadline {
         if until() {
@@ -353,7 +355,10 @@ fn wait(mut until: impl FnMut() -> bool) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    anyhow::bail!("waited a minute for nothing")
+    anyhow::bail!(
+        "waited a minute for nothing: {}",
+        fs::read_to_string(log).unwrap_or_else(|e| format!("no log: {e}"))
+    )
 }
 
 #[test]
