@@ -87,6 +87,10 @@ fn start_tenant(args: &Demo) -> Result<Running> {
         accounts: 4,
         messages: 3_000,
         files: 400,
+        events: 200,
+        contacts: 120,
+        sites: 2,
+        archives: 1,
         import_mail: args.import_mail.clone(),
         import_files: args.import_files.clone(),
         ..Options::default()
@@ -177,6 +181,13 @@ impl Tour<'_> {
         ))?;
         self.shell(&format!(
             "find 'snapshots/latest/{account}/OneDrive' -type f | head -n 4"
+        ))?;
+        guide::say("And of each site its libraries, lists and pages:");
+        let sites = names(&self.mount.join("snapshots/latest/Sites"))?;
+        let site = sites.first().context("no site was captured")?;
+        self.shell(&format!("ls 'snapshots/latest/Sites/{site}'"))?;
+        self.shell(&format!(
+            "find 'snapshots/latest/Sites/{site}' -name '*.csv' -o -name '*.html' | sort | head -n 4"
         ))?;
         guide::say("Any tool works on them:");
         let found = self.shell("grep -rl '^Subject:' snapshots/latest/ | wc -l")?;

@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use e2e::clients::{self, Certificates, Realm, succeed};
+use e2e::graph::Graph;
 use e2e::{Recorded, program, text};
 use graph_emulator::Options;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A tenant behind TLS, and an application that signs in with its own certificate.
 struct Office {
@@ -155,4 +156,29 @@ fn the_program_finds_the_real_service_by_itself() -> Result<()> {
     protects(&dir.path().join("tenantfs.toml"), || {
         realm.command(program::tenantfs())
     })
+}
+
+/// The service's front ends do so whenever one of them is taken out: every few requests the connection,
+/// which HTTP/2 shares among all of them, takes no more.
+#[test]
+fn connections_that_are_sent_away_lose_nothing() -> Result<()> {
+    if !clients::ready(&[]) {
+        return Ok(());
+    }
+    let office = Office::open()?;
+    let ca = office.certificates.ca();
+    let url = &office.emulator.url;
+    let graph = Graph::sign_in(&office.emulator, Some(&ca))?;
+    graph.control(
+        "faults",
+        &json!([{ "count": 0, "every": 5, "fault": "go_away" }]),
+    )?;
+    office.configure(&format!(
+        "ca_file = \"{}\"\nendpoints = {{ login = \"{url}\", graph = \"{url}\" }}\n",
+        ca.display()
+    ))?;
+    protects(&office.config(), || Command::new(program::tenantfs()))?;
+    let rules = graph.get(&format!("{url}/_emulator/faults"))?;
+    ensure!(rules[0]["seen"].as_u64() > Some(50), "{rules}");
+    Ok(())
 }

@@ -26,6 +26,8 @@ pub const HELP: &str = r#"Script of faults (--faults FILE, or POST /_emulator/fa
                                 this answer; "empty" without body; "after": the request is
                                 carried out first; "location": with this header
       "reset"                   the connection is closed without an answer
+      "go_away"                 answered, and the connection takes no more requests: GOAWAY in HTTP/2,
+                                "Connection: close" in HTTP/1.1
       {"truncate": 100}         closed after so many bytes of the body
       {"slow": 1000}            so many bytes of the body a second
       {"delay_ms": 500}         answered late
@@ -43,6 +45,7 @@ pub const HELP: &str = r#"Script of faults (--faults FILE, or POST /_emulator/fa
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Named {
     Reset,
+    GoAway,
     Corrupt,
     WrongHash,
     ExpiredUrl,

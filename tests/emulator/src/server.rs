@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::{ApiRequest, ApiResponse, Body, RawRequest, parse_query};
@@ -82,17 +82,25 @@ async fn connection<I>(
 ) where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| {
-        let world = world.clone();
-        async move { answer(&world, request, scheme).await }
+    // Notified when a fault asks the client to go elsewhere.
+    let leave = Arc::new(Notify::new());
+    let service = service_fn({
+        let leave = leave.clone();
+        move |request| {
+            let (world, leave) = (world.clone(), leave.clone());
+            async move { answer(&world, request, scheme, &leave).await }
+        }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
-    tokio::select! {
-        // A broken connection is the client's affair, or was asked for by a fault.
-        _ = connection.as_mut() => {}
-        _ = stop.changed() => {}
+    loop {
+        tokio::select! {
+            // A broken connection is the client's affair, or was asked for by a fault.
+            _ = connection.as_mut() => return,
+            _ = stop.changed() => return,
+            () = leave.notified() => connection.as_mut().graceful_shutdown(),
+        }
     }
 }
 
@@ -115,6 +123,7 @@ async fn answer(
     world: &World,
     request: Request<Incoming>,
     scheme: &'static str,
+    leave: &Notify,
 ) -> Result<Response<WireBody>, Hangup> {
     let (parts, body) = request.into_parts();
     let host = parts
@@ -181,8 +190,10 @@ async fn answer(
     if world.log.is_on() && !reply.fault.as_ref().is_some_and(Fault::is_silent) {
         record(world, &wire, &reply.response);
     }
-    if matches!(&reply.fault, Some(Fault::Named(Named::Reset))) {
-        return Err(Hangup);
+    match &reply.fault {
+        Some(Fault::Named(Named::Reset)) => return Err(Hangup),
+        Some(Fault::Named(Named::GoAway)) => leave.notify_one(),
+        _ => {}
     }
     let response = on_wire(world, reply.response, reply.fault.as_ref(), head);
     drop(reply.places);

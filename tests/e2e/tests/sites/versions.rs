@@ -125,6 +125,18 @@ fn asked_by_a_backup(scene: &Scene) -> Result<(u64, u64)> {
     Ok(asked)
 }
 
+/// Bytes that nothing can compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let bytes = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    });
+    bytes.take(length).collect()
+}
+
 #[test]
 fn versions_are_captured_and_stay_with_their_file() -> Result<()> {
     let scene = Scene::with(KEEP, |_| {})?;
@@ -323,15 +335,7 @@ fn a_version_that_fails_is_told_and_a_damaged_one_is_named() -> Result<()> {
     };
     place.write(&scene, "plan.txt", b"one")?;
     scene.tenant.backup()?;
-    // Nothing that could be compressed.
-    let mut state = 1u64;
-    let noise = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    });
-    let two: Vec<u8> = noise.take(3 << 20).collect();
+    let two = noise(3 << 20);
     place.write(&scene, "plan.txt", &two)?;
     let id = place.write(&scene, "plan.txt", b"three")?;
     let content = "/v1.0/drives/{id}/items/{id}/versions/{id}/content";
@@ -387,5 +391,42 @@ fn a_version_that_fails_is_told_and_a_damaged_one_is_named() -> Result<()> {
         !verified.status.success() && said.contains(&version),
         "{said}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_version_whose_download_breaks_off_is_whole_in_the_end() -> Result<()> {
+    let scene = Scene::with(KEEP, |_| {})?;
+    let graph = &scene.tenant.graph;
+    let places = Place::both(&scene)?;
+    for place in &places {
+        place.write(&scene, "plan.bin", b"one")?;
+    }
+    scene.tenant.backup()?;
+    let mut ids = Vec::new();
+    for place in &places {
+        place.write(&scene, "plan.bin", &noise(2 << 20))?;
+        ids.push(place.write(&scene, "plan.bin", b"three")?);
+    }
+    // Each download that is longer than that breaks off, wherever it began, until the rules are used up.
+    let faults = json!([
+        { "route": "/_download/{id}", "count": 4, "fault": { "truncate": 300_000 } },
+        { "route": "/_download/{id}", "count": 2, "fault": "reset" },
+    ]);
+    graph.control("faults", &faults)?;
+    let said = scene.tenant.backup()?;
+    ensure!(said["counts"]["failed"] == 0, "{said:#}");
+    let rules = graph.get(&format!("{}/_emulator/faults", scene.tenant.emulator.url))?;
+    for rule in rules.as_array().context("no rules")? {
+        ensure!(rule["seen"].as_u64() >= rule["count"].as_u64(), "{rules}");
+    }
+    graph.control("faults", &json!([]))?;
+    let mount = scene.tenant.mount()?;
+    let latest = mount.path("snapshots/latest").canonicalize()?;
+    let report = fs::read_to_string(latest.join(".tenantfs/report.json")).unwrap_or_default();
+    ensure!(!report.contains("plan.bin"), "{report}");
+    for (place, id) in places.iter().zip(&ids) {
+        place.compare(&latest, "plan.bin", &place.older(&scene, id)?)?;
+    }
     Ok(())
 }

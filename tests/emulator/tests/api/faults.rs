@@ -33,6 +33,12 @@ async fn faults_come_as_scripted() {
     assert_eq!(g.send(Method::GET, &mime, &[], None).await.status(), 200);
 
     let get = || g.http.get(g.url(&mime)).bearer_auth(&g.token).send();
+    g.faults(json!([{"route": "*/$value", "fault": "go_away"}]))
+        .await;
+    let farewell = get().await.unwrap();
+    assert_eq!(farewell.headers()["connection"], "close");
+    assert_eq!(farewell.bytes().await.unwrap(), whole);
+    assert!(!get().await.unwrap().headers().contains_key("connection"));
     g.faults(json!([{"route": "*/$value", "fault": "reset"}]))
         .await;
     assert!(get().await.is_err());
