@@ -399,9 +399,27 @@ pub fn calendar_view(
     let window = window(request)?;
     let view = View::of(request)?;
     // The view of a mailbox is that of its default calendar.
-    let scope = Some(scope.unwrap_or_else(|| book.default_calendar()));
+    let calendar = scope.unwrap_or_else(|| book.default_calendar());
+    let all = book.agenda(calendar, window, || agenda(book, calendar, window));
+    let size = odata::page_size(request, 10, MAX_PAGE)?;
+    let skip = odata::number(request, "skip")?.unwrap_or(0) as usize;
+    let value: Vec<Value> = all
+        .iter()
+        .skip(skip)
+        .take(size)
+        .map(|(_, which)| Value::Object(event(book, *which, &book.record(which.no), &view)))
+        .collect();
+    let end = skip + value.len();
+    let next = (end < all.len()).then(|| odata::link_with(request, "skip", &end.to_string()));
+    let count = odata::wants_count(request).then_some(all.len());
+    let context = context(book, request, Some(calendar), "calendarView");
+    Ok(ApiResponse::ok(odata::page(context, count, value, next)))
+}
+
+/// Everything in a calendar that takes place in a window, by its start.
+fn agenda(book: &Book, calendar: No, window: (i64, i64)) -> Vec<(i64, Which)> {
     let mut all: Vec<(i64, Which)> = Vec::new();
-    for no in members(book, scope) {
+    for no in members(book, Some(calendar)) {
         let found = taking_place(book, no, window);
         if found.is_empty() {
             continue;
@@ -414,17 +432,5 @@ pub fn calendar_view(
         );
     }
     all.sort_by_key(|(start, which)| (*start, which.no));
-    let size = odata::page_size(request, 10, MAX_PAGE)?;
-    let skip = odata::number(request, "skip")?.unwrap_or(0) as usize;
-    let value: Vec<Value> = all
-        .iter()
-        .skip(skip)
-        .take(size)
-        .map(|(_, which)| Value::Object(event(book, *which, &book.record(which.no), &view)))
-        .collect();
-    let end = skip + value.len();
-    let next = (end < all.len()).then(|| odata::link_with(request, "skip", &end.to_string()));
-    let count = odata::wants_count(request).then_some(all.len());
-    let context = context(book, request, scope, "calendarView");
-    Ok(ApiResponse::ok(odata::page(context, count, value, next)))
+    all
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::civil::Date;
+use parking_lot::Mutex;
 
 use super::record::{Record, Uid, day_number, day_of};
 use crate::attachments::Uploads;
@@ -89,6 +90,13 @@ pub struct Which {
     pub day: Option<Date>,
 }
 
+/// What takes place in a calendar between two instants, by its start.
+pub type Agenda = Arc<Vec<(i64, Which)>>;
+
+/// The agenda that was worked out last: it is asked for page by page.
+#[derive(Default)]
+struct LastAgenda(Mutex<Option<((u64, No, (i64, i64)), Agenda)>>);
+
 pub struct Book {
     pub user: Arc<User>,
     pub ids: Ids,
@@ -105,6 +113,7 @@ pub struct Book {
     pub transactions: HashMap<String, No>,
     pub uploads: Uploads,
     seq: u64,
+    last_agenda: LastAgenda,
 }
 
 impl Book {
@@ -124,12 +133,33 @@ impl Book {
             transactions: HashMap::new(),
             uploads: Uploads::default(),
             seq: 0,
+            last_agenda: LastAgenda::default(),
         }
     }
 
     /// Number of the last change.
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// The agenda of a calendar in a window; made anew only when it isn't the one that was asked for last,
+    /// or anything changed since.
+    pub fn agenda(
+        &self,
+        calendar: No,
+        window: (i64, i64),
+        make: impl FnOnce() -> Vec<(i64, Which)>,
+    ) -> Agenda {
+        let wanted = (self.seq, calendar, window);
+        let mut last = self.last_agenda.0.lock();
+        match &*last {
+            Some((which, agenda)) if *which == wanted => agenda.clone(),
+            _ => {
+                let agenda = Arc::new(make());
+                *last = Some((wanted, agenda.clone()));
+                agenda
+            }
+        }
     }
 
     fn next_seq(&mut self) -> u64 {
