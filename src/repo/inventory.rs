@@ -1,5 +1,5 @@
 //! The inventory: the names of all snapshots, index files, dictionaries, holds and lists of condemned packs
-//! that must be there.
+//! that must be there, and the register of key files.
 //!
 //! A listing cannot tell a file that was lost from one that never was. So a sealed list of names is kept
 //! beside the files. Its base, the file `inventory`, is replaced only by whoever has the maintenance
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::Backend;
 use super::error::{RepoError, Result};
-use super::key::Keys;
+use super::key::{Keys, Register, register};
 use super::lock::MaintenanceLock;
 use super::seal::{FileType, RepoId, open_file, seal_file};
 use super::{Inner, beacon, condemned, dictionary, hold, index, session, snapshot};
@@ -49,6 +49,8 @@ pub(crate) struct Base {
     names: Names,
     /// What must not be missed although a session may name it, and the sessions that may.
     gone: BTreeMap<String, BTreeSet<String>>,
+    /// What key files there must be.
+    keys: Register,
 }
 
 impl Base {
@@ -58,7 +60,7 @@ impl Base {
         for name in removed {
             self.gone.entry(name).or_default().extend(running.clone());
         }
-        let Base { names, gone } = self;
+        let Base { names, gone, .. } = self;
         gone.retain(|name, sessions| {
             names.remove(name);
             sessions.retain(|id| running.contains(id));
@@ -67,9 +69,13 @@ impl Base {
     }
 }
 
-/// Makes the inventory of a repository that has nothing yet.
+/// Makes the inventory of a repository that has nothing yet but key files.
 pub(crate) fn create(backend: &Backend, keys: &Keys, repo: &RepoId) -> Result<()> {
-    write(backend, keys, repo, &Base::default()).map(drop)
+    let base = Base {
+        keys: register::of_what_is_there(backend)?,
+        ..Base::default()
+    };
+    write(backend, keys, repo, &base).map(drop)
 }
 
 /// Replaces the base. Returns its bytes.
@@ -100,11 +106,35 @@ impl Inner {
         create(&self.backend, &self.keys, &self.config.id)
     }
 
+    /// What key files there must be.
+    pub(crate) fn read_register(&self) -> Result<Register> {
+        Ok(self.read_base()?.keys)
+    }
+
+    /// Changes what key files there must be, durably.
+    ///
+    /// # Errors
+    /// Of an inventory that is missing or damaged: [`Repository::rebuild_index`] comes first.
+    ///
+    /// [`Repository::rebuild_index`]: super::Repository::rebuild_index
+    pub(crate) fn change_register(
+        &self,
+        lock: &MaintenanceLock,
+        change: impl FnOnce(&mut Register),
+    ) -> Result<()> {
+        lock.check()?;
+        let mut base = self.read_base()?;
+        change(&mut base.keys);
+        write(&self.backend, &self.keys, &self.config.id, &base).map(drop)
+    }
+
     /// What must be there.
     pub(crate) fn read_inventory(&self) -> Result<Names> {
         // The base last: what is folded meanwhile is in both then, and not in neither.
         let sessions = self.sessions().find()?;
-        let Base { mut names, gone } = self.read_base()?;
+        let Base {
+            mut names, gone, ..
+        } = self.read_base()?;
         let mut removed = Names::new();
         for content in sessions.into_iter().filter_map(|found| found.content.ok()) {
             names.extend(content.added);

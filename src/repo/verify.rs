@@ -4,9 +4,8 @@
 //! dictionaries, manifests, the packs' headers and footers), and sizes are compared. Of the packs that
 //! [`ReadData`] chooses every frame is opened, decoded, and each object hashed again.
 //!
-//! Packs are missed when an index file names them, snapshots, index files and dictionaries when the
-//! inventory does. What cannot be known: that one key file of several was deleted, or that the whole
-//! repository was set back to what it once was. Packs that no index names are no damage (a writer died; the next one adopts them)
+//! Packs are missed when an index file names them, snapshots, index files, dictionaries and key files when the
+//! inventory does. What cannot be known: that the whole repository was set back to what it once was. Packs that no index names are no damage (a writer died; the next one adopts them)
 //! unless a snapshot needs them. What `repair` put aside below `damaged/` is not looked at.
 //!
 //! A pack says itself whether a parity file was written with it, so a lost one is missed; parity that a
@@ -158,12 +157,7 @@ impl Repository {
                 // They come and go while this runs, and say nothing for long.
                 Some((folder, _))
                     if [session::FOLDER.name, claim::FOLDER.name].contains(&folder) => {}
-                Some((key::FOLDER, _)) => {
-                    keys += 1;
-                    run.check(name, |inner| {
-                        key::inspect(name, &inner.backend.get(name)?, &inner.keys).map(drop)
-                    });
-                }
+                Some((key::FOLDER, _)) => keys += 1,
                 // Either may have been removed meanwhile; one that was lost is blamed for that already.
                 Some((hold::FOLDER, _)) => {
                     run.check(name, |inner| gone_is_fine(inner.read_hold(name).map(drop)));
@@ -188,6 +182,7 @@ impl Repository {
             }
             run.advance(info.size);
         }
+        run.report.lock().damaged.extend(inner.damaged_key_files()?);
         if keys == 0 {
             run.damaged(
                 key::FOLDER,

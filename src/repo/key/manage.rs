@@ -6,6 +6,8 @@
 //! the current one. Interrupted in the first, the new key was never used and the next rotation makes
 //! another; interrupted in the second, the next rotation goes on with it.
 
+use std::collections::BTreeSet;
+
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -108,21 +110,20 @@ impl Repository {
                 Err(RepoError::FileMissing { .. }) => continue,
                 Err(e) => return Err(e),
             };
-            match inspected {
-                Ok(found) => {
-                    list.rotation_interrupted |= found.current != inner.keys.ring().current();
-                    list.keys.push(KeyInfo {
-                        id: id_of(&info.name).to_owned(),
-                        kind: found.kind,
-                        label: found.facts.label,
-                        host: found.facts.host,
-                        created: found.facts.created,
-                        in_use: own.as_ref().is_some_and(|own| own.file == info.name),
-                    });
-                }
-                Err(e) => list.damaged.push(DamagedFile::new(&info.name, &e)),
+            // What is wrong with one is told below.
+            if let Ok(found) = inspected {
+                list.rotation_interrupted |= found.current != inner.keys.ring().current();
+                list.keys.push(KeyInfo {
+                    id: id_of(&info.name).to_owned(),
+                    kind: found.kind,
+                    label: found.facts.label,
+                    host: found.facts.host,
+                    created: found.facts.created,
+                    in_use: own.as_ref().is_some_and(|own| own.file == info.name),
+                });
             }
         }
+        list.damaged = inner.damaged_key_files()?;
         list.master_keys = inner.master_keys();
         Ok(list)
     }
@@ -130,9 +131,10 @@ impl Repository {
     /// Adds a key: the repository opens with `secret` too from now on. Returns its id.
     pub fn add_key(&self, secret: &SecretString, new: &NewKey) -> Result<String> {
         let inner = &self.inner;
-        let _lock = MaintenanceLock::acquire(&inner.backend)?;
+        let lock = MaintenanceLock::acquire(&inner.backend)?;
         inner.keys.reload()?;
         let name = create(&inner.backend, secret, new, &inner.keys.ring())?;
+        inner.register_key_file(&lock, &name, &inner.backend.get(&name)?)?;
         Ok(id_of(&name).to_owned())
     }
 
@@ -143,14 +145,13 @@ impl Repository {
     /// written from then on unreadable for him.
     pub fn remove_key(&self, id: &str, other: Option<&SecretString>) -> Result<String> {
         let inner = &self.inner;
-        let _lock = MaintenanceLock::acquire(&inner.backend)?;
-        let names: Vec<String> = inner
-            .backend
-            .list(FOLDER)?
-            .into_iter()
-            .map(|info| info.name)
-            .collect();
-        let mut chosen = names.iter().filter(|name| id_of(name).starts_with(id));
+        let lock = MaintenanceLock::acquire(&inner.backend)?;
+        let listed = inner.backend.list(FOLDER)?.into_iter();
+        let names: Vec<String> = listed.map(|info| info.name).collect();
+        // One that was lost can be taken off.
+        let mut known: BTreeSet<String> = inner.read_register()?.into_keys().collect();
+        known.extend(names.iter().cloned());
+        let mut chosen = known.iter().filter(|name| id_of(name).starts_with(id));
         let invalid = |text: String| Err(RepoError::Invalid(text));
         let (Some(name), None) = (chosen.next(), chosen.next()) else {
             return invalid(format!("{id:?} is not the beginning of one key's id"));
@@ -158,7 +159,7 @@ impl Repository {
         let own = inner.keys.own().map(|own| own.file.clone());
         let left = names.iter().filter(|other| *other != name);
         match other {
-            _ if names.len() == 1 => {
+            _ if names == [name.clone()] => {
                 return invalid("the last key stays: nobody could open the repository".into());
             }
             Some(secret) if !inner.any_opens(left, secret)? => {
@@ -180,7 +181,7 @@ impl Repository {
             }
             _ => {}
         }
-        inner.backend.delete(name)?;
+        inner.delete_key_file(&lock, name)?;
         Ok(id_of(name).to_owned())
     }
 
@@ -202,8 +203,7 @@ impl Repository {
             new.label = before.facts.label;
         }
         let (file, key) = slot::create(&own.file, secret, &new, &inner.keys.ring())?;
-        lock.check()?;
-        inner.backend.put(&own.file, &file)?;
+        inner.replace_key_file(&lock, &own.file, &file)?;
         inner.keys.set_own(Own {
             backend: inner.backend.clone(),
             file: own.file.clone(),
@@ -237,15 +237,13 @@ impl Repository {
         } else {
             let pending = ring.with_pending(jiff::Timestamp::now().as_second())?;
             for file in &files {
-                lock.check()?;
-                inner.rewrap(file, &ring, &pending)?;
+                inner.rewrap(&lock, file, &ring, &pending)?;
             }
             pending.activated()
         };
         for file in inner.key_files()? {
             if file.inspected.current != next.current() {
-                lock.check()?;
-                inner.rewrap(&file, &next, &next)?;
+                inner.rewrap(&lock, &file, &next, &next)?;
             }
         }
         inner.keys.reload()?;
@@ -273,9 +271,15 @@ impl Inner {
         Ok(files)
     }
 
-    fn rewrap(&self, file: &KeyFile, known: &Ring, ring: &Ring) -> Result<()> {
+    fn rewrap(
+        &self,
+        lock: &MaintenanceLock,
+        file: &KeyFile,
+        known: &Ring,
+        ring: &Ring,
+    ) -> Result<()> {
         let bytes = slot::rewrap(&file.name, &file.bytes, known, ring)?;
-        self.backend.put(&file.name, &bytes)
+        self.replace_key_file(lock, &file.name, &bytes)
     }
 
     fn any_opens<'a>(

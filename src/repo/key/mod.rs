@@ -8,9 +8,11 @@
 //! - A **key file** ([`slot`]), one for each password or random key file, holds a private key under
 //!   the password, and the ring sealed to that private key. A changed password rewrites that one
 //!   file, a rotation rewraps the ring in all of them without their passwords.
+//! - The [`register`], in the inventory, says which key files there must be and what is in them.
 //! - [`manage`] lists, adds, removes, changes and rotates.
 
 mod manage;
+pub(crate) mod register;
 mod ring;
 mod slot;
 
@@ -22,8 +24,9 @@ use zeroize::Zeroizing;
 
 pub(crate) use manage::create;
 pub use manage::{KeyInfo, KeyList, MasterKeyInfo, NewKey, Rotation};
+pub(crate) use register::Register;
 pub(crate) use ring::{Keys, Ring};
-pub(crate) use slot::{inspect, unlock};
+pub(crate) use slot::unlock;
 
 use super::error::{RepoError, Result};
 

@@ -136,10 +136,52 @@ fn a_key_file_from_before_a_rotation_is_found() {
 }
 
 #[test]
+fn key_files_that_are_lost_or_put_back_are_found() {
+    let place = Place::new();
+    let repo = place.init();
+    let added = |n| repo.add_key(&secret(n), &cheap(KeyKind::Password)).unwrap();
+    let (changed, removed, lost) = (added(1), added(2), added(3));
+    let file = |id: &str| place.root().join("keys").join(id);
+    let old = [&changed, &removed].map(|id| std::fs::read(file(id)).unwrap());
+    let new = cheap(KeyKind::Password);
+    let owner = open_with(&place, &secret(1)).unwrap();
+    owner.change_key(&secret(9), &new).unwrap();
+    repo.remove_key(&removed, None).unwrap();
+    check(&repo, &[]);
+
+    std::fs::write(file(&changed), &old[0]).unwrap();
+    std::fs::write(file(&removed), &old[1]).unwrap();
+    std::fs::remove_file(file(&lost)).unwrap();
+    let mut expected = [
+        (&changed, "an older one was put back"),
+        (&removed, "it was removed and put back"),
+        (&lost, "nobody removed it on purpose"),
+    ];
+    expected.sort();
+    let report = repo.verify(false, &|_, _| {}).unwrap();
+    let listed = repo.keys().unwrap().damaged;
+    for mut damaged in [report.damaged, listed] {
+        damaged.sort_by(|a, b| a.file.cmp(&b.file));
+        assert_eq!(damaged.len(), 3, "{damaged:?}");
+        for (found, (id, reason)) in damaged.iter().zip(expected) {
+            assert_eq!(found.file, format!("keys/{id}"));
+            assert!(found.reason.contains(reason), "{found:?}");
+        }
+    }
+    // What each message says helps.
+    let owner = open_with(&place, &secret(1)).unwrap();
+    owner.change_key(&secret(9), &new).unwrap();
+    repo.remove_key(&removed, None).unwrap();
+    repo.remove_key(&lost, None).unwrap();
+    check(&repo, &[]);
+}
+
+#[test]
 fn dying_at_any_step_of_a_change_of_keys_locks_nobody_out() {
-    // A rotation with three keys writes six files, two steps each; the others write one.
-    for step in 0..16 {
-        for action in 0..3 {
+    // Each file takes two steps: six key files of a rotation, the inventory before and after each; one that
+    // is changed; one that is added, and the inventory after it.
+    for (action, steps) in [(0, 36), (1, 6), (2, 4)] {
+        for step in 0..steps + 2 {
             let place = Place::new();
             let repo = place.init();
             let mut nodes = vec![put(&repo, 1)];
@@ -154,13 +196,19 @@ fn dying_at_any_step_of_a_change_of_keys_locks_nobody_out() {
                 1 => repo.change_key(&secret(9), &new),
                 _ => repo.add_key(&secret(9), &new).map(drop),
             };
-            assert_eq!(done.is_ok(), step >= if action == 0 { 12 } else { 2 });
+            assert_eq!(done.is_ok(), step >= steps);
             drop(repo);
             let own = if action == 1 && open_with(&place, &secret(9)).is_ok() {
                 secret(9)
             } else {
                 password()
             };
+            // An addition that was cut short says so, and is taken off.
+            for damaged in running.keys().unwrap().damaged {
+                assert!(action == 2 && damaged.reason.contains("interrupted"));
+                let id = damaged.file.trim_start_matches("keys/");
+                running.remove_key(id, None).unwrap();
+            }
             // Each goes on writing, and all read what each wrote.
             let all = [own, secret(1), secret(2)];
             for (n, secret) in all.iter().enumerate() {

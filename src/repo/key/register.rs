@@ -1,0 +1,154 @@
+//! The register: which key files there must be, and what is in them.
+//!
+//! A key file that was lost looks like one that was removed, and one that was put back after its password
+//! was changed opens the repository as ever. So the inventory says of each what it has to be.
+//!
+//! Invariants, all under the maintenance lock: a key file is registered after it was made, and taken off
+//! before it is deleted; while one replaces another, either is right. So an interruption leaves at most
+//! a file that nobody registered, which says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{FOLDER, slot};
+use crate::repo::Inner;
+use crate::repo::backend::Backend;
+use crate::repo::error::{RepoError, Result};
+use crate::repo::id::hex;
+use crate::repo::lock::MaintenanceLock;
+use crate::repo::verify::DamagedFile;
+
+/// By name of the key file: BLAKE3 of what it may be, in hexadecimal.
+pub(crate) type Register = BTreeMap<String, BTreeSet<String>>;
+
+/// Times that key files are looked at before they are called wrong, and the time between: somebody may be
+/// changing one right now.
+const LOOKS: u32 = 3;
+const BETWEEN: Duration = Duration::from_millis(300);
+
+fn digest(file: &[u8]) -> String {
+    hex(blake3::hash(file).as_bytes())
+}
+
+/// The register of the key files that are there.
+pub(crate) fn of_what_is_there(backend: &Backend) -> Result<Register> {
+    let mut register = Register::new();
+    for info in backend.list(FOLDER)? {
+        match backend.get(&info.name) {
+            Ok(file) => {
+                register.insert(info.name, [digest(&file)].into());
+            }
+            Err(RepoError::FileMissing { .. }) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(register)
+}
+
+impl Inner {
+    /// Replaces a key file.
+    pub(super) fn replace_key_file(
+        &self,
+        lock: &MaintenanceLock,
+        name: &str,
+        file: &[u8],
+    ) -> Result<()> {
+        let new = digest(file);
+        self.change_register(lock, |register| {
+            let allowed = register.entry(name.to_owned()).or_default();
+            allowed.insert(new.clone());
+        })?;
+        self.backend.put(name, file)?;
+        self.register_key_file(lock, name, file)
+    }
+
+    /// Says that a key file has to be as it is now.
+    pub(super) fn register_key_file(
+        &self,
+        lock: &MaintenanceLock,
+        name: &str,
+        file: &[u8],
+    ) -> Result<()> {
+        self.change_register(lock, |register| {
+            register.insert(name.to_owned(), [digest(file)].into());
+        })
+    }
+
+    /// Deletes a key file; one that is registered and lost is taken off only.
+    pub(super) fn delete_key_file(&self, lock: &MaintenanceLock, name: &str) -> Result<()> {
+        self.change_register(lock, |register| {
+            register.remove(name);
+        })?;
+        match self.backend.delete(name) {
+            Err(RepoError::FileMissing { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// What is wrong with key files. Checks every bit of them, without their passwords.
+    ///
+    /// # Errors
+    /// The store fails. An inventory that is missing or damaged is not told: whoever checks it does.
+    pub(crate) fn damaged_key_files(&self) -> Result<Vec<DamagedFile>> {
+        let mut damaged = self.look_at_key_files()?;
+        for _ in 1..LOOKS {
+            if damaged.is_empty() {
+                break;
+            }
+            std::thread::sleep(BETWEEN);
+            damaged = self.look_at_key_files()?;
+        }
+        Ok(damaged)
+    }
+
+    fn look_at_key_files(&self) -> Result<Vec<DamagedFile>> {
+        let register = match self.read_register() {
+            Ok(register) => Some(register),
+            Err(RepoError::FileMissing { .. } | RepoError::Damaged { .. }) => None,
+            Err(e) => return Err(e),
+        };
+        let mut damaged = Vec::new();
+        let mut there = BTreeSet::new();
+        for info in self.backend.list(FOLDER)? {
+            let file = match self.backend.get(&info.name) {
+                Ok(file) => file,
+                Err(RepoError::FileMissing { .. }) => continue,
+                Err(e) => return Err(e),
+            };
+            let checked = slot::inspect(&info.name, &file, &self.keys).and_then(|_| {
+                register
+                    .as_ref()
+                    .map_or(Ok(()), |r| as_registered(r, &info.name, &file))
+            });
+            if let Err(e) = checked {
+                damaged.push(DamagedFile::new(&info.name, &e));
+            }
+            there.insert(info.name);
+        }
+        let names = register.iter().flat_map(Register::keys);
+        for name in names.filter(|name| !there.contains(*name)) {
+            let lost = "it is missing, and nobody removed it on purpose; bring it back from a copy of the \
+                        repository, or take it off with `key remove`";
+            damaged.push(DamagedFile {
+                file: name.clone(),
+                reason: lost.to_owned(),
+            });
+        }
+        Ok(damaged)
+    }
+}
+
+fn as_registered(register: &Register, name: &str, file: &[u8]) -> Result<()> {
+    let wrong = match register.get(name) {
+        Some(allowed) if allowed.contains(&digest(file)) => return Ok(()),
+        Some(_) => {
+            "it is not what was written last: an older one was put back, which opens with the password of \
+             then; give it a new password with `key change`, or take it off with `key remove`"
+        }
+        None => {
+            "it is not among the repository's keys: it was removed and put back, or its removal or addition \
+             was interrupted; take it off with `key remove`, and add it again if it is wanted"
+        }
+    };
+    Err(RepoError::damaged(name, wrong))
+}
