@@ -21,8 +21,8 @@ use crate::repo::verify::DamagedFile;
 /// By name of the key file: BLAKE3 of what it may be, in hexadecimal.
 pub(crate) type Register = BTreeMap<String, BTreeSet<String>>;
 
-/// Times that key files are looked at before they are called wrong, and the time between: somebody may be
-/// changing one right now.
+/// Times that key files are looked at before they are called other ones than those registered, and the time
+/// between: somebody may be changing one right now.
 const LOOKS: u32 = 3;
 const BETWEEN: Duration = Duration::from_millis(300);
 
@@ -88,26 +88,24 @@ impl Inner {
     /// What is wrong with key files. Checks every bit of them, without their passwords.
     ///
     /// # Errors
-    /// The store fails. An inventory that is missing or damaged is not told: whoever checks it does.
+    /// The store fails. An inventory that can't be read is not told: whoever checks it does.
     pub(crate) fn damaged_key_files(&self) -> Result<Vec<DamagedFile>> {
-        let mut damaged = self.look_at_key_files()?;
-        for _ in 1..LOOKS {
-            if damaged.is_empty() {
-                break;
+        let mut looks = 1;
+        loop {
+            let (mut damaged, unexpected) = self.look_at_key_files()?;
+            if unexpected.is_empty() || looks == LOOKS {
+                damaged.extend(unexpected);
+                return Ok(damaged);
             }
             std::thread::sleep(BETWEEN);
-            damaged = self.look_at_key_files()?;
+            looks += 1;
         }
-        Ok(damaged)
     }
 
-    fn look_at_key_files(&self) -> Result<Vec<DamagedFile>> {
-        let register = match self.read_register() {
-            Ok(register) => Some(register),
-            Err(RepoError::FileMissing { .. } | RepoError::Damaged { .. }) => None,
-            Err(e) => return Err(e),
-        };
-        let mut damaged = Vec::new();
+    /// Key files that are damaged, and those that are whole and not what the register says.
+    fn look_at_key_files(&self) -> Result<(Vec<DamagedFile>, Vec<DamagedFile>)> {
+        let register = self.read_register().ok();
+        let (mut damaged, mut unexpected) = (Vec::new(), Vec::new());
         let mut there = BTreeSet::new();
         for info in self.backend.list(FOLDER)? {
             let file = match self.backend.get(&info.name) {
@@ -115,13 +113,12 @@ impl Inner {
                 Err(RepoError::FileMissing { .. }) => continue,
                 Err(e) => return Err(e),
             };
-            let checked = slot::inspect(&info.name, &file, &self.keys).and_then(|_| {
-                register
-                    .as_ref()
-                    .map_or(Ok(()), |r| as_registered(r, &info.name, &file))
-            });
-            if let Err(e) = checked {
+            if let Err(e) = slot::inspect(&info.name, &file, &self.keys) {
                 damaged.push(DamagedFile::new(&info.name, &e));
+            } else if let Some(register) = &register
+                && let Err(e) = as_registered(register, &info.name, &file)
+            {
+                unexpected.push(DamagedFile::new(&info.name, &e));
             }
             there.insert(info.name);
         }
@@ -129,12 +126,12 @@ impl Inner {
         for name in names.filter(|name| !there.contains(*name)) {
             let lost = "it is missing, and nobody removed it on purpose; bring it back from a copy of the \
                         repository, or take it off with `key remove`";
-            damaged.push(DamagedFile {
+            unexpected.push(DamagedFile {
                 file: name.clone(),
                 reason: lost.to_owned(),
             });
         }
-        Ok(damaged)
+        Ok((damaged, unexpected))
     }
 }
 

@@ -96,10 +96,11 @@ async fn connection<I>(
     tokio::pin!(connection);
     loop {
         tokio::select! {
+            biased;
+            () = leave.notified() => connection.as_mut().graceful_shutdown(),
+            _ = stop.changed() => return,
             // A broken connection is the client's affair, or was asked for by a fault.
             _ = connection.as_mut() => return,
-            _ = stop.changed() => return,
-            () = leave.notified() => connection.as_mut().graceful_shutdown(),
         }
     }
 }
@@ -192,7 +193,11 @@ async fn answer(
     }
     match &reply.fault {
         Some(Fault::Named(Named::Reset)) => return Err(Hangup),
-        Some(Fault::Named(Named::GoAway)) => leave.notify_one(),
+        Some(Fault::Named(Named::GoAway)) => {
+            leave.notify_one();
+            // The connection hears of it before it has the answer.
+            tokio::task::yield_now().await;
+        }
         _ => {}
     }
     let response = on_wire(world, reply.response, reply.fault.as_ref(), head);
