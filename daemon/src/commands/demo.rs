@@ -187,7 +187,7 @@ impl Tour<'_> {
         let site = sites.first().context("no site was captured")?;
         self.shell(&format!("ls 'snapshots/latest/Sites/{site}'"))?;
         self.shell(&format!(
-            "find 'snapshots/latest/Sites/{site}' -name '*.csv' -o -name '*.html' | sort | head -n 4"
+            "cd 'snapshots/latest/Sites/{site}' && find Lists Pages -name '*.csv' -o -name '*.html' | sort"
         ))?;
         guide::say("Any tool works on them:");
         let found = self.shell("grep -rl '^Subject:' snapshots/latest/ | wc -l")?;
