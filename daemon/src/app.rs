@@ -18,22 +18,8 @@ use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
 use crate::cli::CopyTarget;
-use crate::config::{self, Config, Identity, Proof, read_secret};
-use crate::secret::Source;
-
-/// The workloads there are, by the names the configuration uses.
-pub const WORKLOADS: [&str; 10] = [
-    "mail",
-    "archive",
-    "calendar",
-    "contacts",
-    "todo",
-    "settings",
-    "drive",
-    "libraries",
-    "lists",
-    "pages",
-];
+use crate::config::{self, Config, Identity, Proof};
+use crate::secret::read_secret;
 
 /// Where the repository is, with what it takes to get in.
 pub fn location(config: &config::Repository) -> Result<Location> {
@@ -89,7 +75,7 @@ pub fn open_repository(config: &Config) -> Result<Repository> {
 
 /// Opens one of the repositories that are configured.
 pub fn open(config: &Config, repository: &config::Repository, section: &str) -> Result<Repository> {
-    let secret = Source::of(repository, section)?.read()?;
+    let secret = repository.source(section)?.read()?;
     let opened = Repository::open_as(
         &location(repository)?,
         &secret.text,

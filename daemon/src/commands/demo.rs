@@ -18,7 +18,6 @@ use crate::cycle::{Asked, Capture};
 use crate::demo::{guide, shell, tenant};
 use crate::exit::Outcome;
 use crate::output::bytes;
-use crate::secret::Source;
 use crate::{app, mounting, progress, signals};
 
 pub fn run(args: &Demo) -> Result<Outcome> {
@@ -33,7 +32,7 @@ pub fn run(args: &Demo) -> Result<Outcome> {
     let config = configure(home.path(), &emulator)?;
     let repository = Repository::init(
         &app::location(&config.repository)?,
-        &Source::of(&config.repository, "repository")?.read()?.text,
+        &config.repository.source("repository")?.read()?.text,
         &InitOptions {
             local: Some(config.state_dir.join("index")),
             ..Default::default()

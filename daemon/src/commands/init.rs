@@ -8,7 +8,6 @@ use super::Context;
 use crate::app;
 use crate::cli::Init;
 use crate::exit::Outcome;
-use crate::secret::Source;
 
 pub fn run(context: &Context, args: &Init) -> Result<Outcome> {
     let config = &context.config;
@@ -19,7 +18,7 @@ pub fn run(context: &Context, args: &Init) -> Result<Outcome> {
         ("repository", config.repository.clone(), None)
     };
     let location = app::location(&repository)?;
-    let source = Source::of(&repository, section)?;
+    let source = repository.source(section)?;
     let secret = source.read()?;
     let options = InitOptions {
         kind: secret.kind,
