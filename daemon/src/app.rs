@@ -17,7 +17,6 @@ use tenantfs::workload::sites::{Libraries, LibrariesOptions, Lists, ListsOptions
 use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
-use crate::cli::CopyTarget;
 use crate::config::{self, Config, Identity, Proof};
 use crate::secret::read_secret;
 
@@ -84,22 +83,6 @@ pub fn open(config: &Config, repository: &config::Repository, section: &str) -> 
     )?;
     opened.set_parity(repository.parity);
     Ok(opened)
-}
-
-/// The repository that copies go to: what was typed, or else `[copy]`.
-pub fn copy_target(config: &Config, typed: &CopyTarget) -> Result<config::Repository> {
-    match &typed.to_location {
-        Some(location) => Ok(config::Repository {
-            location: location.clone(),
-            password_file: typed.to_password_file.clone(),
-            key_file: typed.to_key_file.clone(),
-            ..config::Repository::default()
-        }),
-        None => config.copy.clone().context(
-            "nothing says where copies go: give the configuration a [copy] with location and \
-             password_file, or give --to-location",
-        ),
-    }
 }
 
 /// A Graph client with the identity that reads.

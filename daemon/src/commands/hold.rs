@@ -6,20 +6,50 @@ use serde_json::json;
 use tenantfs::repo::{Hold, host_name};
 
 use super::Context;
+use crate::cli::values;
 use crate::exit::Outcome;
 use crate::output::time;
-use crate::{app, cli, snapshots};
+use crate::{app, snapshots};
 
-pub fn run(context: &Context, args: &cli::Hold) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Subcommand)]
+pub enum Args {
+    /// Make a hold; without options it covers everything, now and later
+    Add {
+        /// What it is called: lower-case letters, digits, `.`, `_`, `-`
+        name: String,
+        /// Only accounts that match; may be given several times
+        #[arg(long, value_name = "GLOB")]
+        account: Vec<String>,
+        /// This snapshot; may be given several times
+        #[arg(long, value_name = "SNAPSHOT")]
+        snapshot: Vec<String>,
+        /// Snapshots from this day or moment on (2026-11-22, 2026-11-22T10:00:00Z; UTC)
+        #[arg(long, value_name = "DATE", value_parser = values::since)]
+        since: Option<i64>,
+        /// Snapshots up to this day (with it) or moment
+        #[arg(long, value_name = "DATE", value_parser = values::until)]
+        until: Option<i64>,
+        /// Why, for those who read the list
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// List the holds
+    List,
+    /// Remove a hold
+    Remove { name: String },
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     match args {
-        cli::Hold::Add { .. } => add(context, args),
-        cli::Hold::List => list(context),
-        cli::Hold::Remove { name } => remove(context, name),
+        Args::Add { .. } => add(context, args),
+        Args::List => list(context),
+        Args::Remove { name } => remove(context, name),
     }
 }
 
-fn add(context: &Context, args: &cli::Hold) -> Result<Outcome> {
-    let cli::Hold::Add {
+fn add(context: &Context, args: &Args) -> Result<Outcome> {
+    let Args::Add {
         name,
         account,
         snapshot,
