@@ -17,8 +17,11 @@ use crate::graph::{ErrorClass, GraphError};
 /// A live item or folder in Microsoft 365, named as the mount would name it.
 #[derive(Clone, Debug)]
 pub struct LiveEntry {
+    /// Graph's.
     pub id: String,
+    /// As the mount would name it.
     pub name: String,
+    /// It is a folder.
     pub is_dir: bool,
     /// Bytes; for mail the size Exchange keeps, which is not the exact size of the `.eml`.
     pub size: u64,
@@ -87,7 +90,9 @@ pub struct Push {
     pub folder: Vec<String>,
     /// The file's name.
     pub name: String,
+    /// What happens when something is there already.
     pub policy: Policy,
+    /// What the item is made from.
     pub source: Source,
     /// With a [`Source::Record`]: what restores it exactly, if the snapshot has that.
     pub original: Option<Original>,
