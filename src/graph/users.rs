@@ -30,6 +30,7 @@ pub struct Account {
     pub id: String,
     /// User principal name, or path of the site: how the mount names the account's folder.
     pub upn: String,
+    /// For people.
     pub display_name: String,
     /// Primary address, if any.
     pub mail: Option<String>,
@@ -37,6 +38,7 @@ pub struct Account {
     pub enabled: bool,
     /// A guest owns neither mailbox nor drive.
     pub guest: bool,
+    /// A user, or a site.
     #[serde(default)]
     pub kind: AccountKind,
     /// Of a site: id of the top site of its collection, which knows the people.

@@ -49,7 +49,12 @@ pub enum Policy {
 pub enum Source {
     /// The file came out of a snapshot: `record` is the full Graph record kept with it, `key` the
     /// original's item key (so that the restored item gets the same file name).
-    Record { record: Value, key: ItemKey },
+    Record {
+        /// What Graph said of the original.
+        record: Value,
+        /// The original's.
+        key: ItemKey,
+    },
     /// Any other file: only its own bytes say what it is.
     File,
 }
@@ -149,10 +154,16 @@ pub struct Pushed {
 pub enum PushError {
     /// The policy is skip and the item is there: EEXIST.
     #[error("{name} is there already (use @overwrite or @keep-both)")]
-    Exists { name: String },
+    Exists {
+        /// As the mount names it.
+        name: String,
+    },
     /// The target's folder does not exist: ENOENT.
     #[error("there is no folder {path}: make it first")]
-    NoFolder { path: String },
+    NoFolder {
+        /// Below the workload's folder.
+        path: String,
+    },
     /// The service can't hold an item of this name or form: EINVAL. Nothing was sent.
     #[error("{0}")]
     Invalid(String),

@@ -4,10 +4,10 @@
 //! dictionaries, manifests, the packs' headers and footers), and sizes are compared. Of the packs that
 //! [`ReadData`] chooses every frame is opened, decoded, and each object hashed again.
 //!
-//! Packs are missed when an index file names them, snapshots, index files and dictionaries when the
-//! inventory does. What cannot be known: that one key file of several was deleted, or that the whole
-//! repository was set back to what it once was. Packs that no index names are no damage (a writer died;
-//! the next one adopts them) unless a snapshot needs them. What `repair` put aside below `damaged/` is not looked at.
+//! Packs are missed when an index file names them, everything else that [`inventory`] names when it does.
+//! What cannot be known: that one key file of several was deleted, or that the whole repository was set
+//! back to what it once was. Packs that no index names are no damage (a writer died; the next one adopts
+//! them) unless a snapshot needs them. What `repair` put aside below `damaged/` is not looked at.
 //!
 //! A pack says itself whether a parity file was written with it, so a lost one is missed; parity that a
 //! repair made later is checked while it is there. Its head is looked at always, all of it with the

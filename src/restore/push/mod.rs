@@ -8,7 +8,7 @@
 //!
 //! Why is a push that failed with EIO not given up? Its request may have arrived, whole or in part, and
 //! nothing but finishing it leads to exactly one item. A person who repeats the command meets the same
-//! push ([`key`]): while it is on its way the second write joins it, and when it is complete meanwhile,
+//! push ([`key_of`]): while it is on its way the second write joins it, and when it is complete meanwhile,
 //! the second write is answered with it.
 
 mod attempt;
