@@ -20,6 +20,7 @@ pub fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
+/// A part of what is used, with `%`, or bytes.
 pub fn unused(text: &str) -> Result<Unused, String> {
     let Some(percent) = text.strip_suffix('%') else {
         return size(text).map(Unused::Bytes);
@@ -30,6 +31,7 @@ pub fn unused(text: &str) -> Result<Unused, String> {
     }
 }
 
+/// A time span, or `0`.
 pub fn grace(text: &str) -> Result<Duration, String> {
     match text {
         "0" => Ok(Duration::ZERO),
@@ -37,10 +39,12 @@ pub fn grace(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A moment, or the first second of a day; seconds since 1970, UTC.
 pub fn since(text: &str) -> Result<i64, String> {
     moment(text, 0)
 }
 
+/// A moment, or the last second of a day; seconds since 1970, UTC.
 pub fn until(text: &str) -> Result<i64, String> {
     moment(text, 86_399)
 }

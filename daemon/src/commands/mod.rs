@@ -1,4 +1,6 @@
 //! One module a command, with what can be typed for it; this one finds the configuration and calls it.
+//!
+//! In each, `Args` is what can be typed for the command, and `run` does it.
 
 pub mod backup;
 pub mod copy;
@@ -37,9 +39,11 @@ use crate::output::Style;
 
 /// What every command is given.
 pub struct Context {
+    /// What it says.
     pub config: Config,
     /// The file the configuration came from.
     pub config_file: std::path::PathBuf,
+    /// How results are reported.
     pub style: Style,
 }
 

@@ -66,7 +66,9 @@ struct Verified {
 /// A file that is not as it must be.
 #[derive(Serialize)]
 pub struct Damaged {
+    /// Name relative to the repository.
     pub file: String,
+    /// What does not fit.
     pub reason: String,
 }
 
