@@ -5,6 +5,8 @@
 //! `tree -> repo`. `graph`, `format` and `repo` know nothing of
 //! each other.
 
+#![warn(missing_docs)]
+
 pub mod format;
 pub mod graph;
 pub mod local;

@@ -17,23 +17,8 @@ use tenantfs::workload::sites::{Libraries, LibrariesOptions, Lists, ListsOptions
 use tenantfs::workload::todo::Todo;
 use tenantfs::workload::{Keyer, Workload};
 
-use crate::cli::CopyTarget;
-use crate::config::{self, Config, Identity, Proof, read_secret};
-use crate::secret::Source;
-
-/// The workloads there are, by the names the configuration uses.
-pub const WORKLOADS: [&str; 10] = [
-    "mail",
-    "archive",
-    "calendar",
-    "contacts",
-    "todo",
-    "settings",
-    "drive",
-    "libraries",
-    "lists",
-    "pages",
-];
+use crate::config::{self, Config, Identity, Proof};
+use crate::secret::read_secret;
 
 /// Where the repository is, with what it takes to get in.
 pub fn location(config: &config::Repository) -> Result<Location> {
@@ -89,7 +74,7 @@ pub fn open_repository(config: &Config) -> Result<Repository> {
 
 /// Opens one of the repositories that are configured.
 pub fn open(config: &Config, repository: &config::Repository, section: &str) -> Result<Repository> {
-    let secret = Source::of(repository, section)?.read()?;
+    let secret = repository.source(section)?.read()?;
     let opened = Repository::open_as(
         &location(repository)?,
         &secret.text,
@@ -98,22 +83,6 @@ pub fn open(config: &Config, repository: &config::Repository, section: &str) -> 
     )?;
     opened.set_parity(repository.parity);
     Ok(opened)
-}
-
-/// The repository that copies go to: what was typed, or else `[copy]`.
-pub fn copy_target(config: &Config, typed: &CopyTarget) -> Result<config::Repository> {
-    match &typed.to_location {
-        Some(location) => Ok(config::Repository {
-            location: location.clone(),
-            password_file: typed.to_password_file.clone(),
-            key_file: typed.to_key_file.clone(),
-            ..config::Repository::default()
-        }),
-        None => config.copy.clone().context(
-            "nothing says where copies go: give the configuration a [copy] with location and \
-             password_file, or give --to-location",
-        ),
-    }
 }
 
 /// A Graph client with the identity that reads.

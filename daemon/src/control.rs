@@ -37,7 +37,9 @@ pub enum Request {
 /// A request with the place for its answer.
 #[derive(Debug)]
 pub struct Call {
+    /// What is asked.
     pub request: Request,
+    /// Where the answer goes; it may be gone.
     pub answer: oneshot::Sender<serde_json::Value>,
 }
 

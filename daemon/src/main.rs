@@ -15,7 +15,6 @@ mod mounting;
 mod output;
 mod progress;
 mod reload;
-mod retention;
 mod schedule;
 mod scrub;
 mod secret;

@@ -21,11 +21,13 @@ pub fn counter(things: &str) -> Counter {
 }
 
 impl Counter {
+    /// How far it is, of how much.
     pub fn set(&self, done: u64, total: u64) {
         self.0.set_length(total);
         self.0.set_position(done);
     }
 
+    /// Clears the line.
     pub fn finish(&self) {
         self.0.finish_and_clear();
     }
@@ -60,6 +62,7 @@ impl Copying {
         }
     }
 
+    /// Clears the line.
     pub fn finish(&self) {
         self.0.finish_and_clear();
     }

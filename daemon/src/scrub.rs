@@ -47,7 +47,9 @@ struct Round {
 /// A damaged file that the scrub found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
+    /// Name relative to the repository.
     pub file: String,
+    /// What does not fit.
     pub reason: String,
     /// Unix seconds.
     pub found: i64,

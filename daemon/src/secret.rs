@@ -12,8 +12,6 @@ use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use tenantfs::repo::{KeyKind, key_file_secret};
 
-use crate::config::{Repository, read_secret};
-
 /// How long a password command may take; it may have to ask a service or a person.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// A password command that prints more does something else.
@@ -23,54 +21,32 @@ const MAX_KEY_FILE: u64 = (1 << 20) + 1;
 
 /// A secret and what kind of key it is.
 pub struct Secret {
+    /// What was typed, or the bytes of a key file as the library takes them.
     pub text: SecretString,
+    /// What it was read as.
     pub kind: KeyKind,
 }
 
 /// The one place a repository's secret comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
+    /// A file with a password.
     PasswordFile(PathBuf),
+    /// A file of random bytes.
     KeyFile(PathBuf),
+    /// A program and its arguments; the first line it prints is the password.
     Command(Vec<String>),
     /// Name of a file in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
 }
 
 impl Source {
-    /// What is configured; an error unless there is exactly one.
-    pub fn of(repository: &Repository, section: &str) -> Result<Self> {
-        let mut sources = Vec::new();
-        sources.extend(repository.password_file.clone().map(Self::PasswordFile));
-        sources.extend(repository.key_file.clone().map(Self::KeyFile));
-        sources.extend(repository.password_command.clone().map(Self::Command));
-        sources.extend(repository.password_credential.clone().map(Self::Credential));
-        if sources.len() != 1 {
-            bail!(
-                "[{section}] has {} ways to open the repository; give exactly one of password_file, \
-                 key_file, password_command, password_credential",
-                sources.len()
-            );
-        }
-        let source = sources.remove(0);
-        match &source {
-            Self::Command(words) if words.is_empty() => {
-                bail!("[{section}] password_command is empty; give the program and its arguments")
-            }
-            Self::Credential(name) if name.is_empty() || name.contains('/') => bail!(
-                "[{section}] password_credential {name:?} is no name of a credential (see systemd.exec(5), \
-                 LoadCredential=)"
-            ),
-            _ => Ok(source),
-        }
-    }
-
     /// For messages: `the password in /etc/tenantfs/password`.
     pub fn describe(&self) -> String {
         match self {
             Self::PasswordFile(file) => format!("the password in {}", file.display()),
             Self::KeyFile(file) => format!("the key file {}", file.display()),
-            Self::Command(words) => format!("the password that {:?} prints", words[0]),
+            Self::Command(words) => format!("the password that {:?} prints", program(words)),
             Self::Credential(name) => format!("the password in the credential {name}"),
         }
     }
@@ -81,8 +57,9 @@ impl Source {
             Self::PasswordFile(file) => (password_file(file)?, KeyKind::Password),
             Self::KeyFile(file) => (key_file(file)?, KeyKind::KeyFile),
             Self::Command(words) => (
-                first_line(words, COMMAND_TIMEOUT)
-                    .with_context(|| format!("password_command {:?} gave no password", words[0]))?,
+                first_line(words, COMMAND_TIMEOUT).with_context(|| {
+                    format!("password_command {:?} gave no password", program(words))
+                })?,
                 KeyKind::Password,
             ),
             Self::Credential(name) => {
@@ -94,6 +71,35 @@ impl Source {
     }
 }
 
+/// Reads a file that holds one secret. Its last line end is not part of it.
+pub fn read_secret(path: &Path, what: &str) -> Result<SecretString> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the {what} from {}", path.display()))?;
+    warn_if_world_readable(path, what);
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        bail!("the {what} file {} is empty", path.display());
+    }
+    Ok(SecretString::from(secret.to_owned()))
+}
+
+fn warn_if_world_readable(path: &Path, what: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            "the {what} file {} can be read by others (mode {:o}); chmod 600 it",
+            path.display(),
+            mode & 0o777
+        );
+    }
+}
+
+/// What a command is called by. Its arguments may be secret.
+fn program(words: &[String]) -> &str {
+    words.first().map_or("", String::as_str)
+}
+
 fn password_file(path: &Path) -> Result<SecretString> {
     read_secret(path, "repository password")
 }
@@ -103,7 +109,7 @@ fn key_file(path: &Path) -> Result<SecretString> {
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_KEY_FILE).read_to_end(&mut bytes))
         .with_context(|| format!("cannot read the key file {}", path.display()))?;
-    crate::config::warn_if_world_readable(path, "key");
+    warn_if_world_readable(path, "key");
     key_file_secret(&bytes).with_context(|| format!("{} is no key file", path.display()))
 }
 
@@ -119,13 +125,16 @@ fn credential(name: &str, folder: Option<&OsStr>) -> Result<SecretString> {
 
 /// The first line that a program prints.
 fn first_line(words: &[String], timeout: Duration) -> Result<SecretString> {
-    let mut child = Command::new(&words[0])
-        .args(&words[1..])
+    let Some((program, arguments)) = words.split_first() else {
+        bail!("it is empty; give the program and its arguments");
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start {:?}", words[0]))?;
+        .with_context(|| format!("cannot start {program:?}"))?;
     let printed = reader(child.stdout.take());
     let errors = reader(child.stderr.take());
     let status = wait(&mut child, timeout)?;

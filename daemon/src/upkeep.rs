@@ -14,8 +14,8 @@ use tenantfs::repo::{PruneOptions, RepoError, Repository};
 use tenantfs::retention::{self, Action, Choice, RetentionError};
 use tenantfs::tree::Nodes;
 
+use crate::config::Retention;
 use crate::output::bytes;
-use crate::retention::Retention;
 
 /// Where it is kept when this host pruned last (seconds since 1970).
 const PRUNED: &[u8] = b"pruned";

@@ -13,7 +13,9 @@ pub enum Kind {
 /// Attributes of one inode, free of any FUSE library's types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attr {
+    /// The inode's number.
     pub ino: u64,
+    /// What it is.
     pub kind: Kind,
     /// Bytes; exact.
     pub size: u64,
@@ -21,14 +23,18 @@ pub struct Attr {
     pub mtime: i64,
     /// Permission bits.
     pub mode: u16,
+    /// Its owner.
     pub uid: u32,
+    /// Its group.
     pub gid: u32,
 }
 
 /// A local user and group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Owner {
+    /// The user.
     pub uid: u32,
+    /// The group.
     pub gid: u32,
 }
 
@@ -94,6 +100,7 @@ impl Owners {
             .unwrap_or(UNMAPPED)
     }
 
+    /// The owner of this number.
     pub fn get(&self, id: u16) -> Owner {
         self.table[usize::from(id)]
     }

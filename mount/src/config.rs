@@ -13,6 +13,7 @@ use crate::restore::backend::Restorer;
 pub struct MountConfig {
     /// An existing directory.
     pub mountpoint: PathBuf,
+    /// The repository whose snapshots are shown.
     pub repo: Repository,
     /// `None`: `restore/` is read-only and says so.
     pub restore: Option<Arc<dyn Restorer>>,

@@ -10,6 +10,7 @@ use tenantfs::tree::TreeError;
 
 /// Why a mount did not come up or go down.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // Each says in its message what it is.
 pub enum MountError {
     #[error("{path} can't be a mountpoint: {reason}. Make the directory first, or name another")]
     Mountpoint { path: PathBuf, reason: io::Error },
@@ -37,6 +38,7 @@ impl MountError {
 
 /// Why one file system operation failed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // Each says in its message what it is.
 pub enum FsError {
     #[error("no such name")]
     NotFound,

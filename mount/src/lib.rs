@@ -11,6 +11,8 @@
 //! lives from its opens and closes. The adapters only translate; the file systems behind them are
 //! plain types without FUSE in them.
 
+#![warn(missing_docs)]
+
 mod attr;
 mod config;
 mod error;

@@ -42,22 +42,7 @@ impl Mount {
     /// A dead mount that a killed process left at the mountpoint is cleared first; a living one is
     /// an error. Wherever this fails, nothing stays mounted.
     pub fn start(config: MountConfig) -> Result<MountHandle, MountError> {
-        let path =
-            mountinfo::canonical(&config.mountpoint).map_err(|reason| MountError::Mountpoint {
-                path: config.mountpoint.clone(),
-                reason,
-            })?;
-        mountinfo::clear_stale(&path)?;
-        match path.metadata() {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => {
-                return Err(MountError::Mountpoint {
-                    path,
-                    reason: io::ErrorKind::NotADirectory.into(),
-                });
-            }
-            Err(reason) => return Err(MountError::Mountpoint { path, reason }),
-        }
+        let path = mountpoint(&config.mountpoint)?;
         let fs = SnapshotFs::new(config.repo.clone(), config.owners(), config.xattr)
             .map_err(MountError::Snapshots)?;
         let watch = Watch::start().map_err(|reason| MountError::Mount {
@@ -130,22 +115,23 @@ impl Mount {
             .map(BackgroundSession::notifier);
         mountinfo::raise_read_ahead(&inner_path, READ_AHEAD_KIB);
 
-        handle.every(TICK, "restore-tick", move || {
-            for local in restore.tick(Instant::now()) {
-                let restore = restore.clone();
-                // Nobody waits for it; the service logs what becomes of it.
-                pushes.run(move || drop(restore.push(&local, false)));
-            }
-        });
-        if let Some(interval) = config.poll {
-            let refresh = handle.refresher();
-            handle.every(interval, "snapshot-poll", move || {
-                if let Err(e) = refresh.refresh() {
-                    tracing::warn!("can't look for new snapshots: {e}");
-                }
-            });
-        }
+        handle.look_after(restore, pushes, config.poll);
         Ok(handle)
+    }
+}
+
+/// The directory to mount on, by its one true name, without a dead mount of this program.
+fn mountpoint(configured: &Path) -> Result<PathBuf, MountError> {
+    let refused = |path: &Path, reason| MountError::Mountpoint {
+        path: path.to_owned(),
+        reason,
+    };
+    let path = mountinfo::canonical(configured).map_err(|reason| refused(configured, reason))?;
+    mountinfo::clear_stale(&path)?;
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => Ok(path),
+        Ok(_) => Err(refused(&path, io::ErrorKind::NotADirectory.into())),
+        Err(reason) => Err(refused(&path, reason)),
     }
 }
 
@@ -215,6 +201,25 @@ pub struct MountHandle {
 }
 
 impl MountHandle {
+    /// Pushes what was written and never closed, and shows new snapshots, while it is mounted.
+    fn look_after(&mut self, restore: Arc<RestoreFs>, pushes: Workers, poll: Option<Duration>) {
+        self.every(TICK, "restore-tick", move || {
+            for local in restore.tick(Instant::now()) {
+                let restore = restore.clone();
+                // Nobody waits for it; the service logs what becomes of it.
+                pushes.run(move || drop(restore.push(&local, false)));
+            }
+        });
+        if let Some(interval) = poll {
+            let refresh = self.refresher();
+            self.every(interval, "snapshot-poll", move || {
+                if let Err(e) = refresh.refresh() {
+                    tracing::warn!("can't look for new snapshots: {e}");
+                }
+            });
+        }
+    }
+
     fn mount(
         &mut self,
         fs: impl Filesystem,

@@ -32,7 +32,9 @@ const MIN_LINE: usize = 40;
 /// What ends a line within a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eol {
+    /// As files of Unix have it.
     Lf,
+    /// As RFC 5322 has it.
     CrLf,
 }
 
@@ -51,6 +53,7 @@ impl Eol {
 pub struct Base64 {
     /// Characters in a full line; 0: all in a single line.
     pub line: u32,
+    /// Between lines.
     pub eol: Eol,
 }
 
@@ -89,10 +92,14 @@ impl Base64 {
 pub enum Piece {
     /// The next `len` bytes of the skeleton.
     Skeleton {
+        /// Above zero.
         len: usize,
     },
+    /// A part that was encoded.
     Part {
+        /// Its content.
         decoded: Vec<u8>,
+        /// What makes the same characters of it again.
         encoding: Base64,
     },
 }
@@ -100,7 +107,9 @@ pub enum Piece {
 /// A mail taken apart. Skeleton pieces and parts alternate and none is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
+    /// All that is not in a part.
     pub skeleton: Vec<u8>,
+    /// In order: the mail from beginning to end.
     pub pieces: Vec<Piece>,
 }
 

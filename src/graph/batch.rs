@@ -27,6 +27,7 @@ pub(crate) const BATCH_ROUTE: &str = "/$batch";
 /// One part's answer.
 #[derive(Clone, Debug)]
 pub struct Part {
+    /// HTTP's.
     pub status: u16,
     /// The few headers that parts have.
     pub headers: Map<String, Value>,

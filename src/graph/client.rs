@@ -23,13 +23,17 @@ pub const USER_AGENT: &str = concat!("NONISV|tenantfs|tenantfs/", env!("CARGO_PK
 /// What a client needs to know.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
+    /// Where the services answer.
     pub endpoints: Endpoints,
     /// Tenant id (GUID) or a verified domain.
     pub tenant: String,
+    /// How the application proves who it is.
     pub credential: Credential,
     /// PEM file with certificate authorities to trust besides the system's.
     pub ca: Option<PathBuf>,
+    /// What of the service's budgets it uses.
     pub limits: Limits,
+    /// How long trouble is waited out.
     pub patience: Patience,
 }
 

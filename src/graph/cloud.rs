@@ -20,10 +20,14 @@ pub struct Endpoints {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cloud {
+    /// Where nearly all tenants are.
     #[default]
     Global,
+    /// United States: GCC High (L4).
     UsGov,
+    /// United States: Department of Defense (L5).
     UsDod,
+    /// Operated by 21Vianet.
     China,
     /// Bleu.
     France,

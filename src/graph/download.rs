@@ -29,6 +29,7 @@ pub struct Download {
     pub content: Call,
     /// `GET` of the item with `size` and `file`: asked when the bytes are not those announced.
     pub item: Call,
+    /// Bytes that are announced.
     pub size: Option<u64>,
     /// quickXorHash, base64.
     pub hash: Option<String>,

@@ -25,6 +25,7 @@ pub enum ImportError {
     /// The URL is dead: ask for a new one.
     #[error("the import session has expired")]
     Expired,
+    /// Anything else, after all retries.
     #[error(transparent)]
     Graph(#[from] GraphError),
 }

@@ -34,7 +34,7 @@ pub use download::{Download, hash_of};
 pub use error::{ErrorClass, Failure, GraphError};
 pub use import::ImportError;
 pub use limiter::{Limits, Scope};
-pub use page::Listing;
+pub use page::{Listing, Onward};
 pub use retry::Patience;
 pub use stats::RouteCount;
 pub use transport::Answer;

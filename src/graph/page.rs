@@ -10,11 +10,38 @@ use super::error::{ErrorClass, GraphError};
 /// One page of a collection. A page may be empty and still have a successor.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
+    /// The objects on it.
     pub value: Vec<Value>,
     /// `@odata.nextLink`: there is more. Verbatim.
     pub next: Option<String>,
     /// `@odata.deltaLink`: the round is complete. Verbatim.
     pub delta: Option<String>,
+}
+
+/// Where a delta feed goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// With the next page of this round.
+    More(String),
+    /// With the next round.
+    Done(String),
+}
+
+impl Listing {
+    /// Where a delta feed goes on after this page; `route` is what it was asked with.
+    ///
+    /// # Errors
+    /// `Transient`: the page has neither link.
+    pub fn onward(&self, route: &str) -> Result<Onward, GraphError> {
+        match (&self.next, &self.delta) {
+            (Some(next), _) => Ok(Onward::More(next.clone())),
+            (None, Some(delta)) => Ok(Onward::Done(delta.clone())),
+            (None, None) => {
+                let what = "the last page has no delta link";
+                Err(GraphError::local(ErrorClass::Transient, route, what))
+            }
+        }
+    }
 }
 
 impl Client {

@@ -8,6 +8,7 @@ use serde::Serialize;
 /// How often a request of one kind was answered in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RouteCount {
+    /// HTTP's.
     pub method: String,
     /// Path with its ids left out.
     pub route: &'static str,
@@ -15,15 +16,18 @@ pub struct RouteCount {
     pub status: u16,
     /// True for requests that travelled inside a `$batch` (which is counted itself, too).
     pub batched: bool,
+    /// How often.
     pub count: u64,
 }
 
+/// The requests of a client.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     counts: Mutex<BTreeMap<(&'static str, String, u16, bool), u64>>,
 }
 
 impl Stats {
+    /// Counts one answer.
     pub fn count(&self, method: &str, route: &'static str, status: u16, batched: bool) {
         *self
             .counts
@@ -32,6 +36,7 @@ impl Stats {
             .or_default() += 1;
     }
 
+    /// All counts, by route.
     pub fn all(&self) -> Vec<RouteCount> {
         self.counts
             .lock()
@@ -46,6 +51,7 @@ impl Stats {
             .collect()
     }
 
+    /// Begins at zero.
     pub fn reset(&self) {
         self.counts.lock().clear();
     }

@@ -29,8 +29,11 @@ use super::retry::retry_after;
 /// A 2xx, 3xx or other answer that the caller asked for, complete.
 #[derive(Clone, Debug)]
 pub struct Answer {
+    /// HTTP's.
     pub status: u16,
+    /// All of them.
     pub headers: HeaderMap,
+    /// All of it.
     pub body: Bytes,
 }
 

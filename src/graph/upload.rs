@@ -31,7 +31,9 @@ const ROUTE: &str = "(upload session)";
 
 /// Bytes to send.
 pub enum Source<'a> {
+    /// A local file, read piece by piece.
     File(&'a Path),
+    /// What is in memory anyway.
     Memory(Bytes),
 }
 
@@ -39,8 +41,11 @@ pub enum Source<'a> {
 pub struct Upload<'a> {
     /// Pre-authenticated URL of the session.
     pub url: &'a str,
+    /// Where the bytes come from.
     pub source: Source<'a>,
+    /// How many there are.
     pub total: u64,
+    /// Bytes of one request.
     pub fragment: usize,
     /// Whose budget the bytes count against.
     pub scope: Scope,
@@ -52,8 +57,10 @@ pub enum UploadError {
     /// The session is gone: make a new one.
     #[error("the upload session has expired")]
     Expired,
+    /// Anything else, after all retries.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The bytes could not be read.
     #[error(transparent)]
     Local(#[from] std::io::Error),
 }
@@ -86,35 +93,7 @@ impl Client {
                 .read(at, upload.fragment, upload.total)
                 .await?;
             let last = at + piece.len() as u64 >= upload.total;
-            let headers = [
-                ("content-type", "application/octet-stream".to_owned()),
-                (
-                    "content-range",
-                    format!(
-                        "bytes {at}-{}/{}",
-                        at + piece.len() as u64 - 1,
-                        upload.total
-                    ),
-                ),
-            ];
-            let permit = match &gate {
-                Some(gate) => {
-                    let entered = gate.enter(1, u64::from(at == 0), piece.len() as u64).await;
-                    Some(entered.map_err(|used_up| used_up.refuse(ROUTE))?)
-                }
-                None => None,
-            };
-            let outcome = self
-                .bare(
-                    Method::PUT,
-                    ROUTE,
-                    &url,
-                    &headers,
-                    Some(piece.clone()),
-                    FRAGMENT_TIME,
-                )
-                .await;
-            drop(permit);
+            let outcome = self.put(upload, &url, at, piece.clone()).await?;
             let error = match outcome {
                 Ok(answer) if answer.status < 300 && last => {
                     progress(upload.total);
@@ -128,14 +107,7 @@ impl Client {
                     (at, tries) = (next, 0);
                     continue;
                 }
-                Ok(answer) => {
-                    let wait = answer
-                        .header("retry-after")
-                        .and_then(|v| retry_after(v, unix_now()));
-                    let id = answer.header("request-id").map(str::to_owned);
-                    GraphError::from_answer(answer.status, &answer.body, format!("PUT {ROUTE}"))
-                        .with_headers(id, wait, None)
-                }
+                Ok(answer) => refused(&answer),
                 Err(error) => error,
             };
             tries += 1;
@@ -225,6 +197,39 @@ impl Client {
         }
     }
 
+    /// Sends one piece, within the budget that it counts against. The outer error: there is none left.
+    async fn put(
+        &self,
+        upload: &Upload<'_>,
+        url: &Url,
+        at: u64,
+        piece: Bytes,
+    ) -> Result<Result<Answer, GraphError>, GraphError> {
+        let len = piece.len() as u64;
+        let range = format!("bytes {at}-{}/{}", at + len - 1, upload.total);
+        let headers = [
+            ("content-type", "application/octet-stream".to_owned()),
+            ("content-range", range),
+        ];
+        let gate = self.limiters().gate(&upload.scope);
+        let _permit = match &gate {
+            Some(gate) => {
+                let entered = gate.enter(1, u64::from(at == 0), len).await;
+                Some(entered.map_err(|used_up| used_up.refuse(ROUTE))?)
+            }
+            None => None,
+        };
+        let sent = self.bare(
+            Method::PUT,
+            ROUTE,
+            url,
+            &headers,
+            Some(piece),
+            FRAGMENT_TIME,
+        );
+        Ok(sent.await)
+    }
+
     fn upload_url(&self, url: &str) -> Result<Url, GraphError> {
         let parsed = Url::parse(url).ok();
         // Over plain HTTP only where Graph itself is reached so (test servers).
@@ -283,6 +288,16 @@ fn next_expected(body: &[u8]) -> Option<u64> {
 
 fn odd(what: &str) -> GraphError {
     GraphError::local(ErrorClass::Transient, format!("PUT {ROUTE}"), what)
+}
+
+/// What an answer that is no success means.
+fn refused(answer: &Answer) -> GraphError {
+    let wait = answer
+        .header("retry-after")
+        .and_then(|v| retry_after(v, unix_now()));
+    let id = answer.header("request-id").map(str::to_owned);
+    GraphError::from_answer(answer.status, &answer.body, format!("PUT {ROUTE}"))
+        .with_headers(id, wait, None)
 }
 
 #[cfg(test)]

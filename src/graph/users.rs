@@ -9,6 +9,7 @@ use super::call::Call;
 use super::client::Client;
 use super::error::{ErrorClass, GraphError};
 use super::limiter::Scope;
+use super::page::Onward;
 
 /// What owns collections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,6 +30,7 @@ pub struct Account {
     pub id: String,
     /// User principal name, or path of the site: how the mount names the account's folder.
     pub upn: String,
+    /// For people.
     pub display_name: String,
     /// Primary address, if any.
     pub mail: Option<String>,
@@ -36,6 +38,7 @@ pub struct Account {
     pub enabled: bool,
     /// A guest owns neither mailbox nor drive.
     pub guest: bool,
+    /// A user, or a site.
     #[serde(default)]
     pub kind: AccountKind,
     /// Of a site: id of the top site of its collection, which knows the people.
@@ -124,6 +127,7 @@ impl Client {
         let mut call = first;
         loop {
             let page = self.page(&call.scope(Scope::Directory, 1)).await?;
+            let onward = page.onward(DELTA)?;
             for user in page.value {
                 let Some(id) = user["id"].as_str() else {
                     continue;
@@ -137,18 +141,11 @@ impl Client {
                     round.users.push(user);
                 }
             }
-            call = match (page.next, page.delta) {
-                (Some(next), _) => Call::link(DELTA, &next),
-                (None, Some(link)) => {
+            call = match onward {
+                Onward::More(link) => Call::link(DELTA, &link),
+                Onward::Done(link) => {
                     round.link = link;
                     return Ok(round);
-                }
-                (None, None) => {
-                    return Err(GraphError::local(
-                        ErrorClass::Transient,
-                        DELTA,
-                        "a last page without a delta link",
-                    ));
                 }
             };
         }

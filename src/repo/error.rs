@@ -238,3 +238,11 @@ pub(crate) fn is_disk_full(error: &io::Error) -> bool {
 
 /// Result of a repository operation.
 pub type Result<T, E = RepoError> = std::result::Result<T, E>;
+
+/// What was deleted on purpose meanwhile need not be read.
+pub(super) fn gone_is_fine(read: Result<()>) -> Result<()> {
+    match read {
+        Err(RepoError::FileMissing { .. }) => Ok(()),
+        read => read,
+    }
+}

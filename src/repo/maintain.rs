@@ -5,10 +5,9 @@
 
 use std::collections::HashSet;
 
-use super::error::{RepoError, Result};
+use super::error::{RepoError, Result, gone_is_fine};
 use super::lock::MaintenanceLock;
 use super::snapshot::{self, Snapshot};
-use super::verify::gone_is_fine;
 use super::{Inner, Repository, index};
 
 /// Forgets, tags, holds and prunes; the lock is free when it is dropped.

@@ -14,6 +14,7 @@ mod adopt;
 mod backend;
 mod beacon;
 mod blocks;
+mod check;
 mod claim;
 mod codec;
 mod condemned;
@@ -67,7 +68,7 @@ pub use key::{
 pub use lock::host_name;
 pub use maintain::Maintenance;
 pub use parity::Parity;
-pub use prune::{Mark, Packs, PruneOptions, PrunePhase, PruneReport, Reach, Unused, WAYS};
+pub use prune::{Mark, Packs, PruneOptions, PrunePhase, PruneReport, Reach, Unused};
 pub use rebuild::RebuildReport;
 pub use repair::RepairReport;
 pub use sample::ReadData;

@@ -19,6 +19,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::check::place_of;
 use super::error::{RepoError, Result};
 use super::id::{Kind, ObjectId, PackClass, PackId};
 use super::lock::MaintenanceLock;
@@ -29,7 +30,7 @@ use super::sample::ReadData;
 use super::scrub::is_damage;
 use super::session::Session;
 use super::table::{FrameEntry, PackTable};
-use super::verify::{DamagedFile, place_of};
+use super::verify::DamagedFile;
 use super::{
     Inner, Repository, condemned, config, dictionary, hold, index, inventory, key, snapshot,
 };

@@ -20,6 +20,7 @@ const MAX_NUMBERS: usize = 1 << 30;
 /// One frame of a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FrameEntry {
+    /// Of all objects in it.
     pub kind: Kind,
     /// Where its sealed bytes begin in the pack.
     pub offset: u32,
@@ -34,13 +35,23 @@ pub(crate) struct FrameEntry {
 /// All frames of a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PackTable {
+    /// The pack's own.
     pub id: PackId,
+    /// What sort of objects it has.
     pub class: PackClass,
     /// Number of the master key it is sealed with.
     pub key: u8,
     /// Bytes of the whole file; 0 in a footer, where it is not known yet.
     pub size: u64,
+    /// In the order in which they are in the file.
     pub frames: Vec<FrameEntry>,
+}
+
+impl PackTable {
+    /// The pack's file.
+    pub fn file(&self) -> String {
+        self.id.file(self.class)
+    }
 }
 
 /// A pack's footer.

@@ -18,7 +18,7 @@ use crate::workload::Pushed;
 pub struct Pending {
     /// The push.
     pub id: Uuid,
-    /// What makes another write the same push: see [`super::push::key`].
+    /// What makes another write the same push: see [`super::push::key_of`].
     pub key: [u8; 32],
     /// Lane: Graph id of the account.
     pub lane: String,

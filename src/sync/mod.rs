@@ -229,6 +229,7 @@ pub struct CycleOutcome {
     pub snapshot: Option<String>,
     /// It was cancelled, and what it had is kept for the next one.
     pub cancelled: bool,
+    /// What was captured and what was not.
     pub report: Report,
     /// Bytes written to the repository.
     pub written: u64,
@@ -236,6 +237,7 @@ pub struct CycleOutcome {
 
 /// Why a cycle failed. What was committed before stays, and the next cycle goes on there.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // Each says in its message what it is.
 pub enum SyncError {
     #[error(transparent)]
     Repo(#[from] RepoError),

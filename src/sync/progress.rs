@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Progress {
     /// Accounts in scope; 0 until they are known.
     pub accounts_total: AtomicU64,
+    /// Accounts that are over, captured or not.
     pub accounts_done: AtomicU64,
     /// Items that were told about, whether or not they had changed.
     pub items: AtomicU64,
@@ -26,17 +27,24 @@ pub struct Progress {
 /// The counters at one moment, for a status answer.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct ProgressNow {
+    /// As [`Progress::accounts_total`].
     pub accounts_total: u64,
+    /// As [`Progress::accounts_done`].
     pub accounts_done: u64,
+    /// As [`Progress::items`].
     pub items: u64,
+    /// As [`Progress::fetched`].
     pub fetched: u64,
+    /// As [`Progress::bytes`].
     pub bytes: u64,
+    /// As [`Progress::failed`].
     pub failed: u64,
     /// What is being worked on, for a person.
     pub current: String,
 }
 
 impl Progress {
+    /// The counters as they are.
     pub fn now(&self) -> ProgressNow {
         ProgressNow {
             accounts_total: self.accounts_total.load(Relaxed),
@@ -55,6 +63,7 @@ impl Progress {
         self.stop.cancel();
     }
 
+    /// True once the cycle was asked to end.
     pub fn is_cancelled(&self) -> bool {
         self.stop.is_cancelled()
     }

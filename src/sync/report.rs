@@ -13,15 +13,22 @@ use crate::graph::ErrorClass;
 /// Lines of one kind that are kept; more are counted in `omitted`.
 const MAX_LINES: usize = 10_000;
 
+/// What a cycle captured, what it could not, and what that cost.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// Of this form: 1.
     pub version: u32,
+    /// That made the snapshot.
     pub host: String,
     /// RFC 3339, UTC.
     pub started: String,
+    /// RFC 3339, UTC.
     pub finished: String,
+    /// False in a checkpoint of a cycle that goes on.
     pub complete: bool,
+    /// Of all accounts and workloads.
     pub totals: Counts,
+    /// How many there are, by what became of them.
     pub accounts: AccountCounts,
     /// Accounts whose state changed or that could not be captured.
     pub changed: Vec<AccountLine>,
@@ -32,6 +39,7 @@ pub struct Report {
     pub failed: Vec<ItemLine>,
     /// Things left out on purpose, and what else is worth knowing.
     pub notes: Vec<ItemLine>,
+    /// How often Graph was asked what, and what it answered.
     pub requests: Vec<RequestLine>,
     /// What the requests to drives and sites cost, in SharePoint's resource units.
     #[serde(default)]
@@ -44,8 +52,11 @@ pub struct Report {
 /// What happened to items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
+    /// Items and folders that are new.
     pub added: u64,
+    /// Those that changed.
     pub updated: u64,
+    /// Those that are gone.
     pub removed: u64,
     /// Contents fetched.
     pub fetched: u64,
@@ -74,6 +85,7 @@ impl Counts {
     }
 }
 
+/// How many accounts there are, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountCounts {
     /// In the snapshot.
@@ -92,25 +104,33 @@ pub struct AccountCounts {
 /// An account and who captures it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimedLine {
+    /// User principal name, or the path of a site.
     pub account: String,
+    /// Its Graph id.
     pub id: String,
     /// Process and host.
     pub holder: String,
 }
 
+/// What became of an account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AccountLine {
+    /// User principal name, or the path of a site.
     pub account: String,
+    /// Its Graph id.
     pub id: String,
+    /// The worst of its workloads.
     pub status: Status,
     /// By workload.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub workloads: BTreeMap<String, WorkloadLine>,
 }
 
+/// What became of an account, or of a workload of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// The snapshot has it as it is now, but for items that are named as failed.
     #[default]
     Captured,
     /// Something of it could not be captured; the state of the snapshot before stays.
@@ -121,9 +141,12 @@ pub enum Status {
     Departed,
 }
 
+/// What became of a workload of an account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkloadLine {
+    /// What became of it.
     pub status: Status,
+    /// What happened to its items.
     #[serde(flatten)]
     pub counts: Counts,
     /// Why it failed or is absent.
@@ -131,14 +154,20 @@ pub struct WorkloadLine {
     pub reason: Option<String>,
 }
 
+/// Something about an item: why it failed, or what was left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ItemLine {
+    /// User principal name, or the path of a site.
     pub account: String,
+    /// Its name, as the configuration has it.
     pub workload: String,
     /// Path below the workload's folder as far as known, else only the name.
     pub path: String,
+    /// Graph's id of the item; empty where the line is about more than one.
     pub id: String,
+    /// For people.
     pub reason: String,
+    /// What sort of failure; absent in notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<ErrorClass>,
     /// RFC 3339: failing since.
@@ -149,14 +178,19 @@ pub struct ItemLine {
     pub older_version: bool,
 }
 
+/// How often a request of one kind was answered in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestLine {
+    /// HTTP's.
     pub method: String,
+    /// Path with its ids left out.
     pub route: String,
+    /// HTTP's; 0 when there was no answer.
     pub status: u16,
     /// Sent inside a `$batch`, which is counted itself, too.
     #[serde(default)]
     pub batched: bool,
+    /// How often.
     pub count: u64,
 }
 

@@ -16,15 +16,15 @@ use crate::repo::{Kind, ObjectId, Repository};
 pub enum Way {
     /// It refers to nothing: records, chunks, mails, and nodes of maps whose values name no objects
     /// (cursors, ids, failed items).
-    Plain = 0,
+    Plain,
     /// A node of a directory, also of one of older versions.
-    Directory = 1,
+    Directory,
     /// A node of a map of items without a place.
-    Detached = 2,
+    Detached,
     /// A node of the map of accounts.
-    Accounts = 3,
+    Accounts,
     /// A recipe.
-    Recipe = 4,
+    Recipe,
 }
 
 /// A reference from a leaf.

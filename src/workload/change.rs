@@ -35,6 +35,7 @@ pub struct Page {
     /// What changed, in the order told. The same id may come twice (the last one wins), a child
     /// may come before its parent, and a change may be told again in a later round.
     pub changes: Vec<Change>,
+    /// Where the feed goes on.
     pub cursor: Cursor,
     /// This page belongs to an enumeration of everything: when its round is done, whatever the
     /// collection holds of this feed and was not told in the round is gone.
@@ -46,9 +47,11 @@ pub struct Page {
 pub enum Change {
     /// A folder is there (new, renamed, moved, or only mentioned).
     Folder {
+        /// Graph's id.
         id: String,
         /// `None`: directly below the collection's root.
         parent: Option<String>,
+        /// What Graph says of it.
         record: Value,
         /// The feed with this folder's items, if they do not come with this one.
         feed: Option<FeedId>,
@@ -56,36 +59,53 @@ pub enum Change {
     /// An item is there. A record may be partial: lay it over the stored one, property by
     /// property (see [`merge`]).
     Item {
+        /// Graph's id.
         id: String,
+        /// Id of the folder that it is in, or was.
         parent: Option<String>,
+        /// What Graph says of it.
         record: Value,
     },
     /// An item or folder left this feed. With `verify`, it may live elsewhere: ask
     /// [`Workload::verify_removed`] for it unless this cycle saw it added somewhere.
     Removed {
+        /// Graph's id.
         id: String,
+        /// Id of the folder that it is in, or was.
         parent: Option<String>,
+        /// It may live elsewhere.
         verify: bool,
     },
     /// An item that is there but could not be read. What is stored of it stays; it goes on the
     /// list of failed items and is tried again through [`Workload::verify_removed`] + `fetch`.
     Skipped {
+        /// Graph's id.
         id: String,
+        /// Id of the folder that it is in, or was.
         parent: Option<String>,
+        /// As far as it is known, for the report.
         name: String,
+        /// What sort of failure.
         class: ErrorClass,
+        /// For people.
         reason: String,
     },
     /// These items are in a folder, and no others: what else it held is gone. Without any, so is the folder.
     Holds {
+        /// Its id.
         folder: String,
+        /// Id of the folder that it is in, or was.
         parent: Option<String>,
+        /// Their ids.
         items: Vec<String>,
     },
     /// A line for the report; nothing failed.
     Noted {
+        /// Graph's id.
         id: String,
+        /// As far as it is known, for the report.
         name: String,
+        /// What it says.
         note: String,
     },
 }
@@ -95,7 +115,10 @@ pub enum Change {
 pub enum FeedError {
     /// The cursor is dead. Call `page` again with `start`: a full enumeration begins.
     #[error("the change history of this feed was lost by the service; enumerating it anew")]
-    Reset { start: Option<String> },
+    Reset {
+        /// A cursor to begin with; `None`: without one.
+        start: Option<String>,
+    },
     /// What the feed is about does not exist any more: all of its items are gone.
     #[error("the folder or drive behind this feed does not exist any more")]
     Gone,
@@ -111,7 +134,9 @@ pub enum Alive {
     Gone,
     /// It lives: its record as a feed would tell it, and where it is now.
     Here {
+        /// Id of the folder that it is in.
         parent: Option<String>,
+        /// What Graph says of it.
         record: Value,
     },
     /// It could not be asked; keep what is stored and ask again in the next cycle.

@@ -15,7 +15,9 @@ use crate::graph::{ErrorClass, GraphError};
 /// Folder or item: what [`Workload::describe`] is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryKind {
+    /// What items are in.
     Folder,
+    /// What has a content.
     Item,
 }
 
@@ -45,6 +47,7 @@ pub enum Content {
 
 /// What an exported item is kept as.
 pub struct Exported {
+    /// What people see of it.
     pub view: View,
     /// The stream, as the service gave it.
     pub stream: Bytes,
@@ -69,6 +72,7 @@ pub struct Version {
 pub enum View {
     /// A mail, whose parts are stored separately.
     Mail(Bytes),
+    /// Any other file.
     File(Bytes),
     /// Nothing could be made of the stream: it is shown itself.
     Stream,
@@ -117,9 +121,11 @@ pub struct Detail {
 /// Whether an account has this workload at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
+    /// It has one.
     Present,
     /// Not an error: no mailbox, no OneDrive, no licence.
     Absent {
+        /// For the report.
         reason: String,
     },
 }
@@ -127,6 +133,7 @@ pub enum Presence {
 /// How many items may be fetched with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
+    /// At most so many.
     pub items: usize,
     /// Bytes of their contents together, as far as [`Workload::content_size`] knows.
     pub bytes: u64,

@@ -17,8 +17,11 @@ use crate::graph::{ErrorClass, GraphError};
 /// A live item or folder in Microsoft 365, named as the mount would name it.
 #[derive(Clone, Debug)]
 pub struct LiveEntry {
+    /// Graph's.
     pub id: String,
+    /// As the mount would name it.
     pub name: String,
+    /// It is a folder.
     pub is_dir: bool,
     /// Bytes; for mail the size Exchange keeps, which is not the exact size of the `.eml`.
     pub size: u64,
@@ -46,7 +49,12 @@ pub enum Policy {
 pub enum Source {
     /// The file came out of a snapshot: `record` is the full Graph record kept with it, `key` the
     /// original's item key (so that the restored item gets the same file name).
-    Record { record: Value, key: ItemKey },
+    Record {
+        /// What Graph said of the original.
+        record: Value,
+        /// The original's.
+        key: ItemKey,
+    },
     /// Any other file: only its own bytes say what it is.
     File,
 }
@@ -87,7 +95,9 @@ pub struct Push {
     pub folder: Vec<String>,
     /// The file's name.
     pub name: String,
+    /// What happens when something is there already.
     pub policy: Policy,
+    /// What the item is made from.
     pub source: Source,
     /// With a [`Source::Record`]: what restores it exactly, if the snapshot has that.
     pub original: Option<Original>,
@@ -144,10 +154,16 @@ pub struct Pushed {
 pub enum PushError {
     /// The policy is skip and the item is there: EEXIST.
     #[error("{name} is there already (use @overwrite or @keep-both)")]
-    Exists { name: String },
+    Exists {
+        /// As the mount names it.
+        name: String,
+    },
     /// The target's folder does not exist: ENOENT.
     #[error("there is no folder {path}: make it first")]
-    NoFolder { path: String },
+    NoFolder {
+        /// Below the workload's folder.
+        path: String,
+    },
     /// The service can't hold an item of this name or form: EINVAL. Nothing was sent.
     #[error("{0}")]
     Invalid(String),

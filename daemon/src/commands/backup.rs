@@ -7,17 +7,31 @@ use serde_json::{Value, json};
 use tenantfs::sync::{CycleOutcome, Progress, Report, Status};
 
 use super::Context;
-use crate::cli::Backup;
 use crate::control::{self, Request};
 use crate::cycle::{Asked, Capture};
 use crate::exit::Outcome;
 use crate::output::{Style, bytes, count};
 use crate::{app, progress, signals};
 
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this account (UPN); may be given several times
+    #[arg(long, value_name = "UPN")]
+    pub account: Vec<String>,
+    /// Only this workload (mail, archive, calendar, contacts, todo, settings, drive); may be given
+    /// several times
+    #[arg(long, value_name = "NAME")]
+    pub workload: Vec<String>,
+    /// Give the snapshot this tag, and make one even if nothing changed; may be given several times
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+}
+
 /// Failures that are told one by one; the rest is counted.
 const MAX_TOLD: usize = 20;
 
-pub fn run(context: &Context, args: &Backup) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let asked = Asked {
         accounts: args.account.clone(),
         workloads: args.workload.clone(),

@@ -1,15 +1,46 @@
 //! `tenantfs copy`: snapshots to a second repository.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tenantfs::repo::{Repository, Snapshot};
 use tenantfs::tree::copy::Copier;
 
 use super::Context;
-use crate::cli::Copy;
+use crate::config::{self, Config};
 use crate::exit::Outcome;
 use crate::output::{bytes, count};
 use crate::{app, progress, snapshots};
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this snapshot; may be given several times [default: all that are not there yet]
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub snapshot: Vec<String>,
+    #[command(flatten)]
+    pub target: CopyTarget,
+}
+
+/// Where copies go when it is not what [copy] says.
+#[derive(Debug, clap::Args)]
+pub struct CopyTarget {
+    /// A directory, or s3://bucket/prefix [default: copy.location of the configuration]
+    #[arg(long, value_name = "LOCATION")]
+    pub to_location: Option<String>,
+    /// File with its password
+    #[arg(long, value_name = "FILE", requires = "to_location")]
+    pub to_password_file: Option<PathBuf>,
+    /// File of random bytes that opens it
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "to_location",
+        conflicts_with = "to_password_file"
+    )]
+    pub to_key_file: Option<PathBuf>,
+}
 
 #[derive(Serialize)]
 struct Report {
@@ -30,10 +61,10 @@ struct Line {
     bytes: u64,
 }
 
-pub fn run(context: &Context, args: &Copy) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = &context.config;
     let source = app::open_repository(config)?;
-    let target = app::copy_target(config, &args.target)?;
+    let target = target(config, &args.target)?;
     let target = app::open(config, &target, "copy").context("cannot open the target of copies")?;
     let wanted = wanted(&source, &args.snapshot)?;
     let report = copy(&source, &target, wanted)?;
@@ -60,6 +91,22 @@ pub fn run(context: &Context, args: &Copy) -> Result<Outcome> {
 }
 
 /// The snapshots to copy, oldest first, each once.
+/// The repository that copies go to: what was typed, or else `[copy]`.
+pub fn target(config: &Config, typed: &CopyTarget) -> Result<config::Repository> {
+    match &typed.to_location {
+        Some(location) => Ok(config::Repository {
+            location: location.clone(),
+            password_file: typed.to_password_file.clone(),
+            key_file: typed.to_key_file.clone(),
+            ..config::Repository::default()
+        }),
+        None => config.copy.clone().context(
+            "nothing says where copies go: give the configuration a [copy] with location and \
+             password_file, or give --to-location",
+        ),
+    }
+}
+
 fn wanted(source: &Repository, names: &[String]) -> Result<Vec<Snapshot>> {
     if names.is_empty() {
         return snapshots::complete(source);

@@ -6,6 +6,7 @@
 //! next page and waits for its checkpoint. Between cycles the scrub reads the repository, one pack at a
 //! time; a stop leaves it behind.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::Context;
 use super::backup::summary;
 use crate::background::Starter;
-use crate::cli::Daemon;
 use crate::config::Config;
 use crate::control::{self, Call, Request};
 use crate::cycle::{Asked, Capture};
@@ -32,10 +32,21 @@ use crate::scrub::{self, Scrub};
 use crate::upkeep::Upkeep;
 use crate::{app, cycle, mounting, signals};
 
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Mount here [default: mount.path of the configuration]
+    #[arg(long, value_name = "DIR")]
+    pub mount: Option<PathBuf>,
+    /// Detach from the terminal once everything runs
+    #[arg(long)]
+    pub background: bool,
+}
+
 /// How long the watchdog's question to the mount may take.
 const PROBE: Duration = Duration::from_secs(20);
 
-pub fn run(context: &Context, args: &Daemon, starter: &mut Starter) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Args, starter: &mut Starter) -> Result<Outcome> {
     let config = &context.config;
     std::fs::create_dir_all(&config.state_dir)
         .map_err(|e| anyhow!("cannot make the folder {}: {e}", config.state_dir.display()))?;

@@ -12,16 +12,31 @@ use graph_emulator::{Emulator, Options, Running};
 use tenantfs::repo::{InitOptions, Repository};
 use tenantfs::sync::Progress;
 
-use crate::cli::Demo;
 use crate::config::Config;
 use crate::cycle::{Asked, Capture};
 use crate::demo::{guide, shell, tenant};
 use crate::exit::Outcome;
 use crate::output::bytes;
-use crate::secret::Source;
 use crate::{app, mounting, progress, signals};
 
-pub fn run(args: &Demo) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to mount [default: a new folder]
+    #[arg(long, value_name = "DIR")]
+    pub mountpoint: Option<PathBuf>,
+    /// Run the tour unattended, check each step, unmount, and exit
+    #[arg(long)]
+    pub check: bool,
+    /// Put the mails of this folder into the sample tenant as well
+    #[arg(long, value_name = "DIR")]
+    pub import_mail: Vec<PathBuf>,
+    /// Put the files of this folder into the sample tenant as well
+    #[arg(long, value_name = "DIR")]
+    pub import_files: Vec<PathBuf>,
+}
+
+pub fn run(args: &Args) -> Result<Outcome> {
     let home = tempfile::Builder::new()
         .prefix("tenantfs-demo-")
         .tempdir()?;
@@ -33,7 +48,7 @@ pub fn run(args: &Demo) -> Result<Outcome> {
     let config = configure(home.path(), &emulator)?;
     let repository = Repository::init(
         &app::location(&config.repository)?,
-        &Source::of(&config.repository, "repository")?.read()?.text,
+        &config.repository.source("repository")?.read()?.text,
         &InitOptions {
             local: Some(config.state_dir.join("index")),
             ..Default::default()
@@ -82,7 +97,7 @@ pub fn run(args: &Demo) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn start_tenant(args: &Demo) -> Result<Running> {
+fn start_tenant(args: &Args) -> Result<Running> {
     Emulator::start(Options {
         accounts: 4,
         messages: 3_000,

@@ -6,9 +6,19 @@ use tenantfs::tree::diff::{Change, diff};
 use tenantfs::tree::{EntryKind, MapRoot, Nodes, view};
 
 use super::Context;
-use crate::cli::Diff;
 use crate::exit::Outcome;
 use crate::{app, snapshots};
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The older snapshot
+    pub a: String,
+    /// The newer snapshot
+    pub b: String,
+    /// Only below this path
+    pub path: Option<String>,
+}
 
 #[derive(Serialize)]
 struct Line {
@@ -18,7 +28,7 @@ struct Line {
     from: Option<String>,
 }
 
-pub fn run(context: &Context, args: &Diff) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     let nodes = Nodes::new(&repository);
     let below = args.path.as_deref().unwrap_or("").trim_matches('/');

@@ -2,18 +2,28 @@
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use tenantfs::repo::{Repository, Snapshot};
 use tenantfs::transfer::{self, Manifest};
 
 use super::Context;
-use crate::cli::Export;
 use crate::exit::Outcome;
 use crate::output::{bytes, count};
 use crate::{app, progress, snapshots};
 
-pub fn run(context: &Context, args: &Export) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// SNAPSHOT[/PATH]; SNAPSHOT may be `latest` or a day
+    pub path: String,
+    /// Where to; `-` is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     let (snapshot, path) = snapshots::split(&repository, &args.path)?;
     if args.output.as_os_str() == "-" {

@@ -6,15 +6,76 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use tenantfs::repo::PruneOptions;
-use tenantfs::retention::{self, Action, Choice, Line, Policy, Reason};
+use tenantfs::retention::{self, Action, Age, Choice, Line, Policy, Reason, Rules};
 use tenantfs::tree::Nodes;
 
 use super::Context;
 use super::prune;
 use crate::app;
-use crate::cli::Forget;
 use crate::exit::Outcome;
 use crate::output::{count, time};
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Names of snapshots; without any, what the rules do not keep is forgotten
+    #[arg(value_name = "SNAPSHOT", conflicts_with = "Keep")]
+    pub snapshots: Vec<String>,
+    #[command(flatten)]
+    pub keep: Keep,
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Then delete what no snapshot needs any more
+    #[arg(long)]
+    pub prune: bool,
+}
+
+/// General rules in place of those of the configuration.
+#[derive(Debug, Default, clap::Args)]
+#[group(multiple = true)]
+pub struct Keep {
+    /// Keep the newest N snapshots
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_last: u32,
+    /// Keep the newest of each of the last N hours that have one
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_hourly: u32,
+    /// The same of days
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_daily: u32,
+    /// The same of weeks
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_weekly: u32,
+    /// The same of months
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_monthly: u32,
+    /// The same of years
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    pub keep_yearly: u32,
+    /// Keep all that are at most so much older than the newest: 30d, 6m, 2y
+    #[arg(long, value_name = "AGE")]
+    pub keep_within: Option<Age>,
+    /// Keep all with this tag; may be given several times
+    #[arg(long, value_name = "TAG")]
+    pub keep_tag: Vec<String>,
+}
+
+impl Keep {
+    /// The rules that were typed.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            keep_last: self.keep_last,
+            keep_hourly: self.keep_hourly,
+            keep_daily: self.keep_daily,
+            keep_weekly: self.keep_weekly,
+            keep_monthly: self.keep_monthly,
+            keep_yearly: self.keep_yearly,
+            keep_within: self.keep_within,
+            keep_tags: self.keep_tag.iter().cloned().collect(),
+        }
+    }
+}
 
 #[derive(Serialize)]
 struct Forgotten {
@@ -43,7 +104,7 @@ struct Told {
     refused: bool,
 }
 
-pub fn run(context: &Context, args: &Forget) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let choice = choice(context, args)?;
     let repository = app::open_repository(&context.config)?;
     let nodes = Nodes::new(&repository);
@@ -80,7 +141,7 @@ pub fn run(context: &Context, args: &Forget) -> Result<Outcome> {
 }
 
 /// Names, or the rules of the command line, or those of the configuration.
-fn choice(context: &Context, args: &Forget) -> Result<Choice> {
+fn choice(context: &Context, args: &Args) -> Result<Choice> {
     if !args.snapshots.is_empty() {
         return Ok(Choice::Names(args.snapshots.iter().cloned().collect()));
     }

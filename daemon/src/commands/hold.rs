@@ -6,45 +6,69 @@ use serde_json::json;
 use tenantfs::repo::{Hold, host_name};
 
 use super::Context;
+use crate::cli::values;
 use crate::exit::Outcome;
 use crate::output::time;
-use crate::{app, cli, snapshots};
+use crate::{app, snapshots};
 
-pub fn run(context: &Context, args: &cli::Hold) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Subcommand)]
+pub enum Args {
+    /// Make a hold; without options it covers everything, now and later
+    Add(New),
+    /// List the holds
+    List,
+    /// Remove a hold
+    Remove { name: String },
+}
+
+/// A hold that is to be made.
+#[derive(Debug, clap::Args)]
+pub struct New {
+    /// What it is called: lower-case letters, digits, `.`, `_`, `-`
+    pub name: String,
+    /// Only accounts that match; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub account: Vec<String>,
+    /// This snapshot; may be given several times
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub snapshot: Vec<String>,
+    /// Snapshots from this day or moment on (2026-11-22, 2026-11-22T10:00:00Z; UTC)
+    #[arg(long, value_name = "DATE", value_parser = values::since)]
+    pub since: Option<i64>,
+    /// Snapshots up to this day (with it) or moment
+    #[arg(long, value_name = "DATE", value_parser = values::until)]
+    pub until: Option<i64>,
+    /// Why, for those who read the list
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     match args {
-        cli::Hold::Add { .. } => add(context, args),
-        cli::Hold::List => list(context),
-        cli::Hold::Remove { name } => remove(context, name),
+        Args::Add(new) => add(context, new),
+        Args::List => list(context),
+        Args::Remove { name } => remove(context, name),
     }
 }
 
-fn add(context: &Context, args: &cli::Hold) -> Result<Outcome> {
-    let cli::Hold::Add {
-        name,
-        account,
-        snapshot,
-        since,
-        until,
-        reason,
-    } = args
-    else {
-        unreachable!("called for this one only")
-    };
-    for pattern in account {
+fn add(context: &Context, new: &New) -> Result<Outcome> {
+    for pattern in &new.account {
         globset::Glob::new(pattern).with_context(|| format!("{pattern:?} is not a glob"))?;
     }
     let repository = app::open_repository(&context.config)?;
     let maintenance = repository.maintain()?;
-    let found = snapshot
+    let found = new
+        .snapshot
         .iter()
         .map(|name| Ok(snapshots::find(&repository, name)?.name));
     let hold = Hold {
-        name: name.clone(),
-        accounts: account.iter().cloned().collect(),
+        name: new.name.clone(),
+        accounts: new.account.iter().cloned().collect(),
         snapshots: found.collect::<Result<_>>()?,
-        since: *since,
-        until: *until,
-        reason: reason.clone(),
+        since: new.since,
+        until: new.until,
+        reason: new.reason.clone(),
         created: Timestamp::now().as_second(),
         host: host_name(),
     };

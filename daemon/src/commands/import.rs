@@ -1,18 +1,25 @@
 //! `tenantfs import`: a tar that was exported becomes a snapshot of this repository.
 
 use std::io::{BufReader, Read};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use tenantfs::transfer;
 
 use super::Context;
-use crate::cli::Import;
 use crate::exit::Outcome;
 use crate::output::{bytes, count};
 use crate::{app, progress};
 
-pub fn run(context: &Context, args: &Import) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The tar; `-` is standard input
+    pub file: PathBuf,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     let input: Box<dyn Read> = if args.file.as_os_str() == "-" {
         Box::new(std::io::stdin().lock())

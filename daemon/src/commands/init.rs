@@ -5,21 +5,30 @@ use serde_json::json;
 use tenantfs::repo::{InitOptions, Repository};
 
 use super::Context;
+use super::copy::{self, CopyTarget};
 use crate::app;
-use crate::cli::Init;
 use crate::exit::Outcome;
-use crate::secret::Source;
 
-pub fn run(context: &Context, args: &Init) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Make the repository that [copy] names, for copies of the one that [repository] names
+    #[arg(long)]
+    pub copy: bool,
+    #[command(flatten)]
+    pub target: CopyTarget,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = &context.config;
     let (section, repository, copies_of) = if args.copy {
-        let target = app::copy_target(config, &args.target)?;
+        let target = copy::target(config, &args.target)?;
         ("copy", target, Some(app::open_repository(config)?))
     } else {
         ("repository", config.repository.clone(), None)
     };
     let location = app::location(&repository)?;
-    let source = Source::of(&repository, section)?;
+    let source = repository.source(section)?;
     let secret = source.read()?;
     let options = InitOptions {
         kind: secret.kind,

@@ -8,19 +8,71 @@ use tenantfs::repo::{KdfCost, KeyKind, KeyList, NewKey, Repository};
 
 use super::Context;
 use crate::app;
-use crate::cli::{Key, NewSecret, OtherSecret};
 use crate::exit::Outcome;
 use crate::output::{bytes, count, time};
 use crate::secret::{Secret, Source};
 
-pub fn run(context: &Context, args: &Key) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Subcommand)]
+pub enum Args {
+    /// List the keys that open the repository, and the master keys with what they seal
+    List,
+    /// Add a password or key file that opens the repository too
+    Add {
+        /// Whose it is, or what for
+        #[arg(long, default_value = "")]
+        label: String,
+        #[command(flatten)]
+        secret: NewSecret,
+    },
+    /// Remove a key; the last one stays
+    Remove {
+        /// Its id, or the beginning of it
+        id: String,
+        #[command(flatten)]
+        other: OtherSecret,
+    },
+    /// Change the password in use; rewrites one key file only
+    Change {
+        #[command(flatten)]
+        secret: NewSecret,
+    },
+    /// Make a new master key, for everything that is written from now on
+    Rotate,
+}
+
+/// A secret that is to open the repository.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct NewSecret {
+    /// File with the new password
+    #[arg(long, value_name = "FILE")]
+    pub new_password_file: Option<PathBuf>,
+    /// File of 32 random bytes or more
+    #[arg(long, value_name = "FILE")]
+    pub new_key_file: Option<PathBuf>,
+}
+
+/// A secret that opens the repository already.
+#[derive(Debug, clap::Args)]
+#[group(required = false, multiple = false)]
+pub struct OtherSecret {
+    /// File with the password of another key: with it the key in use can be removed
+    #[arg(long, value_name = "FILE")]
+    pub other_password_file: Option<PathBuf>,
+    /// The same, a key file
+    #[arg(long, value_name = "FILE")]
+    pub other_key_file: Option<PathBuf>,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     match args {
-        Key::List => list(context, &repository),
-        Key::Add { label, secret } => add(context, &repository, label, secret),
-        Key::Remove { id, other } => remove(context, &repository, id, other),
-        Key::Change { secret } => change(context, &repository, secret),
-        Key::Rotate => rotate(context, &repository),
+        Args::List => list(context, &repository),
+        Args::Add { label, secret } => add(context, &repository, label, secret),
+        Args::Remove { id, other } => remove(context, &repository, id, other),
+        Args::Change { secret } => change(context, &repository, secret),
+        Args::Rotate => rotate(context, &repository),
     }
 }
 

@@ -6,10 +6,19 @@ use tenantfs::tree::view::{self, Dir};
 use tenantfs::tree::{Entry, EntryKind, Nodes};
 
 use super::Context;
-use crate::cli::Ls;
 use crate::exit::Outcome;
 use crate::output::{Style, time};
 use crate::{app, snapshots};
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// SNAPSHOT[/PATH]; SNAPSHOT may be `latest` or a day
+    pub path: String,
+    /// Everything below as well
+    #[arg(long, short)]
+    pub recursive: bool,
+}
 
 #[derive(Serialize)]
 struct Line {
@@ -43,7 +52,7 @@ impl Line {
     }
 }
 
-pub fn run(context: &Context, args: &Ls) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     let nodes = Nodes::new(&repository);
     let (snapshot, path) = snapshots::split(&repository, &args.path)?;

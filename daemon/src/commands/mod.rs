@@ -1,29 +1,31 @@
-//! One module a command; this one finds the configuration and calls it.
+//! One module a command, with what can be typed for it; this one finds the configuration and calls it.
+//!
+//! In each, `Args` is what can be typed for the command, and `run` does it.
 
-mod backup;
-mod copy;
-mod daemon;
-mod demo;
-mod diff;
+pub mod backup;
+pub mod copy;
+pub mod daemon;
+pub mod demo;
+pub mod diff;
 mod doctor;
-mod export;
-mod forget;
-mod hold;
-mod import;
-mod init;
-mod key;
-mod ls;
+pub mod export;
+pub mod forget;
+pub mod hold;
+pub mod import;
+pub mod init;
+pub mod key;
+pub mod ls;
 mod manual;
-mod mount;
-mod prune;
+pub mod mount;
+pub mod prune;
 mod rebuild_index;
-mod repair;
-mod restore;
-mod snapshots;
+pub mod repair;
+pub mod restore;
+pub mod snapshots;
 mod stats;
 mod status;
-mod tag;
-mod verify;
+pub mod tag;
+pub mod verify;
 
 use std::process::ExitCode;
 
@@ -37,9 +39,11 @@ use crate::output::Style;
 
 /// What every command is given.
 pub struct Context {
+    /// What it says.
     pub config: Config,
     /// The file the configuration came from.
     pub config_file: std::path::PathBuf,
+    /// How results are reported.
     pub style: Style,
 }
 

@@ -1,14 +1,32 @@
 //! `tenantfs mount`: the mount alone, without a scheduler.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use super::Context;
 use crate::background::Starter;
-use crate::cli::Mount;
 use crate::exit::Outcome;
 use crate::{app, mounting, signals};
 
-pub fn run(context: &Context, args: &Mount, starter: &mut Starter) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Detach from the terminal once mounted
+    #[arg(long)]
+    pub background: bool,
+    /// Let other users in; the kernel checks modes and owners
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Answer extended attributes (slower listings)
+    #[arg(long)]
+    pub xattr: bool,
+}
+
+pub fn run(context: &Context, args: &Args, starter: &mut Starter) -> Result<Outcome> {
     let mut config = context.config.clone();
     config.mount.allow_other |= args.allow_other;
     config.mount.xattr |= args.xattr;

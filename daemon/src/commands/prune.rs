@@ -2,18 +2,36 @@
 
 use std::cell::RefCell;
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::Result;
-use tenantfs::repo::{Maintenance, PruneOptions, PrunePhase, PruneReport};
+use tenantfs::repo::{Maintenance, PruneOptions, PrunePhase, PruneReport, Unused};
 use tenantfs::retention;
 
 use super::Context;
-use crate::cli::Prune;
+use crate::cli::values;
 use crate::exit::Outcome;
 use crate::output::{bytes, count};
 use crate::{app, progress};
 
-pub fn run(context: &Context, args: &Prune) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Store at most so many bytes of packs again (500M, 2G)
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub max_repack: Option<u64>,
+    /// What nothing uses may stay up to this: a part of what is used, or a size
+    #[arg(long, value_name = "PERCENT|SIZE", default_value = "5%", value_parser = values::unused)]
+    pub max_unused: Unused,
+    /// How long packs wait before they are deleted [default: 0 in a directory, 24h in an object store]
+    #[arg(long, value_name = "DURATION", value_parser = values::grace)]
+    pub grace: Option<Duration>,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     let options = PruneOptions {
         dry_run: args.dry_run,

@@ -7,10 +7,17 @@ use tenantfs::sync::repair::{Repaired, repair};
 
 use super::Context;
 use super::verify::{Damaged, MAX_HITS, name};
-use crate::cli::Repair;
 use crate::exit::Outcome;
 use crate::output::count;
 use crate::{app, progress};
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 #[derive(Serialize)]
 struct Report {
@@ -69,7 +76,7 @@ impl Report {
     }
 }
 
-pub fn run(context: &Context, args: &Repair) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     let bar = progress::counter("bytes");
     let now = Timestamp::now().as_second();

@@ -16,11 +16,30 @@ use tenantfs::tree::Nodes;
 use tokio::runtime::Handle;
 
 use super::Context;
-use crate::app;
-use crate::cli::Restore;
 use crate::exit::Outcome;
 use crate::mounting::{self, Owner};
 use crate::output::{Style, bytes, count};
+use crate::{app, config};
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to put back, then where:
+    /// paths in a snapshot (`latest/alice@contoso.com/Mail/Inbox`) or local files, and last
+    /// a path as below restore/ (`bob@contoso.com/Mail/From Alice`), or a local folder (`./out`,
+    /// `/srv/out`) to bring it there
+    #[arg(required = true, num_args = 2.., value_name = "SOURCE... TARGET")]
+    pub paths: Vec<String>,
+    /// What to do with an item that is already there [default: restore.conflict of the configuration]
+    #[arg(long, value_enum)]
+    pub conflict: Option<config::Conflict>,
+    /// Only what was deleted: what is neither at its place nor anywhere else but in the bin
+    #[arg(long)]
+    pub deleted_only: bool,
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 /// Items told in the JSON report; the counts tell of all.
 const MAX_ITEMS: usize = 100_000;
@@ -107,7 +126,7 @@ fn service(
     })
 }
 
-pub fn run(context: &Context, args: &Restore) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let Some((target, sources)) = args.paths.split_last() else {
         bail!("say what to restore, and where to");
     };

@@ -4,11 +4,18 @@ use anyhow::Result;
 
 use super::Context;
 use crate::app;
-use crate::cli::Snapshots;
 use crate::exit::Outcome;
 use crate::output::{bytes, time};
 
-pub fn run(context: &Context, args: &Snapshots) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only those with this tag; may be given several times
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     let mut snapshots = repository.snapshots()?;
     snapshots.retain(|s| args.tag.iter().all(|tag| s.manifest.tags.contains(tag)));

@@ -5,14 +5,30 @@ use serde_json::json;
 use tenantfs::retention;
 
 use super::Context;
-use crate::cli::Tag;
 use crate::exit::Outcome;
 use crate::{app, snapshots};
 
-pub fn run(context: &Context, args: &Tag) -> Result<Outcome> {
+/// What can be typed.
+#[derive(Debug, clap::Subcommand)]
+pub enum Args {
+    /// Give a snapshot a tag
+    Add {
+        /// Its name, `latest`, or a day
+        snapshot: String,
+        tag: String,
+    },
+    /// Take a tag away
+    Remove {
+        /// Its name, `latest`, or a day
+        snapshot: String,
+        tag: String,
+    },
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let (name, tag, add) = match args {
-        Tag::Add { snapshot, tag } => (snapshot, tag, true),
-        Tag::Remove { snapshot, tag } => (snapshot, tag, false),
+        Args::Add { snapshot, tag } => (snapshot, tag, true),
+        Args::Remove { snapshot, tag } => (snapshot, tag, false),
     };
     let repository = app::open_repository(&context.config)?;
     let maintenance = repository.maintain()?;

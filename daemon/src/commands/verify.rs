@@ -10,10 +10,29 @@ use tenantfs::tree::Nodes;
 use tenantfs::tree::damage::{Hit, Part, find_hits};
 
 use super::Context;
-use crate::cli::Verify;
+use crate::cli::values;
 use crate::exit::Outcome;
 use crate::output::{bytes, count};
 use crate::{app, progress};
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Read and authenticate the packs too, not just the structure: every byte of all of them, or of a
+    /// share chosen at random (`--read-data=5%`)
+    #[arg(
+        long,
+        value_name = "N%",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "100%",
+        value_parser = values::percent
+    )]
+    pub read_data: Option<f64>,
+    /// Which packs the share has: the same number reads the same ones [default: at random]
+    #[arg(long, value_name = "NUMBER", requires = "read_data")]
+    pub seed: Option<u64>,
+}
 
 /// Hits that are told one by one; the rest is counted.
 pub const MAX_HITS: usize = 1000;
@@ -47,7 +66,9 @@ struct Verified {
 /// A file that is not as it must be.
 #[derive(Serialize)]
 pub struct Damaged {
+    /// Name relative to the repository.
     pub file: String,
+    /// What does not fit.
     pub reason: String,
 }
 
@@ -60,7 +81,7 @@ impl From<DamagedFile> for Damaged {
     }
 }
 
-pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
+pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let repository = app::open_repository(&context.config)?;
     // Before the index is looked at: what these need must be in it then.
     let snapshots = repository.snapshots()?;
@@ -117,7 +138,7 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome> {
     })
 }
 
-fn read_data(args: &Verify) -> ReadData {
+fn read_data(args: &Args) -> ReadData {
     match args.read_data {
         None => ReadData::Nothing,
         Some(percent) if percent >= 100.0 => ReadData::All,

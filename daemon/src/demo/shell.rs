@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 /// What became of a command.
 #[derive(Debug)]
 pub struct Ran {
+    /// It ended with status 0.
     pub success: bool,
+    /// What it printed to standard output.
     pub output: String,
 }
 

@@ -9,6 +9,7 @@ use tenantfs::graph::{Call, Client};
 pub struct Mail {
     /// UPN of the mailbox.
     pub account: String,
+    /// What Graph says of it.
     pub record: Value,
 }
 

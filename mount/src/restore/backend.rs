@@ -8,8 +8,11 @@ use tenantfs::restore::{Code, RestoreError, SpoolFile, TargetPath};
 /// A live item or folder, as far as a file system shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveItem {
+    /// As a snapshot would name it.
     pub name: String,
+    /// It is a folder.
     pub is_dir: bool,
+    /// Bytes; of mail what Exchange counts.
     pub size: u64,
     /// Unix seconds.
     pub mtime: i64,
@@ -23,7 +26,9 @@ pub trait Restorer: Send + Sync + 'static {
     fn writable(&self) -> Result<(), RestoreError>;
     /// What is live at `place`: accounts at the root, then workloads, then folders and items.
     fn list(&self, place: &TargetPath) -> Result<Arc<Vec<LiveItem>>, RestoreError>;
+    /// One live item or folder; `None`: there is nothing.
     fn lookup(&self, place: &TargetPath) -> Result<Option<LiveItem>, RestoreError>;
+    /// Makes a folder in Microsoft 365.
     fn mkdir(&self, place: &TargetPath) -> Result<(), RestoreError>;
     /// A local file to write what will be pushed to `place`.
     fn create(&self, place: &TargetPath) -> Result<SpoolFile, RestoreError>;

@@ -10,8 +10,10 @@
 
 pub(crate) mod adapter;
 mod catalog;
+mod found;
 mod inodes;
 mod reading;
+mod remember;
 mod tree;
 mod versions;
 mod xattrs;
@@ -21,18 +23,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use tenantfs::repo::{ObjectId, Repository, Snapshot};
-use tenantfs::tree::MapRoot;
-use tenantfs::tree::entry::{Entry, EntryKind};
-use tenantfs::tree::records;
-use tenantfs::tree::view::inode;
+use tenantfs::repo::Repository;
 
 pub use catalog::{Catalog, Item};
 pub use inodes::{Inodes, ROOT};
 
 use crate::attr::{Attr, Kind, Owners, PUBLIC};
 use crate::error::FsError;
-use inodes::{Body, Dir, File, Link, Node, View, object_number, path_number};
+use found::Found;
+use inodes::{Dir, Node, View};
 use reading::Reading;
 use tree::Tree;
 
@@ -211,280 +210,6 @@ impl SnapshotFs {
         })
     }
 
-    fn find(&self, dir: &Dir, name: &str) -> Result<Option<Found>, FsError> {
-        match &dir.view {
-            View::Root => Ok(self
-                .catalog()
-                .get(name)
-                .map(|item| Found::Item(item.clone()))),
-            View::Tree(_) if dir.parent == ROOT && name == HIDDEN => Ok(Some(Found::Hidden)),
-            View::Tree(root) => Ok(self.tree.folder(*root).lookup(name)?.map(Found::Entry)),
-            View::Hidden => match name {
-                REPORT => self.report(dir),
-                GRAPH => Ok(Some(Found::Records)),
-                VERSIONS => Ok(Some(Found::Versions)),
-                _ => Ok(None),
-            },
-            View::Versions(root) => {
-                let entry = self.tree.folder(*root).lookup(name)?;
-                Ok(entry.and_then(versions::of))
-            }
-            View::Versioned(root) => {
-                let version = self.tree.folder(*root).lookup(name)?;
-                Ok(version.map(|entry| versions::one(&dir.name, entry)))
-            }
-            View::Version(version) => {
-                let (called, entry) = &**version;
-                Ok((**called == *name).then_some(Found::Entry(*entry)))
-            }
-            View::Records(root) => {
-                let folder = self.tree.folder(*root);
-                if let Some(Entry {
-                    kind: EntryKind::Dir { root },
-                    mtime,
-                    ..
-                }) = folder.lookup(name)?
-                {
-                    return Ok(Some(Found::RecordFolder { root, mtime }));
-                }
-                let Some(owner) = records::entry_of(&folder, name)? else {
-                    return Ok(None);
-                };
-                let entry = folder.lookup(&owner)?;
-                entry.map_or(Ok(None), |entry| self.record(&owner, &entry))
-            }
-        }
-    }
-
-    /// Calls `each` with (position after the name, name, what it is) until it returns true.
-    fn list(
-        &self,
-        dir: &Dir,
-        position: u64,
-        each: &mut dyn FnMut(u64, &str, Found) -> bool,
-    ) -> Result<(), FsError> {
-        match &dir.view {
-            View::Root => {
-                let catalog = self.catalog();
-                let from = usize::try_from(position).unwrap_or(usize::MAX);
-                for (after, (name, item)) in (position + 1..).zip(catalog.listed_from(from)) {
-                    if each(after, name, Found::Item(item.clone())) {
-                        break;
-                    }
-                }
-            }
-            View::Tree(root) => {
-                let folder = self.tree.folder(*root);
-                folder.each_from(position, |at, name, entry| {
-                    Ok(each(at + 1, name, Found::Entry(entry)))
-                })?;
-            }
-            View::Hidden => {
-                let names = [
-                    (REPORT, self.report(dir)?),
-                    (GRAPH, Some(Found::Records)),
-                    (VERSIONS, Some(Found::Versions)),
-                ];
-                let from = usize::try_from(position).unwrap_or(usize::MAX);
-                for (at, (name, found)) in (1..).zip(names).skip(from) {
-                    if found.is_some_and(|found| each(at, name, found)) {
-                        break;
-                    }
-                }
-            }
-            View::Versions(root) => {
-                let folder = self.tree.folder(*root);
-                folder.each_from(position, |at, name, entry| {
-                    Ok(versions::of(entry).is_some_and(|found| each(at + 1, name, found)))
-                })?;
-            }
-            View::Versioned(root) => {
-                let folder = self.tree.folder(*root);
-                folder.each_from(position, |at, name, entry| {
-                    Ok(each(at + 1, name, versions::one(&dir.name, entry)))
-                })?;
-            }
-            View::Version(version) => {
-                let (name, entry) = &**version;
-                if position == 0 {
-                    each(1, name, Found::Entry(*entry));
-                }
-            }
-            // Each entry has two places: its folder, then its record.
-            View::Records(root) => {
-                let folder = self.tree.folder(*root);
-                folder.each_from(position / 2, |at, name, entry| {
-                    if let EntryKind::Dir { root } = entry.kind
-                        && position <= at * 2
-                        && each(
-                            at * 2 + 1,
-                            name,
-                            Found::RecordFolder {
-                                root,
-                                mtime: entry.mtime,
-                            },
-                        )
-                    {
-                        return Ok(true);
-                    }
-                    let Some(found) = self.record(name, &entry)? else {
-                        return Ok(false);
-                    };
-                    let record = records::record_name(&folder, name)?;
-                    Ok(each(at * 2 + 2, &record, found))
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn report(&self, dir: &Dir) -> Result<Option<Found>, FsError> {
-        let Some(snapshot) = &dir.snapshot else {
-            return Ok(None);
-        };
-        let Some(report) = snapshot.manifest.report else {
-            return Ok(None);
-        };
-        self.object(report, snapshot.manifest.time, None)
-    }
-
-    fn record(&self, entry_name: &str, entry: &Entry) -> Result<Option<Found>, FsError> {
-        entry.record.map_or(Ok(None), |record| {
-            self.object(record, entry.mtime, Some(entry_name))
-        })
-    }
-
-    fn object(
-        &self,
-        id: ObjectId,
-        mtime: i64,
-        account: Option<&str>,
-    ) -> Result<Option<Found>, FsError> {
-        let size = self.repo.size_of(&id)?;
-        Ok(size.map(|size| Found::Object {
-            id,
-            size,
-            mtime,
-            account: account.map(str::to_owned),
-        }))
-    }
-
-    /// Gives what was found an inode and counts one reference to it.
-    fn remember(&self, dir: &Dir, name: &str, found: Found) -> Attr {
-        let owner = self.owner_below(dir, name, &found);
-        let record = match &found {
-            Found::Entry(entry) if self.xattr => entry.record,
-            _ => None,
-        };
-        let ino = match &found {
-            Found::Item(Item::Snapshot(snapshot)) => snapshot_number(snapshot),
-            _ => path_number(dir.ino, name),
-        };
-        let child = |view: View, mtime: i64, snapshot: Option<Arc<Snapshot>>| {
-            Node::Dir(Arc::new(Dir {
-                ino,
-                parent: dir.ino,
-                name: name.into(),
-                view,
-                mtime,
-                owner,
-                record,
-                snapshot,
-            }))
-        };
-        let node = match found {
-            Found::Item(Item::Snapshot(snapshot)) => {
-                let root = snapshot.manifest.tree;
-                child(View::Tree(root), snapshot.manifest.time, Some(snapshot))
-            }
-            // A link's number follows its target: the kernel caches both together.
-            Found::Item(Item::Link { target, time }) => {
-                let ino = path_number(path_number(dir.ino, name), &target);
-                let node = Node::Link(Link {
-                    target: target.into(),
-                    mtime: time,
-                });
-                let attr = self.attr(ino, &node);
-                self.inodes.lock().remember(ino, || node);
-                return attr;
-            }
-            Found::Entry(entry) => match entry.kind {
-                EntryKind::Dir { root } => {
-                    child(View::Tree(root), entry.mtime, dir.snapshot.clone())
-                }
-                EntryKind::File { content, size } => {
-                    let file = File {
-                        body: Body::Content(content),
-                        size,
-                        mtime: entry.mtime,
-                        owner,
-                    };
-                    let number = inode(&entry)
-                        .unwrap_or_else(|| object_number(&content.object, entry.mtime));
-                    return self.remember_file(number, file, record);
-                }
-            },
-            Found::RecordFolder { root, mtime } => {
-                child(View::Records(root), mtime, dir.snapshot.clone())
-            }
-            Found::Object {
-                id, size, mtime, ..
-            } => {
-                let file = File {
-                    body: Body::Record(id),
-                    size,
-                    mtime,
-                    owner,
-                };
-                return self.remember_file(object_number(&id, mtime), file, None);
-            }
-            Found::VersionFolder { view, mtime } => child(view, mtime, dir.snapshot.clone()),
-            Found::Versions => {
-                let root = dir.snapshot.as_ref().and_then(|s| s.manifest.tree);
-                child(View::Versions(root), dir.mtime, dir.snapshot.clone())
-            }
-            Found::Hidden => child(View::Hidden, dir.mtime, dir.snapshot.clone()),
-            Found::Records => {
-                let root = dir.snapshot.as_ref().and_then(|s| s.manifest.tree);
-                child(View::Records(root), dir.mtime, dir.snapshot.clone())
-            }
-        };
-        let attr = self.attr(ino, &node);
-        self.inodes.lock().remember(ino, || node);
-        attr
-    }
-
-    fn remember_file(&self, wish: u64, file: File, record: Option<ObjectId>) -> Attr {
-        let ino = self.inodes.lock().remember_file(wish, file, record);
-        self.attr(ino, &Node::File(file))
-    }
-
-    /// Accounts are the names in a snapshot's own folder, and their records likewise.
-    fn owner_below(&self, dir: &Dir, name: &str, found: &Found) -> u16 {
-        let root = dir.snapshot.as_ref().and_then(|s| s.manifest.tree);
-        let account = match (&dir.view, found) {
-            (View::Tree(_), Found::Entry(_)) if dir.parent == ROOT => name,
-            (
-                View::Records(r),
-                Found::Object {
-                    account: Some(account),
-                    ..
-                },
-            ) if *r == root && &*dir.name == GRAPH => account,
-            (View::Records(r), Found::RecordFolder { .. }) if *r == root && &*dir.name == GRAPH => {
-                name
-            }
-            (View::Versions(r), Found::VersionFolder { .. })
-                if *r == root && &*dir.name == VERSIONS =>
-            {
-                name
-            }
-            (View::Hidden, Found::Object { .. }) => return self.owners.of_account(""),
-            _ => return dir.owner,
-        };
-        self.owners.of_account(account)
-    }
-
     fn node(&self, ino: u64) -> Result<Node, FsError> {
         self.inodes.lock().get(ino).ok_or(FsError::Stale)
     }
@@ -551,38 +276,4 @@ impl SnapshotFs {
         parts.reverse();
         parts.join("/")
     }
-}
-
-/// Number of a snapshot's folder. One that accounts were taken out of is another folder than before, and
-/// so is all below it: what the kernel knows of the old one holds as long as somebody is in there.
-fn snapshot_number(snapshot: &Snapshot) -> u64 {
-    let number = path_number(ROOT, &snapshot.name);
-    match snapshot.manifest.tree {
-        Some(tree) if snapshot.manifest.forgotten > 0 => path_number(number, &tree.to_string()),
-        _ => number,
-    }
-}
-
-/// What a name stands for, before it has an inode.
-enum Found {
-    Item(Item),
-    Entry(Entry),
-    Hidden,
-    Records,
-    Versions,
-    /// Below [`VERSIONS`].
-    VersionFolder {
-        view: View,
-        mtime: i64,
-    },
-    RecordFolder {
-        root: MapRoot,
-        mtime: i64,
-    },
-    Object {
-        id: ObjectId,
-        size: u64,
-        mtime: i64,
-        account: Option<String>,
-    },
 }

@@ -19,6 +19,7 @@ use super::{ics, vcf};
 /// An attachment of a message, complete with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
+    /// As Graph tells it, or the part's file name.
     pub name: String,
     /// MIME type; may be wrong or absent in both worlds.
     pub content_type: Option<String>,
@@ -26,9 +27,11 @@ pub struct Attachment {
     pub content_id: Option<String>,
     /// Shown within the body rather than listed.
     pub inline: bool,
+    /// What is attached.
     pub body: Body,
 }
 
+/// What is attached to a message, by the kinds that Graph has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// Graph: `fileAttachment`.
@@ -145,6 +148,7 @@ impl Attachment {
         }
     }
 
+    /// The MIME type of the part that it becomes.
     pub fn mime_type(&self) -> &str {
         match self.body {
             Body::File(_) => self

@@ -15,13 +15,21 @@ const MAX_NAME: usize = 1024;
 /// What structures the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marker {
+    /// An attachment begins.
     NewAttach,
+    /// It ends.
     EndAttach,
+    /// The item in an attachment begins.
     StartEmbed,
+    /// It ends.
     EndEmbed,
+    /// A recipient begins.
     StartRecip,
+    /// It ends.
     EndToRecip,
+    /// A message begins.
     StartMessage,
+    /// It ends.
     EndMessage,
     /// Of folders, synchronisation and errors: never part of one item.
     Other(u32),
@@ -80,29 +88,39 @@ pub enum Key {
 pub enum Value<'a> {
     /// Integers of 16, 32 and 64 bits, currency (in ten-thousandths), and error codes.
     Int(i64),
+    /// Of 32 or 64 bits.
     Float(f64),
+    /// True or false.
     Bool(bool),
     /// FILETIME: 100 ns since 1601, UTC.
     Time(u64),
+    /// Sixteen bytes, in the order of the stream.
     Guid(Guid),
+    /// In the encoding that its type or the message tells.
     Text(Text<'a>),
+    /// Bytes.
     Binary(Pieces<'a>),
     /// An embedded object's value; for attachments the object itself follows the property.
     Object(Pieces<'a>),
+    /// Several of one type.
     Many(Vec<Value<'a>>),
 }
 
 /// A property.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Property<'a> {
+    /// What it is called.
     pub key: Key,
+    /// What it says.
     pub value: Value<'a>,
 }
 
 /// One element.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Element<'a> {
+    /// What begins or ends.
     Marker(Marker),
+    /// A property of what began last.
     Property(Property<'a>),
 }
 

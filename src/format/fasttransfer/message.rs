@@ -19,14 +19,18 @@ pub struct Properties<'a>(Vec<Property<'a>>);
 /// An item: a message, an appointment, a contact ...
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object<'a> {
+    /// What is known of the item itself.
     pub properties: Properties<'a>,
+    /// To whom it went, or who attends.
     pub recipients: Vec<Properties<'a>>,
+    /// What is attached to it.
     pub attachments: Vec<Attachment<'a>>,
 }
 
 /// An attachment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attachment<'a> {
+    /// Its name, its content, how it is shown.
     pub properties: Properties<'a>,
     /// The attached item, if it is one.
     pub embedded: Option<Box<Object<'a>>>,
@@ -58,6 +62,7 @@ impl<'a> Properties<'a> {
         }
     }
 
+    /// A number; true counts as one.
     pub fn int(&self, prop: Prop) -> Option<i64> {
         match self.get(prop)? {
             Value::Int(number) => Some(*number),
@@ -66,6 +71,7 @@ impl<'a> Properties<'a> {
         }
     }
 
+    /// A number with a fraction.
     pub fn float(&self, prop: Prop) -> Option<f64> {
         match self.get(prop)? {
             Value::Float(number) => Some(*number),
@@ -73,6 +79,7 @@ impl<'a> Properties<'a> {
         }
     }
 
+    /// True unless it is zero; `None`: it is not there.
     pub fn bool(&self, prop: Prop) -> Option<bool> {
         self.int(prop).map(|number| number != 0)
     }

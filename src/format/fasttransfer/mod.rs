@@ -47,6 +47,7 @@ const MIN_PART: usize = crate::format::mime::MIN_PART;
 
 /// Why a stream can't be read. Places are bytes of the export.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // Each says in its message what it is.
 pub enum Error {
     #[error("these bytes are no exported item: the first frame is missing")]
     NotAnExport,
@@ -69,6 +70,7 @@ pub enum Error {
 pub struct Rendered {
     /// `eml`, `ics`, `vcf` or `txt`.
     pub extension: &'static str,
+    /// Of the file.
     pub bytes: Vec<u8>,
     /// What Graph would say of it: a `message`, `event`, `contact`, `todoTask` with its
     /// `@odata.type`, or the few properties of a note or a journal entry.
@@ -138,13 +140,19 @@ fn plain(extension: &'static str, (item, bytes): (Value, Vec<u8>)) -> Rendered {
 /// What an item is shown as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
+    /// A message, `.eml`.
     Mail,
+    /// An appointment or meeting, `.ics`.
     Event,
+    /// A person, `.vcf`.
     Contact,
     /// A distribution list.
     List,
+    /// A task, `.ics`.
     Task,
+    /// A sticky note, `.txt`.
     Note,
+    /// An entry of the journal, `.txt`.
     Journal,
 }
 

@@ -8,8 +8,11 @@ use super::elements::Guid;
 /// A property that is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prop {
+    /// By its number (MS-OXPROPS).
     Tag(u16),
+    /// By property set and number.
     Id(Guid, u32),
+    /// By property set and name.
     Name(Guid, &'static str),
 }
 
@@ -37,7 +40,12 @@ pub const PS_INTERNET_HEADERS: Guid = [
 ];
 
 macro_rules! tags {
-    ($($name:ident = $tag:literal;)*) => { $(pub const $name: Prop = Prop::Tag($tag);)* };
+    ($($name:ident = $tag:literal;)*) => {
+        $(
+            #[doc = concat!("Property ", stringify!($tag), ", by MS-OXPROPS' name.")]
+            pub const $name: Prop = Prop::Tag($tag);
+        )*
+    };
 }
 
 macro_rules! ids {

@@ -58,7 +58,9 @@ pub struct Exception {
 /// A series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recurrence {
+    /// How it recurs.
     pub pattern: Pattern,
+    /// How long.
     pub end: End,
     /// 0 is Sunday.
     pub first_day_of_week: u32,
@@ -70,6 +72,7 @@ pub struct Recurrence {
     pub modified: Vec<i64>,
     /// Seconds from midnight to start and end; of appointments.
     pub times: Option<(i64, i64)>,
+    /// Occurrences that are not as the others.
     pub exceptions: Vec<Exception>,
 }
 

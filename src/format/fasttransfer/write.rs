@@ -22,12 +22,17 @@ const DELETE_FIRST: u16 = 0x4016;
 /// A value to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum New<'a> {
+    /// 32 bits.
     Int(i32),
+    /// True or false.
     Bool(bool),
     /// Unix seconds.
     Time(i64),
+    /// Written as UTF-16.
     Text(&'a str),
+    /// Several of them.
     Texts(&'a [String]),
+    /// Bytes.
     Binary(&'a [u8]),
 }
 
@@ -38,10 +43,12 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Begins or ends something.
     pub fn marker(&mut self, marker: Marker) {
         self.word(marker.number());
     }
 
+    /// Adds a property of what began last.
     pub fn property(&mut self, which: Prop, value: &New<'_>) {
         let kind: u32 = match value {
             New::Int(_) => 0x0003,

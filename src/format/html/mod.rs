@@ -29,6 +29,7 @@ pub type Pictures = BTreeMap<String, Picture>;
 /// A page as a file.
 #[derive(Clone, Debug)]
 pub struct Page {
+    /// The whole file.
     pub html: String,
     /// Addresses of the pictures that the page shows and was not given, in their order.
     pub missing: Vec<String>,

@@ -5,6 +5,7 @@ use super::clean;
 /// An HTML file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Html {
+    /// What its head calls it.
     pub title: Option<String>,
     /// Its text, cleaned.
     pub body: String,

@@ -7,7 +7,9 @@
 //!
 //! The same record and attachments give the same bytes at every time.
 
+mod properties;
 mod read;
+mod rrule;
 mod rule;
 mod syntax;
 mod time;
@@ -34,7 +36,12 @@ pub use write::from_json;
 pub enum Refusal {
     /// It is not iCalendar as RFC 5545 has it. Line 0: the file as a whole.
     #[error("this is no good calendar file: {}{what}", if *line > 0 { format!("line {line}: ") } else { String::new() })]
-    Syntax { line: usize, what: String },
+    Syntax {
+        /// From 1.
+        line: usize,
+        /// For people.
+        what: String,
+    },
     /// There is no event in it.
     #[error("there is no event in this file ({0})")]
     NoEvent(String),
@@ -48,12 +55,18 @@ pub enum Refusal {
     Unsupported(String),
 }
 
+fn unsupported(what: impl Into<String>) -> Refusal {
+    Refusal::Unsupported(what.into())
+}
+
 /// An event out of a file, as Graph has events.
 #[derive(Clone, Debug, Default)]
 pub struct Foreign {
     /// Its properties under Graph's names, with `attendees` and `organizer` as the file has them.
     pub event: Value,
+    /// What is attached to the event, or the series.
     pub attachments: Vec<Attachment>,
+    /// Occurrences that are not as the others.
     pub exceptions: Vec<Exception>,
     /// Days of the series without an occurrence, in order.
     pub cancelled: Vec<Date>,
@@ -68,6 +81,7 @@ pub struct Exception {
     pub day: Date,
     /// The whole occurrence under Graph's names, without recurrence.
     pub event: Value,
+    /// What is attached to this one.
     pub attachments: Vec<Attachment>,
 }
 

@@ -23,6 +23,7 @@ pub const MAX_PHOTO: usize = 4 << 20;
 pub struct Photo {
     /// `image/jpeg` and the like.
     pub content_type: String,
+    /// The picture's file.
     pub bytes: Vec<u8>,
 }
 

@@ -32,6 +32,7 @@ const MAX_QUOTED: usize = 60;
 pub struct Contact {
     /// A Graph contact with properties that can be written, and only those that the card has.
     pub json: Value,
+    /// The picture in it, not one that it only names.
     pub photo: Option<Photo>,
     /// What is in the card and has no place in a contact.
     pub notes: Vec<String>,
@@ -39,6 +40,7 @@ pub struct Contact {
 
 /// Why a file can't become a contact.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // Each says in its message what it is.
 pub enum Refused {
     #[error("a vCard of {0} bytes is too large: at most {MAX_FILE}")]
     TooLarge(usize),

@@ -26,16 +26,25 @@ use super::retry::Patience;
 pub enum Credential {
     /// A client secret.
     Secret {
+        /// Application id.
         client_id: String,
+        /// As Entra showed it once.
         secret: SecretString,
     },
     /// A certificate: PEM with the private key (RSA) and the certificate, in any order.
     Certificate {
+        /// Application id.
         client_id: String,
+        /// The text of the file.
         pem: SecretString,
     },
     /// A token file that somebody else keeps fresh (Kubernetes and other issuers); read each time.
-    FederatedToken { client_id: String, file: PathBuf },
+    FederatedToken {
+        /// Application id.
+        client_id: String,
+        /// Where the token is.
+        file: PathBuf,
+    },
     /// The identity of the virtual machine this runs on, through IMDS.
     ManagedIdentity {
         /// Picks one of several user-assigned identities.

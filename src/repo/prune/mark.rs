@@ -14,16 +14,17 @@ use super::super::error::{RepoError, Result};
 use super::super::id::{Kind, ObjectId, PackClass, PackId};
 use super::super::index::IndexFile;
 
-/// Ways in which the layer above may read one and the same object, each with other consequences: an
-/// object that was seen in one of them may still have to be entered in another.
-pub const WAYS: usize = 5;
-
 /// Bits by number.
 struct Bitmap(Vec<u64>);
 
 impl Bitmap {
     fn new(bits: usize) -> Self {
         Bitmap(vec![0; bits.div_ceil(64)])
+    }
+
+    /// As many bits, none of them set.
+    fn empty(&self) -> Self {
+        Bitmap(vec![0; self.0.len()])
     }
 
     /// Sets a bit; true when it was not set.
@@ -43,7 +44,8 @@ impl Bitmap {
 pub struct Mark {
     files: Vec<Numbered>,
     live: Bitmap,
-    entered: [Bitmap; WAYS],
+    /// For each way in which objects are read, those that were met so.
+    entered: Vec<Bitmap>,
     condemned: HashSet<PackId>,
     count: u64,
     lost: BTreeSet<ObjectId>,
@@ -104,7 +106,7 @@ impl Mark {
         Mark {
             files,
             live: Bitmap::new(first),
-            entered: std::array::from_fn(|_| Bitmap::new(first)),
+            entered: Vec::new(),
             condemned,
             count: 0,
             lost: BTreeSet::new(),
@@ -121,8 +123,9 @@ impl Mark {
         self.lost.len() as u64
     }
 
-    /// Marks an object. True when it was not met in this way (below [`WAYS`]) before, so that what it
-    /// refers to has to be marked, too. One that a repair gave up has nothing to be marked, and leads nowhere.
+    /// Marks an object. True when it was not met in this way before, so that what it refers to has to be
+    /// marked, too: the layer above numbers, from 0, the ways in which it reads one and the same object, each
+    /// with other consequences. One that a repair gave up has nothing to be marked, and leads nowhere.
     ///
     /// # Errors
     /// [`RepoError::WrongKind`].
@@ -140,6 +143,9 @@ impl Mark {
         }
         if self.live.set(at) {
             self.count += 1;
+        }
+        if self.entered.len() <= way {
+            self.entered.resize_with(way + 1, || self.live.empty());
         }
         Ok(self.entered[way].set(at))
     }

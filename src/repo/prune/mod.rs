@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use mark::{Mark, WAYS};
+pub use mark::Mark;
 
 use super::adopt::check_listing;
 use super::condemned::{self, List};

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::super::Inner;
+use super::super::check::place_of;
 use super::super::error::{RepoError, Result};
 use super::super::stream::Stream;
-use super::super::verify::place_of;
 use super::super::writer::Writer;
 use super::mark::{Mark, PackUse};
 use super::{Prune, PrunePhase};

@@ -76,7 +76,12 @@ impl Default for Options {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Restored, under this name, with these remarks.
-    Restored { name: String, notes: Vec<String> },
+    Restored {
+        /// Of the new item.
+        name: String,
+        /// What could not be restored of it.
+        notes: Vec<String>,
+    },
     /// A folder was made.
     MadeFolder,
     /// It is there already and stays as it is.
@@ -123,7 +128,9 @@ pub struct Summary {
 /// What a restore reads from.
 #[derive(Clone, Copy)]
 pub struct Repo<'a> {
+    /// Where snapshots are.
     pub repo: &'a Repository,
+    /// What reads their trees.
     pub nodes: &'a Nodes,
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::permissions::CHANGED;
 use super::target::Root;
 use super::{Drive, MANY, ONE, is_rewritten, special};
-use crate::graph::{BATCH, Call, Download, ErrorClass, GraphError, Scope, hash_of};
+use crate::graph::{BATCH, Call, Download, ErrorClass, GraphError, Onward, Scope, hash_of};
 use crate::workload::mail::cursor;
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, FeedError, ID, ItemError, Page, Presence, Workload,
@@ -131,6 +131,7 @@ impl Drive {
             Ok(page) => page,
             Err(e) => return Err(self.feed_error(&at, e)),
         };
+        let onward = page.onward(DELTA)?;
         let mut changes: Vec<Change> = page
             .value
             .into_iter()
@@ -138,19 +139,14 @@ impl Drive {
             .collect();
         changes.extend(special::notes(&changes, at.full));
         let full = at.full;
-        let cursor = match (page.next, page.delta) {
-            (Some(next), _) => {
-                at.link = Some(next);
+        let cursor = match onward {
+            Onward::More(link) => {
+                at.link = Some(link);
                 Cursor::More(cursor::write(&at))
             }
-            (None, Some(delta)) => {
-                at.link = Some(delta);
-                at.full = false;
+            Onward::Done(link) => {
+                (at.link, at.full) = (Some(link), false);
                 Cursor::Done(cursor::write(&at))
-            }
-            (None, None) => {
-                let what = "the last page has no delta link";
-                return Err(GraphError::local(ErrorClass::Transient, DELTA, what).into());
             }
         };
         Ok(Page {

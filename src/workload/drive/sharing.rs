@@ -28,7 +28,9 @@ pub enum RestorePermissions {
     /// When it goes back to the OneDrive or site that it is from: elsewhere it belongs to others.
     #[default]
     SameAccount,
+    /// Wherever it goes.
     Always,
+    /// It has those of the folder it comes into.
     Never,
 }
 

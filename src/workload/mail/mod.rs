@@ -50,6 +50,7 @@ pub enum Route {
 /// What of a mailbox is captured.
 #[derive(Clone, Debug)]
 pub struct MailOptions {
+    /// How mail is brought.
     pub route: Route,
     /// Hidden folders too.
     pub hidden: bool,

@@ -8,6 +8,17 @@ use reqwest::Method;
 use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 
+/// A path, or a part of one, as a URL has it.
+pub fn encoded(path: &str) -> String {
+    let encoded = path.bytes().map(|byte| match byte {
+        b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
+    });
+    encoded.collect()
+}
+
 /// A signed-in application.
 pub struct Graph {
     http: Client,

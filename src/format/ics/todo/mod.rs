@@ -14,8 +14,11 @@ pub use write::write;
 /// A file that is attached to a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
+    /// As it is shown.
     pub name: String,
+    /// MIME type.
     pub content_type: Option<String>,
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 

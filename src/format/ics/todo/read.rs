@@ -31,6 +31,7 @@ pub struct Task {
     pub steps: Vec<Value>,
     /// Its `linkedResources`.
     pub links: Vec<Value>,
+    /// What is attached.
     pub files: Vec<File>,
     /// What is in the file and has no place in a task.
     pub notes: Vec<String>,
@@ -38,6 +39,7 @@ pub struct Task {
 
 /// Why a file can't become a task.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // Each says in its message what it is.
 pub enum Refused {
     #[error(transparent)]
     Syntax(#[from] Refusal),

@@ -14,7 +14,7 @@ use super::columns::{self, is_custom};
 use super::live::{ITEMS, LIST, LISTS, PAGE, SELECT};
 use super::references::References;
 use super::{CHANGED, CSV, DEFINITION, FEED, Lists, attachments, csv};
-use crate::graph::{BATCH, Call, ErrorClass, GraphError, Scope};
+use crate::graph::{BATCH, Call, ErrorClass, GraphError, Onward, Scope};
 use crate::workload::mail::cursor;
 use crate::workload::sites::MANY;
 use crate::workload::{
@@ -157,6 +157,7 @@ impl Lists {
             Ok(page) => page,
             Err(e) => return Err(self.feed_error(&at, e)),
         };
+        let onward = page.onward(DELTA)?;
         let mut changes: Vec<Change> = page
             .value
             .into_iter()
@@ -169,23 +170,19 @@ impl Lists {
         }
         self.tell_attachments(site, list, &mut at, &mut changes)
             .await?;
-        let cursor = match (page.next, page.delta) {
-            (Some(next), _) => {
-                at.link = Some(next);
+        let cursor = match onward {
+            Onward::More(link) => {
+                at.link = Some(link);
                 Cursor::More(cursor::write(&at))
             }
-            (None, Some(delta)) => {
-                changes.extend(self.tables(list, &at, &delta));
+            Onward::Done(link) => {
+                changes.extend(self.tables(list, &at, &link));
                 at = ListCursor {
-                    link: Some(delta),
+                    link: Some(link),
                     unread: at.unread,
                     ..ListCursor::default()
                 };
                 Cursor::Done(cursor::write(&at))
-            }
-            (None, None) => {
-                let what = "the last page has no delta link";
-                return Err(GraphError::local(ErrorClass::Transient, DELTA, what).into());
             }
         };
         Ok(Page {

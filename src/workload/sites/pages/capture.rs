@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::live::{SELECT, guid_of, is_folder, name_of};
 use super::{NAME, Pages, stem};
 use crate::format::html;
-use crate::graph::{BATCH, Call, ErrorClass, GraphError, Scope};
+use crate::graph::{BATCH, Call, ErrorClass, GraphError, Onward, Scope};
 use crate::workload::mail::cursor;
 use crate::workload::{Alive, Change, Content, Cursor, FeedError, ID, ItemError, Page, id_in};
 
@@ -81,22 +81,18 @@ impl Pages {
             Ok(page) => page,
             Err(e) => return Err(self.feed_error(site, &at, e).await),
         };
+        let onward = page.onward(DELTA)?;
         let changes = page.value.into_iter();
         let changes = changes.filter_map(|item| change(&at.list, &at.url, item));
         let (changes, full) = (changes.collect(), at.full);
-        let cursor = match (page.next, page.delta) {
-            (Some(next), _) => {
-                at.link = Some(next);
+        let cursor = match onward {
+            Onward::More(link) => {
+                at.link = Some(link);
                 Cursor::More(cursor::write(&at))
             }
-            (None, Some(delta)) => {
-                at.link = Some(delta);
-                at.full = false;
+            Onward::Done(link) => {
+                (at.link, at.full) = (Some(link), false);
                 Cursor::Done(cursor::write(&at))
-            }
-            (None, None) => {
-                let what = "the last page has no delta link";
-                return Err(GraphError::local(ErrorClass::Transient, DELTA, what).into());
             }
         };
         Ok(Page {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::account::{CUSTOM, CUSTOM_LIST};
 use crate::Mounted;
-use crate::graph::Graph;
+use crate::graph::{Graph, encoded};
 
 /// Graph's record of an item or folder.
 pub struct Record {
@@ -171,8 +171,4 @@ pub fn complete(graph: &Graph, upn: &str, records: &mut [Record]) -> Result<()> 
         record.json["singleValueExtendedProperties"] = json!(all);
     }
     Ok(())
-}
-
-fn encoded(id: &str) -> String {
-    id.replace('{', "%7B").replace('}', "%7D")
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use e2e::graph::encoded;
 use serde_json::{Value, json};
 
 use crate::account::everything;
@@ -97,7 +98,7 @@ impl Row for Libraries {
         let (drive, list) = library(home, name)?.with_context(|| format!("no {name}"))?;
         let path = match folder {
             "" => format!("/sites/{}/lists/{list}", home.site()?),
-            folder => format!("/drives/{drive}/root:/{}", folder.replace(' ', "%20")),
+            folder => format!("/drives/{drive}/root:/{}", encoded(folder)),
         };
         home.graph().delete(&path).map(drop)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use e2e::exported;
-use e2e::graph::Graph;
+use e2e::graph::{Graph, encoded};
 use serde_json::{Value, json};
 
 use crate::attached::{to_library, to_mailbox};
@@ -50,8 +50,7 @@ pub fn file(title: &str) -> (String, Vec<u8>) {
 /// Puts the file of that title into a drive (its path below Graph).
 pub fn put_file(graph: &Graph, drive: &str, place: &str, title: &str) -> Result<()> {
     let (name, bytes) = file(title);
-    let encoded = name.replace(' ', "%20").replace('#', "%23");
-    let path = format!("{place}/{encoded}");
+    let path = format!("{place}/{}", encoded(&name));
     let path = format!("{drive}/root:/{}", path.trim_start_matches('/'));
     let made = graph.put(&format!("{path}:/content"), bytes)?;
     let times = json!({ "fileSystemInfo": { "createdDateTime": "2025-02-03T04:05:06Z",
@@ -124,7 +123,7 @@ impl Row for OneDrive {
     }
 
     fn remove_folder(&self, home: &Home, place: &str) -> Result<()> {
-        let path = home.at(&format!("drive/root:/{}", place.replace(' ', "%20")));
+        let path = home.at(&format!("drive/root:/{}", encoded(place)));
         home.graph().delete(&path).map(drop)
     }
 

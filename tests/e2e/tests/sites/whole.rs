@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use e2e::graph::encoded;
 use e2e::shell::{quote, sh};
 use e2e::{corpus, drives};
 use serde_json::json;
@@ -153,14 +154,6 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         .set_modified(time)?)
 }
 
-/// A path as a URL has it.
 fn encode(path: &Path) -> Result<String> {
-    let text = path.to_str().context("no UTF-8")?;
-    let encoded = text.bytes().map(|byte| match byte {
-        b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
-            char::from(byte).to_string()
-        }
-        byte => format!("%{byte:02X}"),
-    });
-    Ok(encoded.collect())
+    path.to_str().map(encoded).context("no UTF-8")
 }

@@ -4,33 +4,33 @@
 //! delta feed of its own. A library that is no longer listed counts as gone only when its drive is: lists
 //! of a site were seen with holes.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+mod discover;
+mod live;
+mod make;
+
+use std::collections::HashMap;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::LIBRARIES;
-use crate::graph::{BATCH, Call, Client, ErrorClass, GraphError, Scope};
+use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
 use crate::workload::drive::permissions::needs_permissions;
-use crate::workload::drive::target::Root;
 use crate::workload::drive::{Drive, DriveOptions, KeepVersions, RestorePermissions, names};
 use crate::workload::mail::names::seconds;
-use crate::workload::sites::MANY;
 use crate::workload::{
-    Account, AccountKind, Alive, Change, Content, Cursor, Described, Detail, EntryKind, FeedError,
-    FeedId, ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed,
+    Account, AccountKind, Alive, Content, Described, Detail, EntryKind, FeedError, FeedId,
+    ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed,
     Version, Workload,
 };
+use live::{Library, entry};
+use make::check_below;
 
 const DRIVES: &str = "/sites/{site}/drives";
-const DRIVE: &str = "/drives/{drive}";
-const LISTS: &str = "/sites/{site}/lists";
 const SITE_PERMISSIONS: &str = "/sites/{site}/permissions";
-const LIST_DRIVE: &str = "/sites/{site}/lists/{list}/drive";
 /// Without what moves with every change of a file: the record is the library's.
 const SELECT: &str = "id,name,description,driveType,webUrl,createdDateTime,createdBy,sharePointIds,\
                       system";
@@ -40,8 +40,6 @@ const PERMISSIONS: u64 = 5;
 const MAX_GRANTS: usize = 1_000;
 /// Libraries and lists of a site collection: SharePoint takes 2,000.
 const MAX_LIBRARIES: usize = 10_000;
-/// How long the libraries of a site are believed without asking.
-const FRESH: Duration = Duration::from_secs(60);
 
 const ROOT_FEED: &str = "libraries";
 const FEED: &str = "drive:";
@@ -79,21 +77,6 @@ pub struct Libraries {
     known: Mutex<HashMap<String, (Instant, Vec<Library>)>>,
 }
 
-/// A live library.
-#[derive(Clone, Debug)]
-struct Library {
-    /// As the mount names it.
-    name: String,
-    drive: String,
-    record: Value,
-}
-
-/// Which libraries were there.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct RootCursor {
-    drives: BTreeSet<String>,
-}
-
 impl Libraries {
     /// For capture give it the client of the backup identity, for restore that of the restore
     /// identity.
@@ -112,239 +95,12 @@ impl Libraries {
         }
     }
 
-    /// The libraries that are captured.
-    async fn all(&self, site: &str) -> Result<Vec<Value>, GraphError> {
-        let call = Call::get(DRIVES, &[site])
-            .query("$select", SELECT)
-            .scope(Scope::Drives, MANY);
-        let mut drives = self.client.pages(call, MAX_LIBRARIES).await?;
-        drives.retain(|drive| drive["id"].is_string() && self.is_captured(drive));
-        Ok(drives)
-    }
-
-    fn is_captured(&self, drive: &Value) -> bool {
-        match kind(drive) {
-            Kind::Ordinary => true,
-            Kind::Hidden | Kind::Preservation => self.options.system,
-            Kind::Pages => false,
-        }
-    }
-
-    async fn root_page(&self, site: &str, cursor: Option<&str>) -> Result<Page, FeedError> {
-        let before: RootCursor = cursor
-            .and_then(|cursor| serde_json::from_str(cursor).ok())
-            .unwrap_or_default();
-        let drives = match self.all(site).await {
-            Ok(drives) => drives,
-            Err(e) if e.class.is_gone() => {
-                return Err(FeedError::Gone);
-            }
-            Err(e) => return Err(e.into()),
-        };
-        let mut now = RootCursor::default();
-        let mut changes = Vec::new();
-        for record in drives {
-            let id = record["id"].as_str().unwrap_or_default().to_owned();
-            now.drives.insert(id.clone());
-            changes.push(folder(id, record));
-        }
-        let missing: Vec<String> = before.drives.difference(&now.drives).cloned().collect();
-        for ids in missing.chunks(BATCH) {
-            let calls: Vec<Call> = ids.iter().map(|id| drive_call(id)).collect();
-            let answers = self.client.batch(Scope::Drives, &calls).await?;
-            for (id, answer) in ids.iter().zip(answers) {
-                match answer {
-                    // Hidden meanwhile, or left out by mistake.
-                    Ok(part) if self.is_captured(&part.body) => {
-                        now.drives.insert(id.clone());
-                    }
-                    Err(e) if !e.class.is_gone() => {
-                        now.drives.insert(id.clone());
-                    }
-                    _ => changes.push(Change::Removed {
-                        id: id.clone(),
-                        parent: None,
-                        verify: false,
-                    }),
-                }
-            }
-        }
-        let cursor = serde_json::to_string(&now).unwrap_or_default();
-        Ok(Page {
-            changes,
-            cursor: Cursor::Done(cursor),
-            full: false,
-        })
-    }
-
-    /// The live libraries of a site, those too that are not captured.
-    async fn live(&self, site: &str) -> Result<Vec<Library>, GraphError> {
-        if let Some((at, known)) = self.known.lock().get(site)
-            && at.elapsed() < FRESH
-        {
-            return Ok(known.clone());
-        }
-        let libraries: Vec<Library> = self
-            .all(site)
-            .await?
-            .into_iter()
-            .filter_map(|record| self.library(record))
-            .collect();
-        let mut known = self.known.lock();
-        known.retain(|_, (at, _)| at.elapsed() < FRESH);
-        known.insert(site.to_owned(), (Instant::now(), libraries.clone()));
-        Ok(libraries)
-    }
-
-    fn library(&self, record: Value) -> Option<Library> {
-        let drive = record["id"].as_str()?.to_owned();
-        let name = record["name"].as_str().unwrap_or_default();
-        Some(Library {
-            name: exact_name(name, &(self.keyer)(&drive)),
-            drive,
-            record,
-        })
-    }
-
-    /// The drive of the library that a path begins with, and the rest of the path.
-    async fn find<'a>(
-        &self,
-        account: &Account,
-        path: &'a [String],
-    ) -> Result<(Root, &'a [String]), PushError> {
-        let Some((name, rest)) = path.split_first() else {
-            let what = "a file goes into a library, as in Libraries/Documents/".to_owned();
-            return Err(PushError::Invalid(what));
-        };
-        let libraries = self.live(&account.id).await?;
-        let lower = name.to_lowercase();
-        let Some(library) = libraries.iter().find(|l| l.name.to_lowercase() == lower) else {
-            return Err(PushError::NoFolder { path: name.clone() });
-        };
-        let root = self.drive.library_root(&library.drive).await;
-        if root.is_err() {
-            self.known.lock().remove(&account.id);
-        }
-        let site = collection_id(account);
-        Ok((Root { site, ..root? }, rest))
-    }
-
-    /// The same for what is to be written.
-    async fn find_writable<'a>(
-        &self,
-        account: &Account,
-        path: &'a [String],
-    ) -> Result<(Root, &'a [String]), PushError> {
-        let libraries = self.live(&account.id).await?;
-        let held = libraries
-            .iter()
-            .any(|l| Some(&l.name) == path.first() && kind(&l.record) == Kind::Preservation);
-        match held {
-            true => Err(PushError::Invalid(
-                "SharePoint keeps the Preservation Hold Library by itself: restore to another one"
-                    .into(),
-            )),
-            false => self.find(account, path).await,
-        }
-    }
-
     /// Which applications were given access to this site: Graph tells nothing else of the site itself.
     async fn site_permissions(&self, site: &str) -> Result<Value, GraphError> {
         let call = Call::get(SITE_PERMISSIONS, &[site]).scope(Scope::Drives, PERMISSIONS);
         let grants = self.client.pages(call, MAX_GRANTS).await?;
         Ok(Value::Array(grants))
     }
-
-    async fn make_library(&self, account: &Account, name: &str) -> Result<LiveEntry, PushError> {
-        names::check("SharePoint", &[name.to_owned()]).map_err(PushError::Invalid)?;
-        let body = json!({ "displayName": name, "list": { "template": "documentLibrary" } });
-        // Made twice, it fails the second time, and is found.
-        let call = Call::post(LISTS, &[&account.id], body)
-            .scope(Scope::Drives, MANY)
-            .repeatable();
-        let made = match self.client.json(&call).await {
-            Ok(list) => {
-                let list = list["id"].as_str().unwrap_or_default();
-                let call = Call::get(LIST_DRIVE, &[&account.id, list])
-                    .query("$select", SELECT)
-                    .scope(Scope::Drives, 1)
-                    .patient_404(5);
-                self.library(self.client.json(&call).await?)
-            }
-            Err(e) if e.class == ErrorClass::Conflict => None,
-            Err(e) => return Err(e.into()),
-        };
-        self.known.lock().remove(&account.id);
-        let made = match made {
-            Some(library) => Some(library),
-            None => {
-                let all = self.live(&account.id).await?;
-                all.into_iter().find(|library| library.name == name)
-            }
-        };
-        match made {
-            Some(library) => Ok(entry(library)),
-            None => Err(taken(name)),
-        }
-    }
-
-    /// What a library of this name would be refused for.
-    async fn check_new(&self, account: &Account, name: &str) -> Result<(), PushError> {
-        names::check("SharePoint", &[name.to_owned()]).map_err(PushError::Invalid)?;
-        let call = Call::get(LISTS, &[&account.id])
-            .query("$select", "id,displayName")
-            .scope(Scope::Drives, MANY);
-        let lists = self.client.pages(call, MAX_LIBRARIES).await?;
-        let lower = name.to_lowercase();
-        let called = |list: &Value| {
-            let title = list["displayName"].as_str().unwrap_or_default();
-            title.to_lowercase() == lower
-        };
-        match lists.iter().any(called) {
-            true => Err(taken(name)),
-            false => Ok(()),
-        }
-    }
-}
-
-/// What a path in a library that is not there yet would be refused for, but for the library itself.
-fn check_below(path: &[String]) -> Result<(), PushError> {
-    let below = path.get(1..).unwrap_or_default();
-    names::check("SharePoint", below).map_err(PushError::Invalid)
-}
-
-fn taken(name: &str) -> PushError {
-    PushError::Invalid(format!(
-        "a list of this site is called {name}: a library needs another name"
-    ))
-}
-
-/// Kinds of drives that a site has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Ordinary,
-    /// SharePoint shows it to nobody.
-    Hidden,
-    /// What retention keeps. Nothing can be put into it.
-    Preservation,
-    /// Site Pages: not files, but pages.
-    Pages,
-}
-
-fn kind(drive: &Value) -> Kind {
-    let url = drive["webUrl"].as_str().unwrap_or_default();
-    let segment = url.trim_end_matches('/').rsplit('/').next();
-    match segment.unwrap_or_default() {
-        "SitePages" => Kind::Pages,
-        "PreservationHoldLibrary" => Kind::Preservation,
-        _ if drive["system"].is_object() => Kind::Hidden,
-        _ => Kind::Ordinary,
-    }
-}
-
-/// Its record is a library's, not that of a file or folder in one.
-fn is_library(record: &Value) -> bool {
-    record["driveType"].is_string()
 }
 
 /// The site collection of a site, from its id: `host,collection,web`.
@@ -352,34 +108,13 @@ fn collection_id(site: &Account) -> Option<String> {
     site.id.split(',').nth(1).map(str::to_owned)
 }
 
-fn drive_call(id: &str) -> Call {
-    Call::get(DRIVE, &[id])
-        .query("$select", SELECT)
-        .scope(Scope::Drives, 1)
-}
-
-fn folder(id: String, record: Value) -> Change {
-    Change::Folder {
-        feed: Some(FeedId(format!("{FEED}{id}"))),
-        id,
-        parent: None,
-        record,
-    }
+/// Its record is a library's, not that of a file or folder in one.
+fn is_library(record: &Value) -> bool {
+    record["driveType"].is_string()
 }
 
 fn created(record: &Value) -> i64 {
     seconds(&record["createdDateTime"]).unwrap_or_default()
-}
-
-fn entry(library: Library) -> LiveEntry {
-    LiveEntry {
-        mtime: created(&library.record),
-        id: library.drive,
-        name: library.name,
-        is_dir: true,
-        size: 0,
-        record: library.record,
-    }
 }
 
 #[async_trait]
@@ -636,22 +371,5 @@ impl Workload for Libraries {
             Err(PushError::NoFolder { .. }) => Ok(None),
             Err(e) => Err(e),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn libraries_are_told_apart_by_their_address() {
-        let drive = |segment: &str| json!({ "webUrl": format!("https://c.sharepoint.com/sites/x/{segment}") });
-        assert_eq!(kind(&drive("Shared%20Documents")), Kind::Ordinary);
-        assert_eq!(kind(&drive("SitePages")), Kind::Pages);
-        assert_eq!(kind(&drive("PreservationHoldLibrary")), Kind::Preservation);
-        let mut style = drive("Style%20Library");
-        style["system"] = json!({});
-        assert_eq!(kind(&style), Kind::Hidden);
-        assert_eq!(kind(&json!({})), Kind::Ordinary);
     }
 }

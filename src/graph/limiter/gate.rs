@@ -1,18 +1,9 @@
-//! Keeps this client inside Microsoft's limits, and out of the way when it hit one.
-//!
-//! A [`Gate`] guards one budget: a mailbox, the drives of the tenant, the directory. It admits in
-//! order of arrival, at most so many at once (additive increase, halved when throttled), within
-//! sliding windows of requests or resource units and of uploaded bytes. A 429 raises a fence:
-//! nobody of that gate sends anything until it falls, because calls made meanwhile count too. Where
-//! a day's budget is used up, there is nothing to wait for: the request is refused here.
+//! The guard of one budget: who may send now, who waits, who is refused.
 //!
 //! Invariants: a waiter that is dropped leaves the queue; a permit that is dropped gives its slots
 //! back; units are spent when admitted, also for requests that then fail (the service counts them).
-//!
-//! Sources: Graph throttling limits (Outlook service: per app and mailbox; SharePoint: resource
-//! units per app and tenant; directory: units per 10 s).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,155 +11,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::error::{ErrorClass, GraphError};
-
-/// Which budget a request is counted against.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// A mailbox, by user id: requests, concurrency, uploaded bytes.
-    Mailbox(String),
-    /// All drives and sites of the tenant: resource units.
-    Drives,
-    /// Users and groups: directory units.
-    Directory,
-    /// Pre-authenticated URLs and sign-in: no budget of their own.
-    Free,
-}
-
-/// The budgets. `None` means: not paced from the start, only adapted to what the service says.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Requests in flight per mailbox (the service allows 4).
-    pub mailbox_in_flight: u32,
-    /// Requests per mailbox in 10 minutes (the service allows 10,000).
-    pub mailbox_requests: Option<u64>,
-    /// Bytes written to a mailbox in 5 minutes (the service allows 150 MB).
-    pub mailbox_upload: Option<u64>,
-    /// Requests in flight for all drives and sites.
-    pub drives_in_flight: u32,
-    /// Resource units per minute for all drives and sites.
-    pub drive_units_minute: Option<u64>,
-    /// Resource units in 24 hours for all drives and sites.
-    pub drive_units_day: Option<u64>,
-    /// Directory units in 10 seconds.
-    pub directory_units: Option<u64>,
-}
-
-impl Limits {
-    /// The published limits of a tenant with so many licences, with a margin of 4-5 %.
-    pub fn for_licences(licences: u32) -> Self {
-        let units: u64 = match licences {
-            0..=1_000 => 1_250,
-            1_001..=5_000 => 2_500,
-            5_001..=15_000 => 3_750,
-            15_001..=50_000 => 5_000,
-            _ => 6_250,
-        };
-        Self {
-            mailbox_in_flight: 4,
-            mailbox_requests: Some(9_600),
-            mailbox_upload: Some(140_000_000),
-            drives_in_flight: 16,
-            drive_units_minute: Some(units * 95 / 100),
-            drive_units_day: Some(units * 960 * 95 / 100),
-            directory_units: Some(3_300),
-        }
-    }
-
-    /// No pace of our own: only what answers say (429, `Retry-After`, `RateLimit-*`) slows down.
-    /// For services that are not Microsoft's own clouds.
-    pub fn adaptive() -> Self {
-        Self {
-            mailbox_in_flight: 4,
-            mailbox_requests: None,
-            mailbox_upload: None,
-            drives_in_flight: 16,
-            drive_units_minute: None,
-            drive_units_day: None,
-            directory_units: None,
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::for_licences(0)
-    }
-}
-
-/// A sum over the last `slots x slot` of time, kept in slots.
-#[derive(Debug)]
-struct Window {
-    limit: u64,
-    slot: Duration,
-    slots: usize,
-    /// Start of a slot, sum in it; oldest first.
-    spent: VecDeque<(Instant, u64)>,
-    sum: u64,
-}
-
-impl Window {
-    fn new(limit: u64, span: Duration, slots: u32) -> Self {
-        Self {
-            limit,
-            slot: span / slots,
-            slots: slots as usize,
-            spent: VecDeque::new(),
-            sum: 0,
-        }
-    }
-
-    fn forget_old(&mut self, now: Instant) {
-        let span = self.slot * (self.slots as u32 + 1);
-        while let Some(&(start, n)) = self.spent.front() {
-            if now.duration_since(start) < span {
-                break;
-            }
-            self.sum = self.sum.saturating_sub(n);
-            self.spent.pop_front();
-        }
-    }
-
-    /// When there is room for `n`, or `None` for now. Something larger than the whole limit passes
-    /// when the window is empty: it can't be made smaller here.
-    fn room_at(&mut self, n: u64, now: Instant) -> Option<Instant> {
-        self.forget_old(now);
-        if n == 0 || self.sum == 0 || self.sum + n <= self.limit {
-            return None;
-        }
-        self.spent
-            .front()
-            .map(|&(start, _)| start + self.slot * (self.slots as u32 + 1))
-    }
-
-    /// As [`Window::spend`], for what was spent before anything else that is in it.
-    fn spent_before(&mut self, n: u64, age: Duration) {
-        let span = self.slot * (self.slots as u32 + 1);
-        if age < span
-            && let Some(at) = Instant::now().checked_sub(age)
-        {
-            self.spent.push_front((at, n));
-            self.sum += n;
-        }
-    }
-
-    /// What may still be spent now.
-    fn left(&mut self, now: Instant) -> u64 {
-        self.forget_old(now);
-        self.limit.saturating_sub(self.sum)
-    }
-
-    fn spend(&mut self, n: u64, now: Instant) {
-        if n == 0 {
-            return;
-        }
-        match self.spent.back_mut() {
-            Some((start, sum)) if now.duration_since(*start) < self.slot => *sum += n,
-            _ => self.spent.push_back((now, n)),
-        }
-        self.sum += n;
-    }
-}
+use super::DAY;
+use super::window::Window;
+use crate::graph::error::{ErrorClass, GraphError};
 
 #[derive(Debug)]
 struct GateState {
@@ -185,6 +30,18 @@ struct GateState {
     /// Units since the start.
     spent: u64,
     used: Instant,
+}
+
+impl GateState {
+    /// When all windows have room for so much, or `None` for now.
+    fn room_at(&mut self, units: u64, bytes: u64, now: Instant) -> Option<Instant> {
+        let units = self.units.iter_mut().map(|window| (window, units));
+        let bytes = self.bytes.iter_mut().map(|window| (window, bytes));
+        units
+            .chain(bytes)
+            .filter_map(|(window, n)| window.room_at(n, now))
+            .max()
+    }
 }
 
 /// The guard of one budget.
@@ -225,7 +82,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 const CLEAN: Duration = Duration::from_secs(60);
 
 impl Gate {
-    fn new(ceiling: u32, units: Vec<Window>, bytes: Vec<Window>) -> Self {
+    /// A gate for at most `ceiling` requests at once, within windows of units and of bytes to send.
+    pub(super) fn new(ceiling: u32, units: Vec<Window>, bytes: Vec<Window>) -> Self {
         let now = Instant::now();
         Self {
             state: Mutex::new(GateState {
@@ -301,18 +159,7 @@ impl Gate {
         if state.queue.front() != Some(&ticket) || state.in_flight + slots > state.limit {
             return Err(Closed::Until(None));
         }
-        let mut until = None;
-        for (windows, n) in [(0, units), (1, bytes)] {
-            let windows = if windows == 0 {
-                &mut state.units
-            } else {
-                &mut state.bytes
-            };
-            for window in windows.iter_mut() {
-                until = until.max(window.room_at(n, now));
-            }
-        }
-        if let Some(until) = until {
+        if let Some(until) = state.room_at(units, bytes, now) {
             let wait = until.saturating_duration_since(now);
             return Err(match wait > LONGEST_WAIT {
                 true => Closed::UsedUp(UsedUp(wait)),
@@ -379,24 +226,22 @@ impl Gate {
     }
 
     /// Counts units that were spent so long ago, before this gate was there.
-    fn spent_before(&self, units: u64, age: Duration) {
+    pub(super) fn spent_before(&self, units: u64, age: Duration) {
         let mut state = self.state.lock();
         let windows = state.units.iter_mut();
         windows.for_each(|window| window.spent_before(units, age));
     }
 
     /// Limit and rest of the longest budget of units; `None`: there is none.
-    fn budget(&self) -> Option<(u64, u64)> {
+    pub(super) fn budget(&self) -> Option<(u64, u64)> {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let longest = state
-            .units
-            .iter_mut()
-            .max_by_key(|window| window.slot * window.slots as u32)?;
-        (longest.slot * longest.slots as u32 >= DAY).then(|| (longest.limit, longest.left(now)))
+        let longest = state.units.iter_mut().max_by_key(|window| window.span())?;
+        (longest.span() >= DAY).then(|| (longest.limit, longest.left(now)))
     }
 
-    fn idle_since(&self) -> Option<Instant> {
+    /// When it was used last; `None`: it is in use.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state.lock();
         (state.in_flight == 0 && state.queue.is_empty()).then_some(state.used)
     }
@@ -437,100 +282,9 @@ impl Drop for Permit {
     }
 }
 
-/// All gates of a client.
-#[derive(Debug)]
-pub struct Limiters {
-    limits: Limits,
-    mailboxes: Mutex<HashMap<String, Arc<Gate>>>,
-    drives: Arc<Gate>,
-    directory: Arc<Gate>,
-}
-
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
-
-impl Limiters {
-    pub fn new(limits: Limits) -> Self {
-        let mut drive_units = Vec::new();
-        if let Some(n) = limits.drive_units_minute {
-            drive_units.push(Window::new(n, MINUTE, 60));
-        }
-        if let Some(n) = limits.drive_units_day {
-            drive_units.push(Window::new(n, DAY, 144));
-        }
-        let directory = limits
-            .directory_units
-            .map(|n| Window::new(n, Duration::from_secs(10), 20));
-        Self {
-            mailboxes: Mutex::default(),
-            drives: Arc::new(Gate::new(limits.drives_in_flight, drive_units, Vec::new())),
-            directory: Arc::new(Gate::new(8, directory.into_iter().collect(), Vec::new())),
-            limits,
-        }
-    }
-
-    /// Resource units spent on drives and sites since the start.
-    pub fn drive_units(&self) -> u64 {
-        self.drives.spent()
-    }
-
-    /// Counts units of drives and sites that were spent earlier, by how long ago.
-    pub fn drive_units_before(&self, spent: &[(Duration, u64)]) {
-        // The youngest first, so that the oldest stands in front.
-        let mut spent = spent.to_vec();
-        spent.sort();
-        for (age, units) in spent {
-            self.drives.spent_before(units, age);
-        }
-    }
-
-    /// Units of drives and sites that may be spent on what can wait: a fifth of a day's budget is kept
-    /// for what changes later. `None`: as many as there is need for.
-    pub fn spare_drive_units(&self) -> Option<u64> {
-        let (limit, left) = self.drives.budget()?;
-        Some(left.saturating_sub(limit / 5))
-    }
-
-    /// The gate of a scope; `None` for [`Scope::Free`].
-    pub fn gate(&self, scope: &Scope) -> Option<Arc<Gate>> {
-        match scope {
-            Scope::Free => None,
-            Scope::Drives => Some(Arc::clone(&self.drives)),
-            Scope::Directory => Some(Arc::clone(&self.directory)),
-            Scope::Mailbox(user) => {
-                let mut mailboxes = self.mailboxes.lock();
-                if let Some(gate) = mailboxes.get(user) {
-                    return Some(Arc::clone(gate));
-                }
-                if mailboxes.len() >= 1_000 {
-                    let now = Instant::now();
-                    mailboxes.retain(|_, gate| {
-                        gate.idle_since()
-                            .is_none_or(|t| now.duration_since(t) < 11 * MINUTE)
-                    });
-                }
-                let requests = self
-                    .limits
-                    .mailbox_requests
-                    .map(|n| Window::new(n, 10 * MINUTE, 60));
-                let bytes = self
-                    .limits
-                    .mailbox_upload
-                    .map(|n| Window::new(n, 5 * MINUTE, 30));
-                let gate = Arc::new(Gate::new(
-                    self.limits.mailbox_in_flight,
-                    requests.into_iter().collect(),
-                    bytes.into_iter().collect(),
-                ));
-                mailboxes.insert(user.clone(), Arc::clone(&gate));
-                Some(gate)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::MINUTE;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -666,33 +420,5 @@ mod tests {
                 .is_err()
         );
         assert!(other.enter(4, 1, 0).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_day_that_is_used_up_refuses_instead_of_waiting() {
-        let limiters = Limiters::new(Limits {
-            drive_units_day: Some(100),
-            ..Limits::adaptive()
-        });
-        let hour = Duration::from_secs(3600);
-        limiters.drive_units_before(&[(hour, 10), (30 * hour, 1_000), (2 * hour, 20)]);
-        assert_eq!(limiters.spare_drive_units(), Some(50));
-        let gate = limiters.gate(&Scope::Drives).unwrap();
-        drop(gate.enter(1, 65, 0).await.unwrap());
-        assert_eq!(limiters.spare_drive_units(), Some(0));
-        assert!(gate.enter(1, 5, 0).await.is_ok());
-        let refused = gate.enter(1, 5, 0).await.unwrap_err();
-        // What was spent two hours ago is the first to be forgotten.
-        assert!(
-            refused.0 > 21 * hour && refused.0 < 23 * hour,
-            "{refused:?}"
-        );
-        let error = refused.refuse("GET /x");
-        assert_eq!(error.class, ErrorClass::Throttled);
-        assert!(error.to_string().contains("is used up"), "{error}");
-        // The others go on.
-        let directory = limiters.gate(&Scope::Directory).unwrap();
-        assert!(directory.enter(1, 50, 0).await.is_ok());
-        assert_eq!(Limiters::new(Limits::adaptive()).spare_drive_units(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! `[retention]` of the configuration: which snapshots stay, and how often the repository is pruned.
+//! `[retention]`: which snapshots stay, and how often the repository is pruned.
 
 use std::time::Duration;
 

@@ -1,0 +1,162 @@
+//! What was put becomes durable, then known: packs first, then the index file that names them, and with
+//! a snapshot the inventory.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Pending, Shared};
+use crate::repo::dictionary::Training;
+use crate::repo::error::Result;
+use crate::repo::id::{PackClass, PackId};
+use crate::repo::lock::MaintenanceLock;
+use crate::repo::snapshot;
+
+impl Shared {
+    /// Makes everything that was put durable, and known to the index.
+    pub(super) fn flush(&self) -> Result<()> {
+        let _one = self.flushing.lock();
+        self.session.check()?;
+        self.store_waiting()?;
+        self.close_frames()?;
+        for training in &self.training {
+            let released = training.settle(&self.repo.dictionaries)?;
+            self.store_released(released)?;
+        }
+        self.forget_streams();
+        for class in PackClass::ALL {
+            let current = self.open[class.slot()].lock().clone();
+            if let Some(pack) = current {
+                self.detach(&pack);
+            }
+        }
+        self.finish_all()?;
+        self.write_index()
+    }
+
+    /// Takes the open frames out of all streams.
+    fn close_frames(&self) -> Result<()> {
+        let streams: Vec<_> = self.streams.lock().clone();
+        for stream in streams {
+            // Held over the encoding: a put on this stream waits, others do not.
+            let mut open = stream.open.lock();
+            for slot in open.iter_mut() {
+                if let Some(frame) = slot.take_if(|frame| frame.fill().0 > 0) {
+                    self.full(frame)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets streams that were dropped and have nothing open.
+    fn forget_streams(&self) {
+        // One that was dropped has one owner left: the list.
+        self.streams.lock().retain(|s| {
+            Arc::strong_count(s) > 1
+                || s.open
+                    .lock()
+                    .iter()
+                    .flatten()
+                    .any(|frame| frame.fill().0 > 0)
+        });
+    }
+
+    /// Learns which packs are about to be deleted, and says so.
+    pub(super) fn notice_condemned(&self) -> Result<()> {
+        let generation = self.repo.learn_condemned()?;
+        let needs = {
+            let condemned = self.repo.condemned.read();
+            let relied = self.relied.lock();
+            let needed = relied.iter().filter(|(_, id)| condemned.contains(id));
+            needed.map(|(class, id)| id.file(*class)).collect()
+        };
+        self.session.saw_generation(generation, needs)
+    }
+
+    /// Puts a new snapshot, and what was made for it, into the inventory. Returns the bytes that took.
+    pub(super) fn take_stock(&self, snapshot: &str) -> Result<u64> {
+        let mut indexed = self.indexed.lock();
+        let dictionaries = self.training.iter().filter_map(Training::dictionary_file);
+        let new = [snapshot::file_name(snapshot)?];
+        let added = indexed.iter().cloned().chain(dictionaries).chain(new);
+        let bytes = self.session.take_stock(added, [])?;
+        indexed.clear();
+        Ok(bytes)
+    }
+
+    /// Waits for all closed packs; tries again those that failed.
+    fn finish_all(&self) -> Result<()> {
+        loop {
+            let Some(mut entry) = self.closing.lock().pop() else {
+                return Ok(());
+            };
+            if let Some(job) = entry.job.take() {
+                // Its outcome is asked for again below, with the error if it failed.
+                let _ = job.join();
+            }
+            match entry.pack.finish(&self.repo.backend) {
+                Ok(size) => {
+                    self.counters.written.fetch_add(size, Ordering::Relaxed);
+                    if let Some(blocks) = &self.repo.blocks {
+                        entry.pack.keep(blocks, size);
+                    }
+                    self.finished.lock().push(entry.pack);
+                }
+                Err(e) => {
+                    self.closing.lock().push(entry);
+                    return Err(e);
+                }
+            }
+        }
+    }
+
+    /// Makes the finished packs known, then forgets them here.
+    fn write_index(&self) -> Result<()> {
+        let finished = std::mem::take(&mut *self.finished.lock());
+        if finished.is_empty() {
+            return Ok(());
+        }
+        let tables: Vec<_> = finished.iter().filter_map(|pack| pack.table()).collect();
+        // Before others see them, who may condemn what no manifest needs yet.
+        let own = finished.iter().map(|pack| (pack.class, pack.id()));
+        self.relied.lock().extend(own);
+        match self.repo.index.add(&tables) {
+            Ok((name, bytes)) => {
+                self.indexed.lock().push(name);
+                self.counters.written.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Err(e) => {
+                self.finished.lock().extend(finished);
+                return Err(e);
+            }
+        }
+        let done: Vec<PackId> = finished.iter().map(|pack| pack.id()).collect();
+        for shard in &self.pending {
+            let mut shard = shard.write();
+            shard.retain(|_, place| !matches!(place, Pending::Packed { pack, .. } if done.contains(&pack.id())));
+        }
+        match self.merge_index() {
+            Ok(bytes) => self.counters.written.fetch_add(bytes, Ordering::Relaxed),
+            // Merging only saves work later; what was flushed is durable without it.
+            Err(e) => {
+                tracing::warn!("index files were not merged: {e}");
+                0
+            }
+        };
+        Ok(())
+    }
+
+    /// Merges index files when there are many, unless somebody else maintains the repository.
+    fn merge_index(&self) -> Result<u64> {
+        let repo = &self.repo;
+        if !repo.index.is_crowded() {
+            return Ok(0);
+        }
+        let Some(lock) = MaintenanceLock::try_acquire(&repo.backend)? else {
+            return Ok(0);
+        };
+        repo.refresh_index()?;
+        repo.index
+            .merge(|new, old| repo.change_inventory(&lock, [new], old))
+    }
+}
