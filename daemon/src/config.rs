@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use serde::Deserialize;
 use tenantfs::graph::Cloud;
-use tenantfs::repo::Parity;
+use tenantfs::repo::{LockMode, Parity};
 use tenantfs::workload::drive::RestorePermissions;
 use tenantfs::workload::mail::Route;
 
@@ -173,6 +173,14 @@ pub struct Repository {
     /// object store need not allow it.
     #[serde(default)]
     pub append_only: bool,
+    /// S3, in a bucket with Object Lock: everything that is never replaced is locked for such a time from when
+    /// it is written (`"30d"`), and what is still of use again when half of that is over. Nothing is locked
+    /// unless it is given, but by the bucket's own default retention.
+    #[serde(default, deserialize_with = "some_period")]
+    pub lock: Option<Duration>,
+    /// Who may delete what is locked: `"compliance"`: nobody; `"governance"`: who may bypass it.
+    #[serde(default)]
+    pub lock_mode: LockMode,
     /// Object stores: how much of the packs is kept on the local disk: `"4GiB"`, or a number of bytes.
     #[serde(default = "default_cache_size", deserialize_with = "size")]
     pub cache_size: u64,
@@ -227,6 +235,8 @@ impl Default for Repository {
             account: None,
             account_key_file: None,
             append_only: false,
+            lock: None,
+            lock_mode: LockMode::default(),
             cache_size: default_cache_size(),
             timeout: default_timeout(),
             give_up_after: default_give_up_after(),
@@ -520,6 +530,10 @@ fn default_state_dir() -> PathBuf {
 fn period<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(input)?;
     parse_period("the time", &text).map_err(serde::de::Error::custom)
+}
+
+fn some_period<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    period(input).map(Some)
 }
 
 /// A size: a number of bytes, or one with a binary unit, such as `"4GiB"`.

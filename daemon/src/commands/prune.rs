@@ -10,7 +10,7 @@ use tenantfs::retention;
 use super::Context;
 use crate::cli::Prune;
 use crate::exit::Outcome;
-use crate::output::{bytes, count};
+use crate::output::{bytes, count, time};
 use crate::{app, progress};
 
 pub fn run(context: &Context, args: &Prune) -> Result<Outcome> {
@@ -23,7 +23,7 @@ pub fn run(context: &Context, args: &Prune) -> Result<Outcome> {
     };
     let report = with_bars(&repository.maintain()?, &options)?;
     context.style.report(&report, |out| tell(out, &report))?;
-    Ok(if report.damaged.is_empty() {
+    Ok(if report.damaged.is_empty() && report.locks.failed == 0 {
         Outcome::Done
     } else {
         Outcome::SomeFailed
@@ -117,6 +117,37 @@ pub fn tell(out: &mut dyn Write, report: &PruneReport) -> std::io::Result<()> {
                     report.waiting_for.join(", ")
                 ),
             }
+        )?;
+    }
+    if report.locked.packs > 0 {
+        writeln!(
+            out,
+            "{} ({}) locked by the store {}; a prune after that deletes {}",
+            count(report.locked.packs, "pack"),
+            bytes(report.locked.bytes),
+            match report.locked_until {
+                Some(until) => format!("until {} UTC at the latest", time(until.as_second())),
+                None => "for a time that it does not tell".into(),
+            },
+            if report.locked.packs == 1 {
+                "it"
+            } else {
+                "them"
+            },
+        )?;
+    }
+    if report.locks.renewed > 0 {
+        writeln!(
+            out,
+            "locks of {} renewed",
+            count(report.locks.renewed, "file")
+        )?;
+    }
+    if report.locks.failed > 0 {
+        writeln!(
+            out,
+            "locks of {} cannot be renewed; the log says why",
+            count(report.locks.failed, "file")
         )?;
     }
     if report.kept > 0 {
