@@ -10,6 +10,7 @@ mod disk;
 mod location;
 mod remote;
 mod retain;
+mod signed;
 
 use std::fs::{self, File};
 use std::io;

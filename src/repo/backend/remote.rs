@@ -24,6 +24,7 @@ use super::super::error::{RepoError, Result, is_disk_full};
 use super::location::{Access, AzureLocation, Patience, S3Location};
 use super::pread;
 use super::retain::Locks;
+use super::signed::Signed;
 
 /// A file above this is uploaded in parts.
 const WHOLE_UP_TO: u64 = 16 << 20;
@@ -88,7 +89,9 @@ pub(super) fn s3(
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(&s3.bucket)
         .with_client_options(client.clone())
-        .with_retry(retries(patience));
+        .with_retry(retries(patience))
+        // Files go one by one, and only a plain DELETE says in its status that it is refused.
+        .with_disable_bulk_delete(true);
     if let Some(endpoint) = &s3.endpoint {
         builder = builder.with_endpoint(endpoint);
     }
@@ -102,8 +105,8 @@ pub(super) fn s3(
         builder = builder.with_secret_access_key(secret.expose_secret());
     }
     let store = Arc::new(builder.clone().build()?);
-    let locks = Locks::new(builder, client, store.clone(), patience, access.lock);
-    Ok((store, locks))
+    let signed = Signed::new(store.clone(), client, patience);
+    Ok((store, Locks::new(signed, builder, access.lock)))
 }
 
 /// Azure Blob Storage. What the location does not say comes from the environment (`AZURE_*`).

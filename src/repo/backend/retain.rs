@@ -1,29 +1,25 @@
 //! Object Lock of an S3 bucket: the store itself keeps a file until a date, whatever a key may do.
 //!
-//! `object_store` knows nothing of it, so these requests are made here, with URLs that it signs. A file is
-//! locked when it was written and before anything points at it. Who dies in between leaves one without a
+//! A file is locked when it was written and before anything points at it. Who dies in between leaves one without a
 //! lock; the next renewal finds it.
 //!
 //! A bucket may lock by itself (its default retention). That stays as it is; the longer of both counts.
 //! Locks are never shortened, and never made weaker.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use jiff::Timestamp;
-use md5::{Digest, Md5};
-use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
-use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, ReqwestConnector};
+use object_store::ObjectStore;
+use object_store::aws::{AmazonS3Builder, Checksum};
 use object_store::path::Path as StorePath;
-use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method, SignedUrlOptions, Signer};
-use object_store::{ClientOptions, ObjectStore};
+use object_store::signer::{HeaderMap, HeaderValue, Method};
 use parking_lot::Mutex;
 
 use super::super::error::{RepoError, Result};
-use super::location::{LockMode, ObjectLock, Patience};
+use super::location::{LockMode, ObjectLock};
+use super::signed::Signed;
 use super::{AT_A_TIME, Backend, remote};
 
 /// What is locked: all that opens and reads a snapshot. Not what daily work replaces, nor what can be
@@ -39,13 +35,6 @@ const LOCKED: [&str; 9] = [
     "snapshots",
     "holds",
 ];
-
-/// How long a signed URL is good for; clocks may differ.
-const SIGNED_FOR: Duration = Duration::from_secs(900);
-/// Most bytes of an answer that are read.
-const ANSWER: usize = 64 << 10;
-/// Pause before the second try; each is twice as long.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long the store keeps a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,82 +76,24 @@ pub(crate) struct Bucket {
 
 /// Asks an S3 store for locks.
 pub(super) struct Locks {
-    store: Arc<AmazonS3>,
+    signed: Signed,
     builder: AmazonS3Builder,
-    client: ClientOptions,
-    patience: Patience,
     /// What every file is to get.
     wanted: Option<ObjectLock>,
-    http: Mutex<Option<HttpClient>>,
     /// What the bucket was found to do, and if nothing, why.
     found: Mutex<Option<Result<Arc<Bucket>, String>>>,
 }
 
-struct Answer {
-    status: u16,
-    /// With its reason, for people.
-    line: String,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Answer {
-    fn is_ok(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// The same request may be answered otherwise in a moment.
-    fn passes(&self) -> bool {
-        matches!(self.status, 429 | 500 | 502 | 503 | 504)
-    }
-
-    fn reason(&self) -> String {
-        remote::told(&self.line, &self.body)
-    }
-
-    fn into_error(self, action: String, file: &str) -> RepoError {
-        let reason = self.reason();
-        match self.status {
-            401 | 403 => RepoError::StoreRefused { action, reason },
-            404 => RepoError::FileMissing { file: file.into() },
-            _ => RepoError::StoreFailed { action, reason },
-        }
-    }
-}
-
-/// Why there is no answer.
-enum Unanswered {
-    Store(object_store::Error),
-    Http(HttpError),
-}
-
-impl Unanswered {
-    fn into_error(self, action: String) -> RepoError {
-        match self {
-            Unanswered::Store(error) => remote::failure(action, error),
-            Unanswered::Http(error) => RepoError::StoreFailed {
-                action,
-                reason: remote::transport(&error),
-            },
-        }
-    }
-}
-
 impl Locks {
     pub(super) fn new(
+        signed: Signed,
         builder: AmazonS3Builder,
-        client: ClientOptions,
-        store: Arc<AmazonS3>,
-        patience: Patience,
         wanted: Option<ObjectLock>,
     ) -> Self {
         Locks {
-            store,
+            signed,
             builder,
-            client,
-            patience,
             wanted,
-            http: Mutex::default(),
             found: Mutex::default(),
         }
     }
@@ -176,7 +107,14 @@ impl Locks {
         let action = || "cannot ask the bucket about Object Lock".to_owned();
         let wanted = self.wanted.is_some();
         let root = StorePath::default();
-        let asked = self.ask(Method::GET, &root, "object-lock", "").await;
+        let asked = match wanted {
+            true => self.signed.ask(Method::GET, &root, "object-lock", "").await,
+            false => {
+                self.signed
+                    .once(Method::GET, &root, "object-lock", "")
+                    .await
+            }
+        };
         let answer = match (asked, wanted) {
             (Ok(answer), _) if !answer.passes() => answer,
             (Ok(answer), false) => return Ok(Err(answer.reason())),
@@ -222,7 +160,7 @@ impl Locks {
     /// Until when a file is kept.
     async fn kept(&self, file: &str, path: &StorePath) -> Result<Kept> {
         let action = || format!("cannot see until when {file} is locked");
-        let answer = self.ask(Method::HEAD, path, "", "").await;
+        let answer = self.signed.ask(Method::HEAD, path, "", "").await;
         let answer = answer.map_err(|e| e.into_error(action()))?;
         if !answer.is_ok() {
             return Err(answer.into_error(action(), file));
@@ -260,85 +198,11 @@ impl Locks {
             "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>{mode}</Mode>\
              <RetainUntilDate>{until:.0}</RetainUntilDate></Retention>"
         );
-        let answer = self.ask(Method::PUT, path, "retention", &body).await;
+        let answer = self.signed.ask(Method::PUT, path, "retention", &body).await;
         let answer = answer.map_err(|e| e.into_error(action()))?;
         match answer.is_ok() {
             true => Ok(()),
             false => Err(answer.into_error(action(), file)),
-        }
-    }
-
-    /// A request, again and again while its failure may pass. Where no lock is wanted, once.
-    async fn ask(
-        &self,
-        method: Method,
-        path: &StorePath,
-        query: &str,
-        body: &str,
-    ) -> Result<Answer, Unanswered> {
-        let deadline = Instant::now() + self.patience.operation;
-        let mut pause = PAUSE;
-        loop {
-            let answer = self.once(method.clone(), path, query, body).await;
-            let passes = match &answer {
-                Ok(answer) => answer.passes(),
-                Err(error) => matches!(error, Unanswered::Http(_)),
-            };
-            if !passes || self.wanted.is_none() || Instant::now() + pause > deadline {
-                return answer;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(remote::LONGEST_PAUSE);
-        }
-    }
-
-    async fn once(
-        &self,
-        method: Method,
-        path: &StorePath,
-        query: &str,
-        body: &str,
-    ) -> Result<Answer, Unanswered> {
-        let mut options = SignedUrlOptions::new();
-        if !query.is_empty() {
-            options = options.with_query([(query, "")]);
-        }
-        if !body.is_empty() {
-            let digest = BASE64_STANDARD.encode(Md5::digest(body));
-            let digest = HeaderValue::try_from(digest).map_err(unusable)?;
-            options = options.with_signed_header(HeaderName::from_static("content-md5"), digest);
-        }
-        let signed = self
-            .store
-            .signed_url_opts(method.clone(), path, SIGNED_FOR, &options);
-        let url = signed.await.map_err(Unanswered::Store)?;
-        let mut request = HttpRequest::new(body.as_bytes().to_vec().into());
-        *request.method_mut() = method;
-        *request.uri_mut() = url.as_str().parse().map_err(unusable)?;
-        *request.headers_mut() = options.signed_headers;
-        let http = self.http().map_err(Unanswered::Store)?;
-        let answer = http.execute(request).await.map_err(Unanswered::Http)?;
-        let (head, content) = answer.into_parts();
-        let mut content = content.bytes_stream();
-        let mut body = Vec::new();
-        while let Some(part) = content.try_next().await.map_err(Unanswered::Http)? {
-            body.extend(part.iter().take(ANSWER - body.len()));
-        }
-        Ok(Answer {
-            status: head.status.as_u16(),
-            line: head.status.to_string(),
-            headers: head.headers,
-            body: String::from_utf8_lossy(&body).into_owned(),
-        })
-    }
-
-    fn http(&self) -> Result<HttpClient, object_store::Error> {
-        let mut http = self.http.lock();
-        match &*http {
-            Some(http) => Ok(http.clone()),
-            None => Ok(http
-                .insert(ReqwestConnector::default().connect(&self.client)?)
-                .clone()),
         }
     }
 }
@@ -454,9 +318,80 @@ fn after(now: Timestamp, period: Duration) -> Timestamp {
     now.checked_add(period).unwrap_or(Timestamp::MAX)
 }
 
-fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> Unanswered {
-    Unanswered::Store(object_store::Error::Generic {
-        store: "S3",
-        source: Box::new(error),
-    })
+#[cfg(test)]
+mod tests {
+    use object_store::signer::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn what_a_bucket_does_by_itself() {
+        let rule = |rule: &str| {
+            format!(
+                "<C><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>{rule}\
+                     </DefaultRetention></Rule></C>"
+            )
+        };
+        let of = |days: u64, mode| {
+            Some(ObjectLock {
+                period: Duration::from_secs(days * 86_400),
+                mode,
+            })
+        };
+        let both = [
+            (
+                "<Mode>GOVERNANCE</Mode><Days>7</Days>",
+                of(7, LockMode::Governance),
+            ),
+            (
+                "<Years>2</Years><Mode>COMPLIANCE</Mode>",
+                of(730, LockMode::Compliance),
+            ),
+            (
+                "<Mode>COMPLIANCE</Mode><Days>99999999999999999999</Days>",
+                None,
+            ),
+            (
+                "<Mode>COMPLIANCE</Mode><Years>999999999999999</Years>",
+                None,
+            ),
+            ("<Days>1</Days>", None),
+        ];
+        for (written, lock) in both {
+            assert_eq!(default_of(&rule(written)), lock, "{written}");
+        }
+        assert_eq!(
+            default_of("<C><ObjectLockEnabled>Enabled</ObjectLockEnabled></C>"),
+            None
+        );
+    }
+
+    #[test]
+    fn how_long_a_file_is_kept() {
+        let kept = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| {
+                let name = format!("x-amz-object-lock-{name}");
+                (
+                    HeaderName::try_from(name).unwrap(),
+                    HeaderValue::from_static(value),
+                )
+            });
+            Kept::of(&headers.collect())
+        };
+        let now: Timestamp = "2026-11-26T12:00:00Z".parse().unwrap();
+        let locked = |headers| kept(headers).map(|kept| kept.is_locked(now));
+        assert_eq!(kept(&[]), Some(Kept::default()));
+        assert_eq!(locked(&[]), Some(false));
+        let until = ("retain-until-date", "2026-11-26T12:00:00.001Z");
+        assert_eq!(locked(&[until, ("mode", "GOVERNANCE")]), Some(true));
+        assert_eq!(
+            locked(&[("retain-until-date", "2026-11-26T12:00:00Z")]),
+            Some(false)
+        );
+        assert_eq!(locked(&[("legal-hold", "ON")]), Some(true));
+        assert_eq!(locked(&[("legal-hold", "OFF")]), Some(false));
+        assert_eq!(kept(&[("retain-until-date", "soon")]), None);
+        let unknown = kept(&[until, ("mode", "NEWER")]).unwrap();
+        assert_eq!(unknown.retained.unwrap().1, LockMode::Compliance);
+    }
 }
