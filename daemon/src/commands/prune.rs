@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::Write;
 
 use anyhow::Result;
-use tenantfs::repo::{Maintenance, PruneOptions, PrunePhase, PruneReport};
+use tenantfs::repo::{Maintenance, PruneOptions, PrunePhase, PruneReport, Renewal};
 use tenantfs::retention;
 
 use super::Context;
@@ -136,20 +136,7 @@ pub fn tell(out: &mut dyn Write, report: &PruneReport) -> std::io::Result<()> {
             },
         )?;
     }
-    if report.locks.renewed > 0 {
-        writeln!(
-            out,
-            "locks of {} renewed",
-            count(report.locks.renewed, "file")
-        )?;
-    }
-    if report.locks.failed > 0 {
-        writeln!(
-            out,
-            "locks of {} cannot be renewed; the log says why",
-            count(report.locks.failed, "file")
-        )?;
-    }
+    tell_locks(out, report.locks)?;
     if report.kept > 0 {
         writeln!(out, "{} needed again, and kept", count(report.kept, "pack"))?;
     }
@@ -160,4 +147,16 @@ pub fn tell(out: &mut dyn Write, report: &PruneReport) -> std::io::Result<()> {
         )?;
     }
     writeln!(out, "{} that nothing uses stay", bytes(report.unused))
+}
+
+/// What became of locks that run out.
+pub fn tell_locks(out: &mut dyn Write, locks: Renewal) -> std::io::Result<()> {
+    if locks.renewed > 0 {
+        writeln!(out, "locks of {} renewed", count(locks.renewed, "file"))?;
+    }
+    if locks.failed > 0 {
+        let files = count(locks.failed, "file");
+        writeln!(out, "locks of {files} cannot be renewed; the log says why")?;
+    }
+    Ok(())
 }

@@ -193,7 +193,9 @@ impl Locks {
         until: Timestamp,
         mode: LockMode,
     ) -> Result<()> {
-        let action = || format!("cannot lock {file} until {until} (s3:PutObjectRetention)");
+        // A part of a second less would be a shorter lock.
+        let until = after(until, Duration::from_nanos(999_999_999));
+        let action = || format!("cannot lock {file} until {until:.0} (s3:PutObjectRetention)");
         let body = format!(
             "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>{mode}</Mode>\
              <RetainUntilDate>{until:.0}</RetainUntilDate></Retention>"
