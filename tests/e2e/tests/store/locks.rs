@@ -50,7 +50,7 @@ impl Vault {
     }
 
     /// Takes a snapshot with a file in it that needs an upload in parts, one without it, and forgets the
-    /// first.
+    /// first, so that its packs are condemned.
     fn leave_garbage(&self) -> Result<()> {
         let upn = self.tenant.graph.mailboxes()?.remove(0);
         let file = format!("/users/{upn}/drive/root:/large.bin");
@@ -62,12 +62,16 @@ impl Vault {
         self.tenant.backup()?;
         let first = first["snapshot"].as_str().context("no snapshot")?;
         self.tenant.json(&["forget", first])?;
+        let condemned = self.prune()?;
+        ensure!(condemned["waiting"]["packs"].as_u64() > Some(0));
+        // The shortest grace period is over.
+        std::thread::sleep(Duration::from_secs(2));
         Ok(())
     }
 
     fn prune(&self) -> Result<Value> {
         self.tenant
-            .json(&["prune", "--max-unused", "0", "--grace", "0s"])
+            .json(&["prune", "--max-unused", "0", "--grace", "1s"])
     }
 
     /// Versions of what is locked, and of everything else.
@@ -137,7 +141,7 @@ fn what_is_locked_outlives_whoever_has_the_key() -> Result<()> {
     }
     ensure!(pruned["waiting"]["packs"] == 0, "{pruned:#}");
     ensure!(pruned["locks"]["failed"] == 0, "{pruned:#}");
-    let told = vault.tenant.run(&["prune", "--grace", "0s"])?;
+    let told = vault.tenant.run(&["prune", "--grace", "1s"])?;
     let said = text(&told.stdout);
     ensure!(
         told.status.success() && said.contains("locked by the store until"),
@@ -170,6 +174,9 @@ fn what_is_locked_outlives_whoever_has_the_key() -> Result<()> {
     for version in &locked {
         ensure!(vault.moto.delete(version)? == 403, "{version:?}");
     }
+    let probe = open.iter().find(|version| version.key.contains("/tmp/"));
+    let probe = probe.context("nothing is unlocked")?;
+    ensure!(vault.moto.delete(probe)? == 204, "nothing can be deleted");
     vault.tenant.verify()
 }
 
