@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use tenantfs::graph::{Client, ClientConfig, Credential, Endpoints};
-use tenantfs::repo::{Access, AzureLocation, Location, Patience, Repository, S3Location};
+use tenantfs::repo::{
+    Access, AzureLocation, Location, ObjectLock, Patience, Repository, S3Location,
+};
 use tenantfs::tree::ItemKey;
 use tenantfs::workload::archive::Archive;
 use tenantfs::workload::calendar::{Calendar, CalendarOptions};
@@ -64,6 +66,10 @@ pub fn access(config: &config::Repository) -> Access {
         },
         cache_size: config.cache_size,
         append_only: config.append_only,
+        lock: config.lock.map(|period| ObjectLock {
+            period,
+            mode: config.lock_mode,
+        }),
     }
 }
 

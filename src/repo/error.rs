@@ -57,6 +57,17 @@ pub enum RepoError {
         /// What was tried.
         action: String,
     },
+    /// Files are to be locked, and the store cannot do that.
+    #[error(
+        "{location} cannot lock files ({reason}), and [repository] has lock: take a bucket with Object Lock, \
+         or take lock out"
+    )]
+    NoObjectLock {
+        /// Where.
+        location: String,
+        /// What the store said.
+        reason: String,
+    },
     /// A directory refused an operation.
     #[error("{action}: {source}")]
     Store {

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use tenantfs::repo::{Repository, Snapshot};
+use tenantfs::repo::{Renewal, Repository, Snapshot};
 use tenantfs::tree::copy::Copier;
 
 use super::Context;
+use super::prune::tell_locks;
 use crate::config::{self, Config};
 use crate::exit::Outcome;
 use crate::output::{bytes, count};
@@ -50,6 +51,8 @@ struct Report {
     present: Vec<String>,
     /// Bytes that the target grew by.
     written: u64,
+    /// Locks of the target's files whose time ran out.
+    locks: Renewal,
 }
 
 #[derive(Serialize)]
@@ -85,9 +88,13 @@ pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
             report.present.len(),
             bytes(report.written),
             report.location
-        )
+        )?;
+        tell_locks(out, report.locks)
     })?;
-    Ok(Outcome::Done)
+    Ok(match report.locks.failed {
+        0 => Outcome::Done,
+        _ => Outcome::SomeFailed,
+    })
 }
 
 /// The snapshots to copy, oldest first, each once.
@@ -147,5 +154,6 @@ fn copy(source: &Repository, target: &Repository, wanted: Vec<Snapshot>) -> Resu
         copied,
         present: present.into_iter().map(|snapshot| snapshot.name).collect(),
         written: writer.bytes_written(),
+        locks: target.renew_locks()?,
     })
 }

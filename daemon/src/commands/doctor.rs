@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 use tenantfs::graph::{Call, Client};
+use tenantfs::repo::Repository;
 
 use super::Context;
 use crate::config::Config;
@@ -244,14 +245,19 @@ pub fn run(context: &Context) -> Result<Outcome> {
         Health::Ok,
         context.config_file.display().to_string(),
     )];
-    checks.push(match app::open_repository(config) {
-        Ok(repository) => Check::new(
-            "repository",
-            Health::Ok,
-            format!("{} opens ({})", repository.location(), repository.id()),
-        ),
-        Err(error) => Check::new("repository", Health::Broken, format!("{error:#}")),
-    });
+    let opened = match app::open_repository(config) {
+        Ok(repository) => {
+            let opens = format!("{} opens ({})", repository.location(), repository.id());
+            checks.push(Check::new("repository", Health::Ok, opens));
+            Some(repository)
+        }
+        Err(error) => {
+            let error = format!("{error:#}");
+            checks.push(Check::new("repository", Health::Broken, error));
+            None
+        }
+    };
+    checks.extend(opened.and_then(|repository| locks(&repository)));
     checks.extend(scrub(config));
     checks.push(fuse());
     let runtime = app::runtime()?;
@@ -303,6 +309,35 @@ pub fn run(context: &Context) -> Result<Outcome> {
     } else {
         Outcome::Done
     })
+}
+
+/// Whether the store keeps what it has, where that is its business.
+fn locks(repository: &Repository) -> Option<Check> {
+    let state = match repository.lock_state() {
+        Ok(state) => state?,
+        Err(error) => return Some(Check::new("locks", Health::Broken, error.to_string())),
+    };
+    let open = state.files - state.locked;
+    let asked = match (state.period, state.mode) {
+        (Some(period), Some(mode)) => {
+            let period = period as f64 / 86_400.0;
+            format!("files are locked for {period:.1} days ({mode})")
+        }
+        _ => "the bucket has Object Lock, and nothing asks for it: give [repository] lock".into(),
+    };
+    let (health, open) = match (open, state.until) {
+        (0, Some(until)) => (
+            Health::Ok,
+            format!("all of {}, the first until {until:.0}", state.files),
+        ),
+        (0, None) => (Health::Ok, format!("all of {}", state.files)),
+        _ => (
+            Health::Limited,
+            format!("{open} of {} are not", count(state.files, "file")),
+        ),
+    };
+    let detail = format!("{asked}; {open}");
+    Some(Check::new("locks", health, detail))
 }
 
 /// What the daemon's scrub found, as far as anything can tell.

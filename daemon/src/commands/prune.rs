@@ -5,13 +5,13 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
-use tenantfs::repo::{Maintenance, PruneOptions, PrunePhase, PruneReport, Unused};
+use tenantfs::repo::{Maintenance, PruneOptions, PrunePhase, PruneReport, Renewal, Unused};
 use tenantfs::retention;
 
 use super::Context;
 use crate::cli::values;
 use crate::exit::Outcome;
-use crate::output::{bytes, count};
+use crate::output::{bytes, count, time};
 use crate::{app, progress};
 
 /// What can be typed.
@@ -41,7 +41,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     };
     let report = with_bars(&repository.maintain()?, &options)?;
     context.style.report(&report, |out| tell(out, &report))?;
-    Ok(if report.damaged.is_empty() {
+    Ok(if report.damaged.is_empty() && report.locks.failed == 0 {
         Outcome::Done
     } else {
         Outcome::SomeFailed
@@ -137,6 +137,24 @@ pub fn tell(out: &mut dyn Write, report: &PruneReport) -> std::io::Result<()> {
             }
         )?;
     }
+    if report.locked.packs > 0 {
+        writeln!(
+            out,
+            "{} ({}) locked by the store {}; a prune after that deletes {}",
+            count(report.locked.packs, "pack"),
+            bytes(report.locked.bytes),
+            match report.locked_until {
+                Some(until) => format!("until {} UTC at the latest", time(until.as_second())),
+                None => "for a time that it does not tell".into(),
+            },
+            if report.locked.packs == 1 {
+                "it"
+            } else {
+                "them"
+            },
+        )?;
+    }
+    tell_locks(out, report.locks)?;
     if report.kept > 0 {
         writeln!(out, "{} needed again, and kept", count(report.kept, "pack"))?;
     }
@@ -147,4 +165,16 @@ pub fn tell(out: &mut dyn Write, report: &PruneReport) -> std::io::Result<()> {
         )?;
     }
     writeln!(out, "{} that nothing uses stay", bytes(report.unused))
+}
+
+/// What became of locks that run out.
+pub fn tell_locks(out: &mut dyn Write, locks: Renewal) -> std::io::Result<()> {
+    if locks.renewed > 0 {
+        writeln!(out, "locks of {} renewed", count(locks.renewed, "file"))?;
+    }
+    if locks.failed > 0 {
+        let files = count(locks.failed, "file");
+        writeln!(out, "locks of {files} cannot be renewed; the log says why")?;
+    }
+    Ok(())
 }

@@ -1,12 +1,14 @@
 //! `tenantfs stats`: what is stored, and how well it packs.
 
+use std::io::Write;
+
 use anyhow::Result;
-use tenantfs::repo::{Kind, Repository, Snapshot};
+use tenantfs::repo::{Kind, LockState, Repository, Snapshot};
 use tenantfs::sync::Report;
 
 use super::Context;
 use crate::exit::Outcome;
-use crate::output::{bytes, count};
+use crate::output::{bytes, count, time};
 use crate::{app, snapshots};
 
 pub fn run(context: &Context) -> Result<Outcome> {
@@ -18,6 +20,8 @@ pub fn run(context: &Context) -> Result<Outcome> {
         .and_then(|latest| units(&repository, latest));
     let mut told = serde_json::to_value(stats)?;
     told["drive_units"] = units.into();
+    let locks = repository.lock_state()?;
+    told["locks"] = serde_json::to_value(&locks)?;
     context.style.report(&told, |out| {
         let rows = [
             ("data packs", stats.data_packs, stats.data_bytes),
@@ -44,6 +48,9 @@ pub fn run(context: &Context) -> Result<Outcome> {
                 stats.bytes as f64 / shown.max(1) as f64
             )?;
         }
+        if let Some(locks) = &locks {
+            tell_locks(out, locks)?;
+        }
         if let Some(units) = units {
             writeln!(
                 out,
@@ -54,6 +61,27 @@ pub fn run(context: &Context) -> Result<Outcome> {
         Ok(())
     })?;
     Ok(Outcome::Done)
+}
+
+/// What the store itself keeps.
+fn tell_locks(out: &mut dyn Write, locks: &LockState) -> std::io::Result<()> {
+    write!(
+        out,
+        "the store has locked {} of {} that snapshots are read from",
+        locks.locked,
+        count(locks.files, "file")
+    )?;
+    if let Some(until) = locks.until {
+        let until = time(until.as_second());
+        write!(out, ", the first of them until {until} UTC")?;
+        if locks.renewed {
+            write!(out, " unless that is renewed")?;
+        }
+    }
+    if locks.unknown > 0 {
+        write!(out, "; of {} it does not say", locks.unknown)?;
+    }
+    writeln!(out)
 }
 
 /// What the requests to drives and sites cost in the cycle that made a snapshot.

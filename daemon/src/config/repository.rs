@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use serde::Deserialize;
-use tenantfs::repo::{Access, Parity, Patience};
+use tenantfs::repo::{Access, LockMode, Parity, Patience};
 
-use super::units::{parity, period, size};
+use super::units::{parity, period, size, some_period};
 use crate::secret::Source;
 
 /// `[repository]` and `[copy]`
@@ -40,6 +40,14 @@ pub struct Repository {
     /// object store need not allow it.
     #[serde(default)]
     pub append_only: bool,
+    /// S3, in a bucket with Object Lock: everything that is never replaced is locked for such a time from when
+    /// it is written (`"30d"`), and what is still of use again when half of that is over. Nothing is locked
+    /// unless it is given, but by the bucket's own default retention.
+    #[serde(default, deserialize_with = "some_period")]
+    pub lock: Option<Duration>,
+    /// Who may delete what is locked: `"compliance"`: nobody; `"governance"`: who may bypass it.
+    #[serde(default)]
+    pub lock_mode: LockMode,
     /// Object stores: how much of the packs is kept on the local disk: `"4GiB"`, or a number of bytes.
     #[serde(default = "default_cache_size", deserialize_with = "size")]
     pub cache_size: u64,
@@ -122,6 +130,8 @@ impl Default for Repository {
             account: None,
             account_key_file: None,
             append_only: false,
+            lock: None,
+            lock_mode: LockMode::default(),
             cache_size: default_cache_size(),
             timeout: default_timeout(),
             give_up_after: default_give_up_after(),

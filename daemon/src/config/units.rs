@@ -14,6 +14,13 @@ pub(super) fn period<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D:
     parse_period("the time", &text).map_err(D::Error::custom)
 }
 
+/// A time span where there need not be one.
+pub(super) fn some_period<'de, D: Deserializer<'de>>(
+    input: D,
+) -> Result<Option<Duration>, D::Error> {
+    period(input).map(Some)
+}
+
 /// A time span, or `"never"`, for which `"0"` is another word.
 pub(super) fn period_or_never<'de, D: Deserializer<'de>>(
     input: D,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 /// Where a repository is.
 #[derive(Clone, Debug)]
@@ -84,6 +85,46 @@ pub struct Access {
     /// This host only adds: it deletes and replaces nothing but its own files in `sessions/` and
     /// `claims/`, and does without where the store refuses that too.
     pub append_only: bool,
+    /// What a bucket with Object Lock is to do with every file that is never replaced.
+    pub lock: Option<ObjectLock>,
+}
+
+/// How long and how firmly a bucket keeps a file (S3 Object Lock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectLock {
+    /// From when it is written, or its lock is renewed.
+    pub period: Duration,
+    /// Who may delete it before.
+    pub mode: LockMode,
+}
+
+/// Who may delete a locked file before its time. Later ones are firmer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMode {
+    /// Who has the permission `s3:BypassGovernanceRetention`.
+    Governance,
+    /// Nobody, the account's owner included.
+    #[default]
+    Compliance,
+}
+
+impl LockMode {
+    /// By its name in S3.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        [LockMode::Governance, LockMode::Compliance]
+            .into_iter()
+            .find(|mode| mode.to_string() == name)
+    }
+}
+
+impl std::fmt::Display for LockMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LockMode::Governance => "GOVERNANCE",
+            LockMode::Compliance => "COMPLIANCE",
+        })
+    }
 }
 
 impl Default for Access {
@@ -92,6 +133,7 @@ impl Default for Access {
             patience: Patience::default(),
             cache_size: 4 << 30,
             append_only: false,
+            lock: None,
         }
     }
 }

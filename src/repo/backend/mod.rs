@@ -6,8 +6,11 @@
 //! replaces anything. Local packs bypass the store on the way in (a pack is written while it
 //! grows, then fsynced and renamed) and out (pread).
 
+mod disk;
 mod location;
 mod remote;
+mod retain;
+mod signed;
 
 use std::fs::{self, File};
 use std::io;
@@ -21,9 +24,13 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 
 use super::error::{RepoError, Result};
 use super::watch::Watch;
+use disk::read_error;
 use remote::Runtime;
+use retain::Locks;
 
-pub use location::{Access, AzureLocation, Location, Patience, S3Location};
+pub(crate) use disk::{pread, sync_dir};
+pub use location::{Access, AzureLocation, Location, LockMode, ObjectLock, Patience, S3Location};
+pub(crate) use retain::is_lockable;
 
 /// A file in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +64,8 @@ pub(crate) struct Backend {
     staging: PathBuf,
     /// Nothing is deleted or replaced, see [`Access::append_only`].
     append_only: bool,
+    /// An S3 store's, which can keep files from being deleted.
+    locks: Option<Arc<Locks>>,
     /// Who else lives.
     pub(crate) watch: Watch,
     #[cfg(test)]
@@ -66,15 +75,30 @@ pub(crate) struct Backend {
 impl Backend {
     /// Connects. `local` is where a remote repository's packs grow before they are uploaded.
     pub(crate) fn connect(location: &Location, local: &Path, access: &Access) -> Result<Self> {
+        if access.lock.is_some() && !matches!(location, Location::S3(_)) {
+            return Err(RepoError::NoObjectLock {
+                location: location.to_string(),
+                reason: "only S3 stores have it".into(),
+            });
+        }
         let (store, prefix) = match location {
             Location::Local(root) => return Self::connect_directory(root, access),
-            Location::S3(s3) => (remote::s3(s3, access.patience), &s3.prefix),
-            Location::Azure(azure) => (remote::azure(azure, access.patience), &azure.prefix),
+            Location::S3(s3) => (
+                remote::s3(s3, access).map(|(store, locks)| (store, Some(Arc::new(locks)))),
+                &s3.prefix,
+            ),
+            Location::Azure(azure) => (
+                remote::azure(azure, access.patience).map(|store| (store, None)),
+                &azure.prefix,
+            ),
         };
+        let (store, locks) =
+            store.map_err(|e| remote::failure(format!("cannot use {location}"), e))?;
         // Several repositories may share a state folder.
         let place = format!("{location} {}", location.endpoint().unwrap_or_default());
-        Ok(Backend {
-            store: store.map_err(|e| remote::failure(format!("cannot use {location}"), e))?,
+        let backend = Backend {
+            store,
+            locks,
             prefix: StorePath::parse(prefix)
                 .map_err(|e| RepoError::Invalid(format!("prefix {prefix:?}: {e}")))?,
             root: None,
@@ -86,7 +110,9 @@ impl Backend {
             watch: Watch::default(),
             #[cfg(test)]
             faults: Default::default(),
-        })
+        };
+        backend.check_lock(location)?;
+        Ok(backend)
     }
 
     fn connect_directory(root: &Path, access: &Access) -> Result<Self> {
@@ -103,6 +129,7 @@ impl Backend {
             staging: root.join(STAGING),
             root: Some(root),
             runtime: None,
+            locks: None,
             append_only: access.append_only,
             watch: Watch::default(),
             #[cfg(test)]
@@ -118,6 +145,7 @@ impl Backend {
             prefix: StorePath::from("some/prefix"),
             root: None,
             runtime: Some(Runtime::start()?),
+            locks: None,
             staging: local.join(STAGING),
             append_only: false,
             watch: Watch::with(timing),
@@ -256,6 +284,14 @@ impl Backend {
     /// whose it is. Stores that do not honour create-if-absent are asked for the file first, which
     /// leaves them a moment in which two may create the same name.
     pub(crate) fn create(&self, file: &str, bytes: &[u8]) -> Result<bool> {
+        let made = self.make(file, bytes)?;
+        if made {
+            self.retain(file)?;
+        }
+        Ok(made)
+    }
+
+    fn make(&self, file: &str, bytes: &[u8]) -> Result<bool> {
         if self.is_local() {
             return match self.write(file, bytes, PutMode::Create) {
                 Ok(()) => Ok(true),
@@ -288,16 +324,18 @@ impl Backend {
             self.may_change(format!("cannot replace {file}"), file)?;
         }
         self.write(file, bytes, PutMode::Overwrite)
-            .map_err(|e| self.failure(format!("cannot write {file}"), e))
+            .map_err(|e| self.failure(format!("cannot write {file}"), e))?;
+        self.retain(file)
     }
 
     /// Moves a finished local file to its name in the repository, durably. The file is synced here.
     pub(crate) fn put_file(&self, from: &Path, handle: &File, file: &str) -> Result<()> {
         let failed = |e| RepoError::io(format!("cannot write {file}"), e);
         let Some(root) = &self.root else {
-            let (store, path, staged) = (self.store.clone(), self.path(file), from.to_owned());
+            let (store, path, staged) = (self.writing(), self.path(file), from.to_owned());
             self.run(async move { remote::upload(store, path, &staged).await })
                 .map_err(|e| self.failure(format!("cannot write {file}"), e))?;
+            self.retain(file)?;
             return fs::remove_file(from)
                 .map_err(|e| RepoError::io(format!("cannot remove {}", from.display()), e));
         };
@@ -400,7 +438,7 @@ impl Backend {
             source: Box::new(e),
         };
         self.step().map_err(fault)?;
-        let (store, path) = (self.store.clone(), self.path(file));
+        let (store, path) = (self.writing(), self.path(file));
         let payload = PutPayload::from(bytes.to_vec());
         let options = PutOptions {
             mode,
@@ -453,35 +491,4 @@ fn is_there(error: &object_store::Error) -> bool {
 /// No answer came that says why.
 fn is_lost(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::Generic { .. })
-}
-
-/// Reads exactly `len` bytes without zeroing the buffer first.
-pub(crate) fn pread(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
-    let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mut buffer = Vec::with_capacity(len);
-    while buffer.len() < len {
-        let at = offset + buffer.len() as u64;
-        let had = buffer.len();
-        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buffer), at) {
-            Ok(_) if buffer.len() == had => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    // The allocator may have given more than asked for, and pread fills what there is.
-    buffer.truncate(len);
-    Ok(buffer)
-}
-
-/// Makes renames and creations in a folder durable.
-pub(crate) fn sync_dir(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn read_error(file: &str, error: io::Error) -> RepoError {
-    match error.kind() {
-        io::ErrorKind::NotFound => RepoError::FileMissing { file: file.into() },
-        io::ErrorKind::UnexpectedEof => RepoError::damaged(file, "it is shorter than it was"),
-        _ => RepoError::io(format!("cannot read {file}"), error),
-    }
 }

@@ -21,8 +21,10 @@ use object_store::{
 use secrecy::ExposeSecret;
 
 use super::super::error::{RepoError, Result, is_disk_full};
-use super::location::{AzureLocation, Patience, S3Location};
+use super::location::{Access, AzureLocation, Patience, S3Location};
 use super::pread;
+use super::retain::Locks;
+use super::signed::Signed;
 
 /// A file above this is uploaded in parts.
 const WHOLE_UP_TO: u64 = 16 << 20;
@@ -33,7 +35,7 @@ const PARTS_AT_A_TIME: usize = 3;
 /// Time to connect: a host that is down must not eat the whole patience.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest pause between retries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A runtime that may be dropped anywhere, also from async code.
 pub(super) struct Runtime(Option<tokio::runtime::Runtime>);
@@ -80,12 +82,16 @@ impl Drop for Runtime {
 /// An S3 store. What the location does not say comes from the environment (`AWS_*`).
 pub(super) fn s3(
     s3: &S3Location,
-    patience: Patience,
-) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+    access: &Access,
+) -> Result<(Arc<dyn ObjectStore>, Locks), object_store::Error> {
+    let patience = access.patience;
+    let client = client(s3.endpoint.as_deref(), patience);
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(&s3.bucket)
-        .with_client_options(client(s3.endpoint.as_deref(), patience))
-        .with_retry(retries(patience));
+        .with_client_options(client.clone())
+        .with_retry(retries(patience))
+        // Files go one by one, and only a plain DELETE says in its status that it is refused.
+        .with_disable_bulk_delete(true);
     if let Some(endpoint) = &s3.endpoint {
         builder = builder.with_endpoint(endpoint);
     }
@@ -98,7 +104,9 @@ pub(super) fn s3(
     if let Some(secret) = &s3.secret_access_key {
         builder = builder.with_secret_access_key(secret.expose_secret());
     }
-    Ok(Arc::new(builder.build()?))
+    let store = Arc::new(builder.clone().build()?);
+    let signed = Signed::new(store.clone(), client, patience);
+    Ok((store, Locks::new(signed, builder, access.lock)))
 }
 
 /// Azure Blob Storage. What the location does not say comes from the environment (`AZURE_*`).
@@ -202,7 +210,7 @@ pub(super) fn failure(action: String, error: object_store::Error) -> RepoError {
     }
 }
 
-fn transport(error: &HttpError) -> String {
+pub(super) fn transport(error: &HttpError) -> String {
     let what = match error.kind() {
         HttpErrorKind::Connect => "cannot connect to it",
         HttpErrorKind::Timeout => "no answer in time",
@@ -221,16 +229,23 @@ fn answer(message: &str) -> String {
     let Some((_, answer)) = message.split_once("non-2xx status code: ") else {
         return message.to_owned();
     };
-    let status = answer.split(": ").next().unwrap_or(answer);
-    let field = |name: &str| {
-        let (_, rest) = answer.split_once(&format!("<{name}>"))?;
-        rest.split_once("</").map(|(text, _)| text.trim())
-    };
-    match (field("Code"), field("Message")) {
+    told(answer.split(": ").next().unwrap_or(answer), answer)
+}
+
+/// A status and the document that came with it, in words.
+pub(super) fn told(status: &str, document: &str) -> String {
+    match (field(document, "Code"), field(document, "Message")) {
         (Some(code), Some(message)) => format!("{status}, {code}: {message}"),
         (Some(code), None) => format!("{status}, {code}"),
         _ => status.trim().to_owned(),
     }
+}
+
+/// What is in an element of a document.
+pub(super) fn field<'a>(document: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = document.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text.trim())
 }
 
 #[cfg(test)]

@@ -12,10 +12,12 @@
 //!
 //! Deleting is: new index files without the packs, durable; the inventory; the old index files go; the
 //! packs go. Whoever dies in between leaves the list, and the next run goes on from there. Dictionaries
-//! are never deleted.
+//! are never deleted. A pack that the store has locked stays on its list until its lock is over; locks of
+//! what stays are renewed in the end.
 //!
 //! Memory: six bits an object of the index, and the tables of a million objects at a time.
 
+mod locked;
 mod mark;
 mod repack;
 mod select;
@@ -23,16 +25,18 @@ mod select;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 pub use mark::Mark;
 
 use super::adopt::check_listing;
 use super::condemned::{self, List};
-use super::error::Result;
+use super::error::{RepoError, Result};
 use super::id::{PackClass, PackId};
 use super::maintain::Maintenance;
 use super::parity;
+use super::retain::Renewal;
 use super::session::SessionInfo;
 use super::snapshot::Roots;
 use super::writer::Writer;
@@ -130,6 +134,12 @@ pub struct PruneReport {
     pub waiting_for: Vec<String>,
     /// Seconds until the grace period of these is over.
     pub grace_left: u64,
+    /// Condemned, and locked by the store (S3 Object Lock): deleted by a run after that.
+    pub locked: Packs,
+    /// When the last of these locks is over; `None` while nobody can tell, as with a legal hold.
+    pub locked_until: Option<Timestamp>,
+    /// Locks of files that are needed and whose time ran out.
+    pub locks: Renewal,
     /// Were condemned and are needed after all.
     pub kept: u64,
     /// Bytes that nothing uses and that stay.
@@ -219,7 +229,7 @@ impl Prune<'_> {
         let selection = select(rest, self.options);
         self.report.unused = selection.unused;
         let Some(writer) = writer else {
-            self.foresee(&condemned, &selection);
+            self.foresee(&condemned, &selection)?;
             return Ok(self.report);
         };
         self.drop_old_lists(&mut lists, &needed, &listed)?;
@@ -232,18 +242,21 @@ impl Prune<'_> {
         )?;
         self.sentence(&mut lists, &writer, &needed, mark, selection)?;
         self.report.written = writer.bytes_written();
+        self.report.locks = self.maintenance.repository().renew_locks()?;
         Ok(self.report)
     }
 
     /// What a dry run says: as if nobody else wrote.
-    fn foresee(&mut self, condemned: &[PackUse], selection: &Selection) {
+    fn foresee(&mut self, condemned: &[PackUse], selection: &Selection) -> Result<()> {
         let dead = condemned.iter().filter(|pack| pack.live_objects == 0);
-        for pack in dead.chain(&selection.dead).chain(&selection.repack) {
-            self.report.deleted.add(pack);
+        let doomed = dead.chain(&selection.dead).chain(&selection.repack);
+        for pack in self.without_locked(doomed.cloned().collect())? {
+            self.report.deleted.add(&pack);
         }
         for pack in &selection.repack {
             self.report.repacked.add(pack);
         }
+        Ok(())
     }
 
     /// What must stay as of now. `own` is this prune's session, which relies on nothing.
@@ -389,6 +402,7 @@ impl Prune<'_> {
                 }
             }
         }
+        let doomed = self.without_locked(doomed)?;
         self.delete(&doomed)
     }
 
@@ -405,6 +419,7 @@ impl Prune<'_> {
             return Ok(());
         }
         let (inner, lock) = (self.maintenance.inner(), self.maintenance.lock());
+        let is_locking = inner.backend.locking()?.is_some();
         let ids: HashSet<PackId> = packs.iter().map(|pack| pack.id).collect();
         inner.index.without(&ids, |new, old| {
             inner.change_inventory(lock, new, old).map(drop)
@@ -414,9 +429,16 @@ impl Prune<'_> {
             (self.progress)(PrunePhase::Deleting, done, total);
             lock.check()?;
             // Last the pack: without it nobody looks for the parity.
-            inner.backend.delete(&parity::file(pack.id))?;
-            inner.backend.delete(&pack.id.file(pack.class))?;
-            self.report.deleted.add(pack);
+            let files = [parity::file(pack.id), pack.id.file(pack.class)];
+            match files.iter().try_for_each(|file| inner.backend.delete(file)) {
+                Ok(()) => self.report.deleted.add(pack),
+                // It may be locked without saying so. The next run tries again.
+                Err(error @ RepoError::StoreRefused { .. }) if is_locking => {
+                    tracing::warn!("{error}");
+                    self.add_locked(pack, None);
+                }
+                Err(error) => return Err(error),
+            }
         }
         (self.progress)(PrunePhase::Deleting, total, total);
         Ok(())

@@ -206,7 +206,7 @@ pub fn repository(dir: &Path, address: SocketAddr) -> Result<String> {
 }
 
 /// Ports that nobody listens on now.
-fn free_ports(count: usize) -> Result<Vec<SocketAddr>> {
+pub(crate) fn free_ports(count: usize) -> Result<Vec<SocketAddr>> {
     let listeners: Vec<_> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0"))
         .collect::<Result<_, _>>()?;

@@ -7,6 +7,7 @@ pub mod exported;
 pub mod fidelity;
 pub mod garage;
 pub mod graph;
+pub mod moto;
 pub mod program;
 pub mod proxy;
 pub mod recorded;

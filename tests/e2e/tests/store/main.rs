@@ -1,8 +1,9 @@
-//! A repository in a real object store, Garage, reached through a proxy that counts requests, delays
+//! A repository in an object store, Garage (and moto, which knows locks), reached through a proxy that counts requests, delays
 //! them, and breaks them.
 
 mod append;
 mod faults;
+mod locks;
 mod nodes;
 mod requests;
 
