@@ -45,6 +45,10 @@ pub(crate) fn target(class: PackClass) -> u64 {
     }
 }
 
+/// Objects at which a pack is closed, however small they are: bounds its footer, and what its writer keeps
+/// in memory of it. It must not be small by its ids alone (see prune).
+const MOST_OBJECTS: usize = 1 << 17;
+
 /// What is needed to open frames of one pack.
 pub(crate) struct PackSeal {
     key: SealKey,
@@ -156,6 +160,8 @@ pub(crate) struct OpenPack {
 struct State {
     len: u64,
     frames: Vec<FrameEntry>,
+    /// Objects in these.
+    objects: usize,
     /// Reserved and not on disk yet.
     writing: HashSet<u32>,
     /// Sealed bytes whose write failed, by frame.
@@ -200,6 +206,7 @@ impl OpenPack {
         let state = State {
             len: HEADER as u64,
             frames: Vec::new(),
+            objects: 0,
             writing: HashSet::new(),
             failed: BTreeMap::new(),
             closed: false,
@@ -238,6 +245,7 @@ impl OpenPack {
         }
         let number = state.frames.len() as u32;
         let (offset, stored) = (state.len, (encoded + TAG) as u32);
+        state.objects += objects.len();
         state.frames.push(FrameEntry {
             kind,
             offset: offset as u32,
@@ -247,7 +255,7 @@ impl OpenPack {
         });
         state.len += u64::from(stored);
         state.writing.insert(number);
-        state.closed = state.len >= target(self.class);
+        state.closed = state.len >= target(self.class) || state.objects >= MOST_OBJECTS;
         Some((
             Slot {
                 number,

@@ -9,10 +9,13 @@
 //! An accepted object is never dropped: when the disk is full, its frame stays in memory (at most
 //! one per thread, since every further put fails until the old ones are written) and the next put
 //! or flush tries again.
+//!
+//! What is put between two flushes may be more than memory holds the places of: full packs go into an
+//! index file as soon as there are many objects in them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
@@ -32,6 +35,8 @@ use super::stream::{Stream, StreamState};
 const SHARDS: usize = 64;
 /// Full packs that may wait for their fsync at the same time.
 const FINISHING: usize = 3;
+/// Objects in full packs that get an index file before anybody asks for a flush: some 40 MB of places.
+const INDEX_AT: usize = 1 << 18;
 
 /// Counts of a writer's work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +96,8 @@ pub(crate) struct Shared {
     closing: Mutex<Vec<Closing>>,
     /// Durable packs that no index file names yet.
     finished: Mutex<Vec<Arc<OpenPack>>>,
+    /// Objects that have a place in a pack that no index file names yet.
+    unindexed: AtomicUsize,
     flushing: Mutex<()>,
     /// Packs that hold objects which were put and are not committed yet, as far as is known: those of
     /// others that were found to have an object, and this session's own.
@@ -136,6 +143,7 @@ impl Writer {
             open: Default::default(),
             closing: Mutex::default(),
             finished: Mutex::default(),
+            unindexed: AtomicUsize::new(0),
             flushing: Mutex::default(),
             relied: Mutex::default(),
             indexed: Mutex::default(),
@@ -411,6 +419,7 @@ impl Shared {
             }
             self.detach(&pack);
         };
+        self.unindexed.fetch_add(objects.len(), Ordering::Relaxed);
         let mut offset = 0;
         for (id, len) in objects {
             let place = Pending::Packed {
@@ -425,6 +434,7 @@ impl Shared {
         let written = pack.write(&self.repo.backend, slot, encoded);
         if full && self.detach(&pack) {
             self.finish_soon(pack);
+            self.index_full_packs();
         }
         if let Err(e) = written {
             // The pack keeps the frame, so the objects are accepted; the error is seen by the
@@ -479,6 +489,26 @@ impl Shared {
         if let Some(entry) = closing.iter_mut().find(|c| Arc::ptr_eq(&c.pack, &pack)) {
             let backend = self.repo.backend.clone();
             entry.job = Some(std::thread::spawn(move || pack.finish(&backend)));
+        }
+    }
+
+    /// Makes full packs known when there are many objects in them, and forgets the places of these here.
+    fn index_full_packs(&self) {
+        if self.unindexed.load(Ordering::Relaxed) < INDEX_AT {
+            return;
+        }
+        // Who flushes does it anyway.
+        let Some(_one) = self.flushing.try_lock() else {
+            return;
+        };
+        let done = self
+            .session
+            .check()
+            .and_then(|()| self.finish_all())
+            .and_then(|()| self.write_index());
+        if let Err(e) = done {
+            // Nothing is lost: the next flush tries again, and reports it.
+            tracing::debug!("{e}");
         }
     }
 
@@ -588,6 +618,9 @@ impl Shared {
                 return Err(e);
             }
         }
+        let indexed = tables.iter().flat_map(|table| &table.frames);
+        let indexed = indexed.map(|frame| frame.objects.len()).sum();
+        self.unindexed.fetch_sub(indexed, Ordering::Relaxed);
         let done: Vec<PackId> = finished.iter().map(|pack| pack.id()).collect();
         for shard in &self.pending {
             shard.write().retain(|_, place| !matches!(place, Pending::Packed { pack, .. } if done.contains(&pack.id())));

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tenantfs::repo::{Kind, Location, PruneOptions, Repository, Unused};
+use tenantfs::repo::{Kind, PruneOptions, Unused};
 use tenantfs::retention;
 use tenantfs::tree::collection::CollectionRoot;
 use tenantfs::tree::{Editor, ItemKey, Nodes};
@@ -15,13 +15,14 @@ use tenantfs_mount::{Mount, MountConfig};
 
 use crate::ScaleArgs;
 use crate::incremental::{INBOX, message, record};
-use crate::store;
+use crate::memory::Peak;
+use crate::store::{self, open};
 use crate::table::{heading, timed, value};
 
 /// Objects that a message is stored as: the mail and its record.
 const OBJECTS: u64 = 2;
-/// Edits between two checkpoints.
-const CHECKPOINT: usize = 100_000;
+/// Edits between two checkpoints, as in a capture.
+const CHECKPOINT: usize = 200_000;
 /// Objects that are looked up, and read.
 const LOOKUPS: u64 = 200_000;
 const READS: u64 = 20_000;
@@ -50,17 +51,11 @@ pub fn run(args: &ScaleArgs) -> Result<()> {
     prune(home.path())
 }
 
-fn open(home: &Path) -> Result<Repository> {
-    let location = Location::Local(home.join("repository"));
-    let password = "bench".to_owned().into();
-    Ok(Repository::open(&location, &password, &home.join("state"))?)
-}
-
 /// A mailbox of one folder, in one snapshot.
 fn fill(home: &Path, messages: u64) -> Result<CollectionRoot> {
     let repository = store::repository(home)?;
     let nodes = Nodes::new(&repository);
-    let peak = Peak::start()?;
+    let peak = Peak::start();
     let begin = Instant::now();
     let writer = repository.writer()?;
     let mut stream = writer.stream();
@@ -89,12 +84,12 @@ fn fill(home: &Path, messages: u64) -> Result<CollectionRoot> {
         "the commit at its end",
         commit.as_secs_f64()
     );
-    peak.show("filling")?;
+    peak.show(MEMORY_MB)?;
     Ok(root)
 }
 
 fn find(home: &Path, messages: u64) -> Result<()> {
-    let peak = Peak::start()?;
+    let peak = Peak::start();
     let repository = open(home)?;
     let mut dice = StdRng::seed_from_u64(messages);
     let mut some = |count: u64| -> Vec<_> {
@@ -127,11 +122,11 @@ fn find(home: &Path, messages: u64) -> Result<()> {
         "reading one, from anywhere",
         each(time, READS)
     );
-    peak.show("finding")
+    peak.show(MEMORY_MB)
 }
 
 fn mount(home: &Path) -> Result<()> {
-    let peak = Peak::start()?;
+    let peak = Peak::start();
     let dir = home.join("mnt");
     std::fs::create_dir_all(&dir)?;
     let begin = Instant::now();
@@ -151,12 +146,12 @@ fn mount(home: &Path) -> Result<()> {
         time.as_secs_f64()
     );
     mounted.stop()?;
-    peak.show("mounting")
+    peak.show(MEMORY_MB)
 }
 
 /// Ten changes: 5 new mails, 5 flagged.
 fn change(home: &Path, root: CollectionRoot, messages: u64) -> Result<()> {
-    let peak = Peak::start()?;
+    let peak = Peak::start();
     let repository = open(home)?;
     let nodes = Nodes::new(&repository);
     let (writer, started) = timed(|| Ok(repository.writer()?))?;
@@ -186,12 +181,12 @@ fn change(home: &Path, root: CollectionRoot, messages: u64) -> Result<()> {
         "kB",
         CHANGE_KB,
     );
-    peak.show("ten changes")
+    peak.show(MEMORY_MB)
 }
 
 /// The snapshot before the ten changes is forgotten, and what only it needed deleted.
 fn prune(home: &Path) -> Result<()> {
-    let peak = Peak::start()?;
+    let peak = Peak::start();
     let repository = open(home)?;
     let snapshots = repository.snapshots()?;
     let oldest = snapshots.first().context("no snapshot")?.name.clone();
@@ -213,39 +208,5 @@ fn prune(home: &Path) -> Result<()> {
         report.repacked.packs,
         report.deleted.packs
     );
-    peak.show("pruning")
-}
-
-/// The most memory that this process had resident since it began.
-struct Peak;
-
-impl Peak {
-    /// Begins anew: what was before does not count (`5` in clear_refs, proc_pid_clear_refs(5)).
-    fn start() -> Result<Peak> {
-        std::fs::write("/proc/self/clear_refs", "5")?;
-        Ok(Peak)
-    }
-
-    fn show(self, step: &str) -> Result<()> {
-        let status = std::fs::read_to_string("/proc/self/status")?;
-        let kib = |name: &str| -> Result<f64> {
-            let line = status.lines().find(|line| line.starts_with(name));
-            let number = line.and_then(|line| line.split_whitespace().nth(1));
-            Ok(number.context("no such value")?.parse()?)
-        };
-        // Pages of mapped index files are the kernel's cache: it takes them back when it needs them.
-        let mb = |name: &str| Ok::<f64, anyhow::Error>(kib(name)? * 1024.0 / 1e6);
-        value(
-            &format!("  memory at its peak, {step}"),
-            mb("VmHWM:")?,
-            "MB",
-            MEMORY_MB,
-        );
-        println!(
-            "{:<44} {:>9.1} MB",
-            "  of which files, now",
-            mb("RssFile:")?
-        );
-        Ok(())
-    }
+    peak.show(MEMORY_MB)
 }
