@@ -1,7 +1,9 @@
 //! A local copy of one index file: decoded, sorted by id, memory-mapped.
 //!
-//! 64 bytes of header, then packs of 32 bytes, frames of 24, entries of 32, all little endian, no
-//! pointers. It can be deleted at any time: the truth is the sealed index file in the repository,
+//! 64 bytes of header, then packs of 32 bytes, frames of 24, entries of 32, and a directory of 4, all
+//! little endian, no pointers. Ids are uniform, so the directory says for each value of their first bits
+//! where the entries begin that have it: some four of them, and a lookup touches three places whether it
+//! finds something or not. It can be deleted at any time: the truth is the sealed index file in the repository,
 //! and behind that the packs. All reads are bounds checked, so a damaged copy gives wrong answers
 //! (which the seals of the packs catch), never a crash.
 
@@ -16,11 +18,12 @@ use super::super::error::{RepoError, Result};
 use super::super::id::{Kind, ObjectId, PackClass, PackId};
 use super::super::table::PackTable;
 
-const MAGIC: &[u8; 8] = b"tfsidx\x02\n";
+const MAGIC: &[u8; 8] = b"tfsidx\x03\n";
 const HEADER: usize = 64;
 const PACK: usize = 32;
 const FRAME: usize = 24;
 const ENTRY: usize = 32;
+const START: usize = 4;
 
 /// What the names of copies begin with that are being written.
 const UNFINISHED: &str = ".unfinished-";
@@ -73,6 +76,21 @@ pub(crate) struct IndexFile {
     packs: usize,
     frames: usize,
     entries: usize,
+}
+
+/// How many of an id's first bits the directory of so many entries goes by.
+fn directory_bits(entries: usize) -> u32 {
+    (entries / 4).checked_ilog2().unwrap_or(0).min(31)
+}
+
+/// Starts in the directory: one for each value of these bits, and one for the end.
+fn directory_len(entries: usize) -> usize {
+    (1 << directory_bits(entries)) + 1
+}
+
+/// The place of an id in the directory.
+fn directory_slot(id: &ObjectId, bits: u32) -> usize {
+    id.prefix().checked_shr(64 - bits).unwrap_or(0) as usize
 }
 
 impl IndexFile {
@@ -137,6 +155,15 @@ impl IndexFile {
                     out.write_all(&field.to_le_bytes())?;
                 }
             }
+            let bits = directory_bits(entries.len());
+            let mut start = 0u32;
+            let mut rest = entries.iter().map(|entry| &entry.0).peekable();
+            for slot in 0..directory_len(entries.len()) {
+                while rest.next_if(|id| directory_slot(id, bits) < slot).is_some() {
+                    start += 1;
+                }
+                out.write_all(&start.to_le_bytes())?;
+            }
             out.flush()
         };
         write(&mut out).map_err(failed)?;
@@ -173,6 +200,7 @@ impl IndexFile {
                 .checked_mul(ENTRY)?
                 .checked_add(packs)?
                 .checked_add(frames)?
+                .checked_add(directory_len(entries) * START)?
                 .checked_add(HEADER)
         })();
         if !map.starts_with(MAGIC) || size != Some(map.len()) {
@@ -227,7 +255,9 @@ impl IndexFile {
     }
 
     fn entry(&self, at: usize) -> Option<&[u8]> {
-        self.entries_bytes().get(at * ENTRY..(at + 1) * ENTRY)
+        let base = self.entries_at();
+        let entry = base + at * ENTRY..base + (at + 1) * ENTRY;
+        self.map.get(entry).filter(|_| at < self.entries)
     }
 
     /// The frame of an entry, and the number of its pack.
@@ -239,33 +269,25 @@ impl IndexFile {
         Some((frame, number(frame, 0)? as usize))
     }
 
-    /// The number of an entry of this id: interpolation first (ids are uniform), halving when that
-    /// stalls.
+    /// The number of an entry of this id.
     fn search(&self, id: &ObjectId) -> Option<usize> {
-        let entries = self.entries_bytes();
-        let at =
-            |i: usize| ObjectId::from_slice(entries.get(i * ENTRY..i * ENTRY + ObjectId::LEN)?);
-        let (mut low, mut high) = (0usize, self.entries);
-        let (mut low_key, mut high_key) = (0u64, u64::MAX);
-        let mut steps = 0;
+        let slot = directory_slot(id, directory_bits(self.entries));
+        let (mut low, mut high) = (self.start(slot)?, self.start(slot + 1)?);
         while low < high {
-            let span = high_key.saturating_sub(low_key).max(1);
-            let guess = if steps < 6 {
-                let part = u128::from(id.prefix().saturating_sub(low_key)) * (high - low) as u128
-                    / u128::from(span);
-                low + (part as usize).min(high - low - 1)
-            } else {
-                low + (high - low) / 2
-            };
-            steps += 1;
-            let found = at(guess)?;
-            match found.cmp(id) {
-                std::cmp::Ordering::Equal => return Some(guess),
-                std::cmp::Ordering::Less => (low, low_key) = (guess + 1, found.prefix()),
-                std::cmp::Ordering::Greater => (high, high_key) = (guess, found.prefix()),
+            let middle = low + (high - low) / 2;
+            match self.entry(middle)?[..ObjectId::LEN].cmp(id.as_bytes()) {
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
             }
         }
         None
+    }
+
+    /// The first entry of a slot of the directory.
+    fn start(&self, slot: usize) -> Option<usize> {
+        let directory = self.map.get(self.entries_at() + self.entries * ENTRY..)?;
+        Some(number(directory, slot * START)? as usize)
     }
 
     /// The packs this file knows, with their sizes.
@@ -286,16 +308,12 @@ impl IndexFile {
 
     /// Kind and length of all objects, in order of their ids.
     pub(crate) fn objects(&self) -> impl Iterator<Item = (ObjectId, Place)> + '_ {
-        (0..self.entries).filter_map(|i| {
-            let id = self
-                .entries_bytes()
-                .get(i * ENTRY..i * ENTRY + ObjectId::LEN)?;
-            Some((ObjectId::from_slice(id)?, self.place(i)?))
-        })
+        (0..self.entries).filter_map(|i| Some((self.id(i)?, self.place(i)?)))
     }
 
-    fn entries_bytes(&self) -> &[u8] {
-        &self.map[HEADER + self.packs * PACK + self.frames * FRAME..]
+    /// Where the entries begin.
+    fn entries_at(&self) -> usize {
+        HEADER + self.packs * PACK + self.frames * FRAME
     }
 
     fn pack(&self, i: usize) -> Option<Pack> {

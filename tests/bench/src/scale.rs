@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tenantfs::repo::{Kind, PruneOptions, Unused};
+use tenantfs::repo::{Kind, PruneOptions, ReadData, Unused};
 use tenantfs::retention;
 use tenantfs::tree::collection::CollectionRoot;
 use tenantfs::tree::{Editor, ItemKey, Nodes};
@@ -16,6 +16,7 @@ use tenantfs_mount::{Mount, MountConfig};
 use crate::ScaleArgs;
 use crate::incremental::{INBOX, message, record};
 use crate::memory::Peak;
+use crate::steps;
 use crate::store::{self, open};
 use crate::table::{heading, timed, value};
 
@@ -48,6 +49,7 @@ pub fn run(args: &ScaleArgs) -> Result<()> {
     find(home.path(), messages)?;
     mount(home.path())?;
     change(home.path(), root, messages)?;
+    check(home.path())?;
     prune(home.path())
 }
 
@@ -181,6 +183,15 @@ fn change(home: &Path, root: CollectionRoot, messages: u64) -> Result<()> {
         "kB",
         CHANGE_KB,
     );
+    peak.show(MEMORY_MB)
+}
+
+/// Structure, and whether everything that the snapshots need is there.
+fn check(home: &Path) -> Result<()> {
+    let peak = Peak::start();
+    let repository = open(home)?;
+    let ((), time) = timed(|| steps::check(&repository, ReadData::Nothing))?;
+    println!("{:<44} {:>9.1} s", "check", time.as_secs_f64());
     peak.show(MEMORY_MB)
 }
 

@@ -291,7 +291,8 @@ fn prune(repository: &Repository) -> Result<()> {
     Ok(())
 }
 
-fn check(repository: &Repository, read_data: ReadData) -> Result<()> {
+/// As `tenantfs verify`.
+pub fn check(repository: &Repository, read_data: ReadData) -> Result<()> {
     let snapshots = repository.snapshots()?;
     let report = repository.verify(read_data, &|_, _| {})?;
     let lost = report.lost.iter().map(|(_, id)| *id).collect();
