@@ -17,6 +17,7 @@ use tenantfs::retention;
 use tenantfs::sync::repair::roots;
 use tenantfs::tree::Nodes;
 use tenantfs::tree::damage::find_hits;
+use tenantfs::tree::view::Dir;
 
 use crate::cost::{self, Cost};
 use crate::ingest::{copy_mail, corpus};
@@ -316,7 +317,14 @@ fn restore(repository: &Repository, target: &Path) -> Result<()> {
         nodes: &Nodes::new(repository),
     };
     let options = Options::default();
-    let all = ["latest".to_owned()];
+    // A command for people takes no whole snapshot: all that is at its top.
+    let snapshots = repository.snapshots()?;
+    let newest = snapshots.last().context("no snapshot")?;
+    let top = Dir::new(from.nodes, newest.manifest.tree).list(0, usize::MAX)?;
+    let all: Vec<String> = top
+        .iter()
+        .map(|(name, _)| format!("latest/{name}"))
+        .collect();
     let summary = download_sources(from, None, &all, target, &options, &Silent)?;
     ensure!(summary.failed == 0, "{:?}", summary.failures);
     Ok(())
