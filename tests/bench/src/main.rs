@@ -177,6 +177,9 @@ pub struct ScaleArgs {
     /// Where the repository is made
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
+    /// Only this step, on the repository that is in DIR
+    #[arg(long, value_enum, hide = true)]
+    step: Option<scale::Step>,
 }
 
 fn main() -> anyhow::Result<()> {

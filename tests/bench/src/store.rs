@@ -102,7 +102,7 @@ fn mtime(path: &Path) -> Result<i64> {
 }
 
 /// What the newest snapshot that [`commit`] made has; nothing before the first.
-fn newest(repository: &Repository, nodes: &Nodes) -> Result<CollectionRoot> {
+pub fn newest(repository: &Repository, nodes: &Nodes) -> Result<CollectionRoot> {
     let snapshots = repository.snapshots()?;
     let Some(last) = snapshots.last() else {
         return Ok(CollectionRoot::default());
