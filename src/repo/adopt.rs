@@ -78,7 +78,8 @@ impl Inner {
         if !dictionary::is_trained(kind) {
             return samples;
         }
-        let files = self.index.files();
+        let mut files = self.index.files();
+        files.retain(|(_, file)| file.has_kind(kind));
         let count = || {
             files
                 .iter()

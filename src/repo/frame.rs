@@ -18,7 +18,8 @@ pub(crate) fn target(kind: Kind) -> usize {
         Kind::Mail => 128 << 10,
         Kind::Chunk => 4 << 20,
         Kind::Recipe => 32 << 10,
-        Kind::Record | Kind::Node => 64 << 10,
+        Kind::Record => 64 << 10,
+        Kind::Node => 32 << 10,
     }
 }
 

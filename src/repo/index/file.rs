@@ -1,7 +1,10 @@
 //! A local copy of one index file: decoded, sorted by id, memory-mapped.
 //!
-//! 64 bytes of header, then packs of 32 bytes, frames of 24, entries of 32, all little endian, no
-//! pointers. It can be deleted at any time: the truth is the sealed index file in the repository,
+//! 64 bytes of header, then packs of 32 bytes, frames of 24, entries of 32, and a directory of 8, all
+//! little endian, no pointers. Ids are uniform, so the directory has a slot for each value of their first
+//! bits: where the entries begin that have it, some four of them, and which values the next five bits have
+//! among these. So a lookup that finds nothing mostly touches one place, and one that finds something three.
+//! It can be deleted at any time: the truth is the sealed index file in the repository,
 //! and behind that the packs. All reads are bounds checked, so a damaged copy gives wrong answers
 //! (which the seals of the packs catch), never a crash.
 
@@ -16,11 +19,12 @@ use super::super::error::{RepoError, Result};
 use super::super::id::{Kind, ObjectId, PackClass, PackId};
 use super::super::table::PackTable;
 
-const MAGIC: &[u8; 8] = b"tfsidx\x02\n";
+const MAGIC: &[u8; 8] = b"tfsidx\x03\n";
 const HEADER: usize = 64;
 const PACK: usize = 32;
 const FRAME: usize = 24;
 const ENTRY: usize = 32;
+const SLOT: usize = 8;
 
 /// What the names of copies begin with that are being written.
 const UNFINISHED: &str = ".unfinished-";
@@ -73,6 +77,41 @@ pub(crate) struct IndexFile {
     packs: usize,
     frames: usize,
     entries: usize,
+}
+
+/// How many of an id's first bits the directory of so many entries goes by.
+fn directory_bits(entries: usize) -> u32 {
+    (entries / 4).checked_ilog2().unwrap_or(0).min(31)
+}
+
+/// Slots of the directory: one for each value of these bits, and one for the end.
+fn directory_len(entries: usize) -> usize {
+    (1 << directory_bits(entries)) + 1
+}
+
+/// The slot of an id, and the bit that stands for it there.
+fn directory_slot(id: &ObjectId, bits: u32) -> (usize, u32) {
+    let slot = id.prefix().checked_shr(64 - bits).unwrap_or(0);
+    let next = (id.prefix() << bits) >> (64 - 5);
+    (slot as usize, 1 << next)
+}
+
+/// The directory of entries with these ids, which are sorted: where each slot begins, and its bits.
+fn directory(ids: &[(ObjectId, u32, u32, u32)]) -> Vec<(u32, u32)> {
+    let bits = directory_bits(ids.len());
+    let mut slots = vec![(0u32, 0u32); directory_len(ids.len())];
+    for (id, ..) in ids {
+        let (slot, bit) = directory_slot(id, bits);
+        slots[slot].1 |= bit;
+        // Counted one slot on, so that the sums are where they begin.
+        slots[slot + 1].0 += 1;
+    }
+    let mut start = 0;
+    for slot in &mut slots {
+        start += slot.0;
+        slot.0 = start;
+    }
+    slots
 }
 
 impl IndexFile {
@@ -137,6 +176,10 @@ impl IndexFile {
                     out.write_all(&field.to_le_bytes())?;
                 }
             }
+            for (start, bits) in directory(&entries) {
+                out.write_all(&start.to_le_bytes())?;
+                out.write_all(&bits.to_le_bytes())?;
+            }
             out.flush()
         };
         write(&mut out).map_err(failed)?;
@@ -173,6 +216,7 @@ impl IndexFile {
                 .checked_mul(ENTRY)?
                 .checked_add(packs)?
                 .checked_add(frames)?
+                .checked_add(directory_len(entries) * SLOT)?
                 .checked_add(HEADER)
         })();
         if !map.starts_with(MAGIC) || size != Some(map.len()) {
@@ -227,7 +271,9 @@ impl IndexFile {
     }
 
     fn entry(&self, at: usize) -> Option<&[u8]> {
-        self.entries_bytes().get(at * ENTRY..(at + 1) * ENTRY)
+        let base = self.entries_at();
+        let entry = base + at * ENTRY..base + (at + 1) * ENTRY;
+        self.map.get(entry).filter(|_| at < self.entries)
     }
 
     /// The frame of an entry, and the number of its pack.
@@ -239,30 +285,21 @@ impl IndexFile {
         Some((frame, number(frame, 0)? as usize))
     }
 
-    /// The number of an entry of this id: interpolation first (ids are uniform), halving when that
-    /// stalls.
+    /// The number of an entry of this id.
     fn search(&self, id: &ObjectId) -> Option<usize> {
-        let entries = self.entries_bytes();
-        let at =
-            |i: usize| ObjectId::from_slice(entries.get(i * ENTRY..i * ENTRY + ObjectId::LEN)?);
-        let (mut low, mut high) = (0usize, self.entries);
-        let (mut low_key, mut high_key) = (0u64, u64::MAX);
-        let mut steps = 0;
+        let (slot, bit) = directory_slot(id, directory_bits(self.entries));
+        let directory = self.entries_at() + self.entries * ENTRY;
+        let slot = self.map.get(directory + slot * SLOT..)?;
+        if number(slot, 4)? & bit == 0 {
+            return None;
+        }
+        let (mut low, mut high) = (number(slot, 0)? as usize, number(slot, SLOT)? as usize);
         while low < high {
-            let span = high_key.saturating_sub(low_key).max(1);
-            let guess = if steps < 6 {
-                let part = u128::from(id.prefix().saturating_sub(low_key)) * (high - low) as u128
-                    / u128::from(span);
-                low + (part as usize).min(high - low - 1)
-            } else {
-                low + (high - low) / 2
-            };
-            steps += 1;
-            let found = at(guess)?;
-            match found.cmp(id) {
-                std::cmp::Ordering::Equal => return Some(guess),
-                std::cmp::Ordering::Less => (low, low_key) = (guess + 1, found.prefix()),
-                std::cmp::Ordering::Greater => (high, high_key) = (guess, found.prefix()),
+            let middle = low + (high - low) / 2;
+            match self.entry(middle)?[..ObjectId::LEN].cmp(id.as_bytes()) {
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
             }
         }
         None
@@ -284,18 +321,22 @@ impl IndexFile {
         })
     }
 
-    /// Kind and length of all objects, in order of their ids.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = (ObjectId, Place)> + '_ {
-        (0..self.entries).filter_map(|i| {
-            let id = self
-                .entries_bytes()
-                .get(i * ENTRY..i * ENTRY + ObjectId::LEN)?;
-            Some((ObjectId::from_slice(id)?, self.place(i)?))
-        })
+    /// Whether there are objects of a kind. Looks at frames only, of which there are few.
+    pub(crate) fn has_kind(&self, kind: Kind) -> bool {
+        let base = HEADER + self.packs * PACK;
+        let frames = self.map.get(base..base + self.frames * FRAME);
+        let mut frames = frames.unwrap_or_default().chunks_exact(FRAME);
+        frames.any(|frame| number(frame, 20) == Some(kind as u32))
     }
 
-    fn entries_bytes(&self) -> &[u8] {
-        &self.map[HEADER + self.packs * PACK + self.frames * FRAME..]
+    /// Kind and length of all objects, in order of their ids.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (ObjectId, Place)> + '_ {
+        (0..self.entries).filter_map(|i| Some((self.id(i)?, self.place(i)?)))
+    }
+
+    /// Where the entries begin.
+    fn entries_at(&self) -> usize {
+        HEADER + self.packs * PACK + self.frames * FRAME
     }
 
     fn pack(&self, i: usize) -> Option<Pack> {

@@ -51,6 +51,12 @@ pub(crate) struct Named {
     file: Arc<IndexFile>,
 }
 
+/// In the order in which they are asked: what is sought is most probably in the largest.
+fn ordered(mut files: Vec<Named>) -> Arc<Vec<Named>> {
+    files.sort_by_key(|named| std::cmp::Reverse(named.file.len()));
+    Arc::new(files)
+}
+
 impl Index {
     pub(crate) fn new(backend: Arc<Backend>, keys: Keys, repo: RepoId, local: PathBuf) -> Self {
         Index {
@@ -117,7 +123,7 @@ impl Index {
                 files.push(file.clone());
             }
         }
-        *current = Arc::new(files);
+        *current = ordered(files);
         drop(current);
         self.remove_stale_copies(&copies, |name| is_listed(name));
         Ok(true)
@@ -180,13 +186,13 @@ impl Index {
         let mut files = self.files.write();
         let mut list = files.as_ref().clone();
         list.push(named);
-        *files = Arc::new(list);
+        *files = ordered(list);
         Ok((name, written))
     }
 
     /// Knows these files from now on, and no others.
     pub(crate) fn replace(&self, files: Vec<Named>) {
-        *self.files.write() = Arc::new(files);
+        *self.files.write() = ordered(files);
     }
 
     /// Whether there are so many files that they should be merged.
@@ -235,7 +241,7 @@ impl Index {
             let mut list = files.as_ref().clone();
             list.retain(|file| !replaced.contains(&file.name));
             list.push(named);
-            *files = Arc::new(list);
+            *files = ordered(list);
         }
         written += retire(name, &replaced)?;
         for file in &replaced {
@@ -289,7 +295,7 @@ impl Index {
             let mut list = files.as_ref().clone();
             list.retain(|file| !replaced.contains(&file.name));
             list.extend(fresh);
-            *files = Arc::new(list);
+            *files = ordered(list);
         }
         retire(added, &replaced)?;
         for file in &replaced {

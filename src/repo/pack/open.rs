@@ -22,6 +22,10 @@ use crate::repo::parity::{self, PackParity, Parity};
 use crate::repo::seal::{RepoId, TAG};
 use crate::repo::table::{self, FrameEntry, PackTable};
 
+/// Objects at which a pack is closed, however small they are: bounds its footer, and what its writer keeps
+/// in memory of it. It must not be small by its ids alone (see prune).
+const MOST_OBJECTS: usize = 1 << 17;
+
 /// A place in a pack that belongs to one frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
@@ -49,6 +53,8 @@ pub(crate) struct OpenPack {
 struct State {
     len: u64,
     frames: Vec<FrameEntry>,
+    /// Objects in these.
+    objects: usize,
     /// Reserved and not on disk yet.
     writing: HashSet<u32>,
     /// Sealed bytes whose write failed, by frame.
@@ -93,6 +99,7 @@ impl OpenPack {
         let state = State {
             len: HEADER as u64,
             frames: Vec::new(),
+            objects: 0,
             writing: HashSet::new(),
             failed: BTreeMap::new(),
             closed: false,
@@ -132,6 +139,7 @@ impl OpenPack {
         }
         let number = state.frames.len() as u32;
         let (offset, stored) = (state.len, (encoded + TAG) as u32);
+        state.objects += objects.len();
         state.frames.push(FrameEntry {
             kind,
             offset: offset as u32,
@@ -141,7 +149,7 @@ impl OpenPack {
         });
         state.len += u64::from(stored);
         state.writing.insert(number);
-        state.closed = state.len >= target(self.class);
+        state.closed = state.len >= target(self.class) || state.objects >= MOST_OBJECTS;
         Some((
             Slot {
                 number,

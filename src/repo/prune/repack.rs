@@ -59,18 +59,19 @@ impl Inner {
         let table = self.ends(from.class, from.id, from.size)?.table;
         let mut stored = HashSet::new();
         for (number, frame) in (0..).zip(&table.frames) {
-            let live = |id| mark.keeps(id, from.id);
-            if !frame.objects.iter().any(|(id, _)| live(id)) {
+            let objects = frame.objects.iter();
+            let live: Vec<bool> = objects.map(|(id, _)| mark.keeps(id, from.id)).collect();
+            if !live.contains(&true) {
                 continue;
             }
             let bytes = self.read_frame(&place_of(&table, number, frame))?;
             let mut at = 0;
-            for (id, len) in &frame.objects {
+            for ((id, len), live) in frame.objects.iter().zip(live) {
                 let end = at + *len as usize;
                 // The table says that objects fill their frame.
                 let object = bytes.get(at..end).unwrap_or_default();
                 at = end;
-                if !live(id) || !stored.insert(*id) {
+                if !live || !stored.insert(*id) {
                     continue;
                 }
                 if self.id_of(frame.kind, object) != *id {

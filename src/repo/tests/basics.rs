@@ -47,6 +47,30 @@ fn what_was_put_is_read_before_and_after_flush_and_reopening() {
 }
 
 #[test]
+fn what_is_put_without_a_flush_does_not_stay_in_memory() {
+    let place = Place::new();
+    let repo = place.init();
+    let writer = repo.writer().unwrap();
+    let mut stream = writer.stream();
+    let record = |n: u64| format!("record {n:016x}").into_bytes();
+    let count = 400_000;
+    for n in 0..count {
+        stream.put(Kind::Record, &record(n)).unwrap();
+    }
+    // Others see what is in full packs; the rest is read here as well.
+    let known = place.open().stats().unwrap().objects;
+    assert!(known >= 1 << 18, "{known} objects");
+    for n in (0..count).step_by(997) {
+        let id = repo.id_of(Kind::Record, &record(n));
+        assert_eq!(repo.get(Kind::Record, &id).unwrap(), record(n));
+    }
+    drop(stream);
+    writer.flush().unwrap();
+    assert_eq!(place.open().stats().unwrap().objects, count);
+    assert!(repo.verify(false, &|_, _| {}).unwrap().is_clean());
+}
+
+#[test]
 fn known_objects_cost_nothing_and_kinds_are_apart() {
     let place = Place::new();
     let repo = place.init();

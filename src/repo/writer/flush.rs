@@ -11,7 +11,30 @@ use crate::repo::id::{PackClass, PackId};
 use crate::repo::lock::MaintenanceLock;
 use crate::repo::snapshot;
 
+/// Objects in full packs that get an index file before anybody asks for a flush: some 40 MB of places.
+const INDEX_AT: usize = 1 << 18;
+
 impl Shared {
+    /// Makes full packs known when there are many objects in them, and forgets the places of these here.
+    pub(super) fn index_full_packs(&self) {
+        if self.unindexed.load(Ordering::Relaxed) < INDEX_AT {
+            return;
+        }
+        // Who flushes does it anyway.
+        let Some(_one) = self.flushing.try_lock() else {
+            return;
+        };
+        let done = self
+            .session
+            .check()
+            .and_then(|()| self.finish_all())
+            .and_then(|()| self.write_index());
+        if let Err(e) = done {
+            // Nothing is lost: the next flush tries again, and reports it.
+            tracing::debug!("{e}");
+        }
+    }
+
     /// Makes everything that was put durable, and known to the index.
     pub(super) fn flush(&self) -> Result<()> {
         let _one = self.flushing.lock();
@@ -130,6 +153,9 @@ impl Shared {
                 return Err(e);
             }
         }
+        let indexed = tables.iter().flat_map(|table| &table.frames);
+        let indexed = indexed.map(|frame| frame.objects.len()).sum();
+        self.unindexed.fetch_sub(indexed, Ordering::Relaxed);
         let done: Vec<PackId> = finished.iter().map(|pack| pack.id()).collect();
         for shard in &self.pending {
             let mut shard = shard.write();

@@ -6,13 +6,16 @@
 //! once on the same repository handle, and durable after [`Writer::flush`]: packs first, then the
 //! index file that names them. [`Writer::commit`] flushes and then creates the manifest: whatever
 //! dies before that leaves only files nobody points at.
+//!
+//! What is put between two flushes may be more than memory holds the places of: full packs go into an
+//! index file as soon as there are many objects in them.
 
 mod flush;
 mod packing;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
@@ -91,6 +94,8 @@ pub(crate) struct Shared {
     closing: Mutex<Vec<Closing>>,
     /// Durable packs that no index file names yet.
     finished: Mutex<Vec<Arc<OpenPack>>>,
+    /// Objects that have a place in a pack that no index file names yet.
+    unindexed: AtomicUsize,
     flushing: Mutex<()>,
     /// Packs that hold objects which were put and are not committed yet, as far as is known: those of
     /// others that were found to have an object, and this session's own.
@@ -137,6 +142,7 @@ impl Writer {
             open: Default::default(),
             closing: Mutex::default(),
             finished: Mutex::default(),
+            unindexed: AtomicUsize::new(0),
             flushing: Mutex::default(),
             relied: Mutex::default(),
             indexed: Mutex::default(),

@@ -108,6 +108,7 @@ impl Shared {
             }
             self.detach(&pack);
         };
+        self.unindexed.fetch_add(objects.len(), Ordering::Relaxed);
         let mut offset = 0;
         for (id, len) in objects {
             let place = Pending::Packed {
@@ -122,6 +123,7 @@ impl Shared {
         let written = pack.write(&self.repo.backend, slot, encoded);
         if full && self.detach(&pack) {
             self.finish_soon(pack);
+            self.index_full_packs();
         }
         if let Err(e) = written {
             // The pack keeps the frame, so the objects are accepted; the error is seen by the

@@ -14,7 +14,6 @@ pub fn run(args: &IngestArgs) -> Result<()> {
         println!("skipped: ingest needs a folder with `mail` and `files`; name it with --corpus");
         return Ok(());
     };
-    // The mail as a mailbox has it: with the ending that says what it is, without mbox lines.
     let home = tempfile::tempdir()?;
     let mail = home.path().join("mail");
     copy_mail(&corpus.join("mail"), &mail)?;
@@ -26,7 +25,8 @@ pub fn run(args: &IngestArgs) -> Result<()> {
     compare("files", &corpus.join("files"), &peers, None, 0.95)
 }
 
-fn corpus(args: &IngestArgs) -> Option<PathBuf> {
+/// Where the corpus is; `None` when it is not here.
+pub fn corpus(args: &IngestArgs) -> Option<PathBuf> {
     let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let named = args
         .corpus
@@ -35,7 +35,8 @@ fn corpus(args: &IngestArgs) -> Option<PathBuf> {
     Some(named.unwrap_or(usual)).filter(|dir| dir.join("mail").is_dir())
 }
 
-fn copy_mail(from: &Path, to: &Path) -> Result<()> {
+/// Copies mails as a mailbox has them: with the ending that says what they are, without mbox lines.
+pub fn copy_mail(from: &Path, to: &Path) -> Result<()> {
     for (number, file) in store::files(from).iter().enumerate() {
         let bytes = std::fs::read(file)?;
         let mail = match bytes.starts_with(b"From ") {

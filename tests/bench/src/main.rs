@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release -p bench -- mount        against ext4 and `restic mount`
 //!     cargo run --release -p bench -- ingest       against restic, borg and rustic
+//!     cargo run --release -p bench -- peers        the same, step by step: second backup, prune, check, restore
+//!     cargo run --release -p bench -- dictionary   what dictionaries save, by the size of items
 //!     cargo run --release -p bench -- requests     against the least that Graph allows
 //!     cargo run --release -p bench -- units        resource units of drives, against the least
 //!     cargo run --release -p bench -- incremental  bytes and time of ten changes, by size of the mailbox
@@ -15,16 +17,20 @@
 //! that are not installed are named and left out. Times on a busy machine say little; the ratios
 //! compare things measured one after the other.
 
+mod cost;
+mod dictionary;
 mod fidelity;
 mod incremental;
 mod ingest;
 mod least;
+mod memory;
 mod mount;
 mod peers;
 mod requests;
 mod restore;
 mod routes;
 mod scale;
+mod steps;
 mod store;
 mod table;
 mod units;
@@ -32,6 +38,10 @@ mod units;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+/// The daemon's: what is measured is what it would take there.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[derive(Parser)]
 #[command(name = "bench", about = "The bars of tenantfs as ratios")]
@@ -46,6 +56,10 @@ enum Command {
     Mount(MountArgs),
     /// Storing mail and files
     Ingest(IngestArgs),
+    /// The life of a repository step by step, against the peers
+    Peers(IngestArgs),
+    /// What dictionaries save
+    Dictionary(IngestArgs),
     /// Requests to Graph
     Requests(RequestsArgs),
     /// Requests and resource units of drives
@@ -58,6 +72,12 @@ enum Command {
     Restore,
     /// What a restore does not bring back
     Fidelity,
+    /// Runs a program and tells what it cost
+    #[command(hide = true)]
+    Cost(CostArgs),
+    /// A step of tenantfs in the life of a repository
+    #[command(hide = true)]
+    Step(StepArgs),
     /// All of them
     All {
         #[command(flatten)]
@@ -111,6 +131,22 @@ pub struct IngestArgs {
 }
 
 #[derive(Args, Clone)]
+pub struct CostArgs {
+    #[arg(last = true)]
+    command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Args, Clone)]
+pub struct StepArgs {
+    #[arg(value_enum)]
+    step: steps::Step,
+    /// Folder with the repository and the local state
+    home: PathBuf,
+    source: PathBuf,
+    target: PathBuf,
+}
+
+#[derive(Args, Clone)]
 pub struct RequestsArgs {
     /// Messages in the tenant
     #[arg(long, default_value_t = 20_000)]
@@ -141,12 +177,19 @@ pub struct ScaleArgs {
     /// Where the repository is made
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
+    /// Only this step, on the repository that is in DIR
+    #[arg(long, value_enum, hide = true)]
+    step: Option<scale::Step>,
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Mount(args) => mount::run(&args),
         Command::Ingest(args) => ingest::run(&args),
+        Command::Peers(args) => steps::run(&args),
+        Command::Dictionary(args) => dictionary::run(&args),
+        Command::Cost(args) => cost::run(&args),
+        Command::Step(args) => steps::run_own(&args),
         Command::Requests(args) => requests::run(&args),
         Command::Units(args) => units::run(&args),
         Command::Incremental => incremental::run(),
@@ -161,6 +204,8 @@ fn main() -> anyhow::Result<()> {
             scale,
         } => {
             ingest::run(&ingest)?;
+            steps::run(&ingest)?;
+            dictionary::run(&ingest)?;
             requests::run(&requests)?;
             units::run(&units)?;
             incremental::run()?;

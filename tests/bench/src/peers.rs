@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::steps::{Place, Step};
 use crate::store::bytes_below;
 use crate::table::timed;
 
@@ -57,43 +58,98 @@ impl Peer {
 
     fn commands(self, repository: &Path, source: &Path, setting: Setting) -> (Command, Command) {
         let smallest = setting == Setting::Smallest;
-        let mut init = Command::new(self.name());
-        let mut backup = Command::new(self.name());
+        let mut init = self.on(repository, &["init"]);
+        let mut backup = match self {
+            Peer::Restic => self.on(repository, &["backup", "--quiet"]),
+            Peer::Borg => {
+                let level = if smallest { "zstd,19" } else { "zstd,3" };
+                self.on(&archive(repository, "1"), &["create", "-C", level])
+            }
+            Peer::Rustic => self.on(repository, &["--no-progress", "backup"]),
+        };
+        backup.arg(source);
         match self {
             Peer::Restic => {
-                init.arg("-r")
-                    .arg(repository)
-                    .args(["init", "--repository-version", "2"]);
-                backup
-                    .arg("-r")
-                    .arg(repository)
-                    .args(["backup", "--quiet"])
-                    .arg(source);
+                init.args(["--repository-version", "2"]);
                 if smallest {
                     backup.args(["--compression", "max"]);
                 }
             }
             Peer::Borg => {
-                init.args(["init", "-e", "repokey-blake2"]).arg(repository);
-                backup.args(["create", "-C", if smallest { "zstd,19" } else { "zstd,3" }]);
-                let mut archive = repository.as_os_str().to_owned();
-                archive.push("::1");
-                backup.arg(archive).arg(source);
+                init.args(["-e", "repokey-blake2"]);
             }
-            Peer::Rustic => {
-                init.arg("-r").arg(repository).arg("init");
-                if smallest {
-                    init.args(["--set-compression", "19"]);
-                }
-                backup
-                    .arg("-r")
-                    .arg(repository)
-                    .args(["--no-progress", "backup"])
-                    .arg(source);
+            Peer::Rustic if smallest => {
+                init.args(["--set-compression", "19"]);
             }
+            Peer::Rustic => {}
         }
         (init, backup)
     }
+
+    /// The commands of a step, with the settings its users get unless they ask for others.
+    pub fn step(self, place: &Place, step: Step) -> Vec<Command> {
+        let Place {
+            repository,
+            source,
+            target,
+        } = place;
+        let (init, backup) = self.commands(repository, source, Setting::Default);
+        let on = |arguments: &[&str]| vec![self.on(repository, arguments)];
+        match (step, self) {
+            (Step::Init, _) => vec![init],
+            (Step::First, _) | (Step::Second, Peer::Restic | Peer::Rustic) => vec![backup],
+            (Step::Second, Peer::Borg) => {
+                let mut create = self.on(&archive(repository, "2"), &["create", "-C", "zstd,3"]);
+                create.arg(source);
+                vec![create]
+            }
+            (Step::Prune, Peer::Restic) => on(&["forget", "--keep-last", "1", "--prune"]),
+            (Step::Prune, Peer::Borg) => vec![
+                self.on(&archive(repository, "1"), &["delete"]),
+                self.on(repository, &["compact"]),
+            ],
+            (Step::Prune, Peer::Rustic) => {
+                let forget = ["--no-progress", "forget", "--keep-last", "1", "--prune"];
+                on(&[&forget[..], &["--instant-delete"]].concat())
+            }
+            (Step::Check, _) => on(&["check"]),
+            (Step::ReadData, Peer::Borg) => on(&["check", "--verify-data"]),
+            (Step::ReadData, _) => on(&["check", "--read-data"]),
+            (Step::Restore, Peer::Restic) => {
+                let mut restore = self.on(repository, &["restore", "latest", "--target"]);
+                restore.arg(target);
+                vec![restore]
+            }
+            (Step::Restore, Peer::Borg) => {
+                let mut extract = self.on(&archive(repository, "2"), &["extract"]);
+                extract.current_dir(target);
+                vec![extract]
+            }
+            (Step::Restore, Peer::Rustic) => {
+                let mut restore = self.on(repository, &["--no-progress", "restore", "latest"]);
+                restore.arg(target);
+                vec![restore]
+            }
+        }
+    }
+
+    /// A command of the peer on a repository (of borg also on an archive), whose arguments may follow.
+    fn on(self, repository: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.name());
+        match self {
+            Peer::Restic | Peer::Rustic => command.arg("-r").arg(repository).args(arguments),
+            Peer::Borg => command.args(arguments).arg(repository),
+        };
+        command
+    }
+}
+
+/// What borg calls an archive in a repository.
+fn archive(repository: &Path, name: &str) -> PathBuf {
+    let mut path = repository.as_os_str().to_owned();
+    path.push("::");
+    path.push(name);
+    path.into()
 }
 
 /// The environment that gives all of them a password and keeps them quiet.

@@ -2,12 +2,14 @@
 //! how much memory each step takes at its peak.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tenantfs::repo::{Kind, Location, PruneOptions, Repository, Unused};
+use tenantfs::repo::{Kind, PruneOptions, ReadData, Unused};
 use tenantfs::retention;
 use tenantfs::tree::collection::CollectionRoot;
 use tenantfs::tree::{Editor, ItemKey, Nodes};
@@ -15,13 +17,15 @@ use tenantfs_mount::{Mount, MountConfig};
 
 use crate::ScaleArgs;
 use crate::incremental::{INBOX, message, record};
-use crate::store;
+use crate::memory::Peak;
+use crate::steps;
+use crate::store::{self, open};
 use crate::table::{heading, timed, value};
 
 /// Objects that a message is stored as: the mail and its record.
 const OBJECTS: u64 = 2;
-/// Edits between two checkpoints.
-const CHECKPOINT: usize = 100_000;
+/// Edits between two checkpoints, as in a capture.
+const CHECKPOINT: usize = 200_000;
 /// Objects that are looked up, and read.
 const LOOKUPS: u64 = 200_000;
 const READS: u64 = 20_000;
@@ -32,35 +36,50 @@ const READY_S: f64 = 0.2;
 /// Kilobytes that ten changes may take.
 const CHANGE_KB: f64 = 100.0;
 
-pub fn run(args: &ScaleArgs) -> Result<()> {
-    let home = tempfile::tempdir_in(&args.dir)?;
-    let messages = args.objects / OBJECTS;
-    heading(&format!("{} small objects", messages * OBJECTS));
-    let root = fill(home.path(), messages)?;
-    let index = |dir: &str| store::bytes_below(&home.path().join(dir));
-    println!(
-        "{:<44} {:>9.1} MB in the repository, {:.1} MB mapped",
-        "index",
-        index("repository/index")? as f64 / 1e6,
-        index("state")? as f64 / 1e6,
-    );
-    find(home.path(), messages)?;
-    mount(home.path())?;
-    change(home.path(), root, messages)?;
-    prune(home.path())
+/// Each is a process of its own, so that its memory is.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Step {
+    Fill,
+    Find,
+    Mount,
+    Change,
+    Check,
+    Prune,
 }
 
-fn open(home: &Path) -> Result<Repository> {
-    let location = Location::Local(home.join("repository"));
-    let password = "bench".to_owned().into();
-    Ok(Repository::open(&location, &password, &home.join("state"))?)
+pub fn run(args: &ScaleArgs) -> Result<()> {
+    let messages = args.objects / OBJECTS;
+    if let Some(step) = args.step {
+        let peak = Peak::start();
+        match step {
+            Step::Fill => fill(&args.dir, messages)?,
+            Step::Find => find(&args.dir, messages)?,
+            Step::Mount => mount(&args.dir)?,
+            Step::Change => change(&args.dir, messages)?,
+            Step::Check => check(&args.dir)?,
+            Step::Prune => prune(&args.dir)?,
+        }
+        return peak.show(MEMORY_MB);
+    }
+    let home = tempfile::tempdir_in(&args.dir)?;
+    heading(&format!("{} small objects", messages * OBJECTS));
+    for step in Step::value_variants() {
+        let mut command = Command::new(std::env::current_exe()?);
+        let name = step.to_possible_value().context("no name")?;
+        command
+            .args(["scale", "--objects", &args.objects.to_string(), "--step"])
+            .arg(name.get_name())
+            .arg("--dir")
+            .arg(home.path());
+        ensure!(command.status()?.success(), "{} failed", name.get_name());
+    }
+    Ok(())
 }
 
 /// A mailbox of one folder, in one snapshot.
-fn fill(home: &Path, messages: u64) -> Result<CollectionRoot> {
+fn fill(home: &Path, messages: u64) -> Result<()> {
     let repository = store::repository(home)?;
     let nodes = Nodes::new(&repository);
-    let peak = Peak::start()?;
     let begin = Instant::now();
     let writer = repository.writer()?;
     let mut stream = writer.stream();
@@ -76,7 +95,7 @@ fn fill(home: &Path, messages: u64) -> Result<CollectionRoot> {
         }
     }
     drop(stream);
-    let (root, commit) = timed(|| store::commit(&writer, &mut editor))?;
+    let (_, commit) = timed(|| store::commit(&writer, &mut editor))?;
     let seconds = begin.elapsed().as_secs_f64();
     let rate = (messages * OBJECTS) as f64 / seconds;
     println!(
@@ -89,12 +108,16 @@ fn fill(home: &Path, messages: u64) -> Result<CollectionRoot> {
         "the commit at its end",
         commit.as_secs_f64()
     );
-    peak.show("filling")?;
-    Ok(root)
+    println!(
+        "{:<44} {:>9.1} MB in the repository, {:.1} MB mapped",
+        "index",
+        store::bytes_below(&home.join("repository/index"))? as f64 / 1e6,
+        store::bytes_below(&home.join("state"))? as f64 / 1e6,
+    );
+    Ok(())
 }
 
 fn find(home: &Path, messages: u64) -> Result<()> {
-    let peak = Peak::start()?;
     let repository = open(home)?;
     let mut dice = StdRng::seed_from_u64(messages);
     let mut some = |count: u64| -> Vec<_> {
@@ -127,11 +150,10 @@ fn find(home: &Path, messages: u64) -> Result<()> {
         "reading one, from anywhere",
         each(time, READS)
     );
-    peak.show("finding")
+    Ok(())
 }
 
 fn mount(home: &Path) -> Result<()> {
-    let peak = Peak::start()?;
     let dir = home.join("mnt");
     std::fs::create_dir_all(&dir)?;
     let begin = Instant::now();
@@ -151,14 +173,14 @@ fn mount(home: &Path) -> Result<()> {
         time.as_secs_f64()
     );
     mounted.stop()?;
-    peak.show("mounting")
+    Ok(())
 }
 
 /// Ten changes: 5 new mails, 5 flagged.
-fn change(home: &Path, root: CollectionRoot, messages: u64) -> Result<()> {
-    let peak = Peak::start()?;
+fn change(home: &Path, messages: u64) -> Result<()> {
     let repository = open(home)?;
     let nodes = Nodes::new(&repository);
+    let root = store::newest(&repository, &nodes)?;
     let (writer, started) = timed(|| Ok(repository.writer()?))?;
     let before = writer.bytes_written();
     let mut dice = StdRng::seed_from_u64(messages);
@@ -186,12 +208,19 @@ fn change(home: &Path, root: CollectionRoot, messages: u64) -> Result<()> {
         "kB",
         CHANGE_KB,
     );
-    peak.show("ten changes")
+    Ok(())
+}
+
+/// Structure, and whether everything that the snapshots need is there.
+fn check(home: &Path) -> Result<()> {
+    let repository = open(home)?;
+    let ((), time) = timed(|| steps::check(&repository, ReadData::Nothing))?;
+    println!("{:<44} {:>9.1} s", "check", time.as_secs_f64());
+    Ok(())
 }
 
 /// The snapshot before the ten changes is forgotten, and what only it needed deleted.
 fn prune(home: &Path) -> Result<()> {
-    let peak = Peak::start()?;
     let repository = open(home)?;
     let snapshots = repository.snapshots()?;
     let oldest = snapshots.first().context("no snapshot")?.name.clone();
@@ -213,39 +242,5 @@ fn prune(home: &Path) -> Result<()> {
         report.repacked.packs,
         report.deleted.packs
     );
-    peak.show("pruning")
-}
-
-/// The most memory that this process had resident since it began.
-struct Peak;
-
-impl Peak {
-    /// Begins anew: what was before does not count (`5` in clear_refs, proc_pid_clear_refs(5)).
-    fn start() -> Result<Peak> {
-        std::fs::write("/proc/self/clear_refs", "5")?;
-        Ok(Peak)
-    }
-
-    fn show(self, step: &str) -> Result<()> {
-        let status = std::fs::read_to_string("/proc/self/status")?;
-        let kib = |name: &str| -> Result<f64> {
-            let line = status.lines().find(|line| line.starts_with(name));
-            let number = line.and_then(|line| line.split_whitespace().nth(1));
-            Ok(number.context("no such value")?.parse()?)
-        };
-        // Pages of mapped index files are the kernel's cache: it takes them back when it needs them.
-        let mb = |name: &str| Ok::<f64, anyhow::Error>(kib(name)? * 1024.0 / 1e6);
-        value(
-            &format!("  memory at its peak, {step}"),
-            mb("VmHWM:")?,
-            "MB",
-            MEMORY_MB,
-        );
-        println!(
-            "{:<44} {:>9.1} MB",
-            "  of which files, now",
-            mb("RssFile:")?
-        );
-        Ok(())
-    }
+    Ok(())
 }
