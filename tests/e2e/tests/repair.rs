@@ -149,6 +149,21 @@ fn a_lost_pack_of_contents_comes_back() -> Result<()> {
 }
 
 #[test]
+fn what_is_damaged_again_on_the_same_day_comes_back_again() -> Result<()> {
+    let (tenant, first, before) = captured()?;
+    for time in 0..2 {
+        damage(&tenant, "data", Vec::clear)?;
+        let (_, repaired) = ask(&tenant, &["repair"])?;
+        ensure!(repaired["items"].as_u64() > Some(0), "{time}: {repaired:#}");
+        let again = tenant.backup()?;
+        ensure!(again["counts"]["failed"] == 0, "{time}: {again:#}");
+        tenant.verify()?;
+        ensure!(contents(&tenant, &first)? == before, "{time}");
+    }
+    Ok(())
+}
+
+#[test]
 fn all_trees_and_records_are_captured_again() -> Result<()> {
     let (tenant, first, before) = captured()?;
     damage(&tenant, "meta", Vec::clear)?;
