@@ -22,6 +22,10 @@ impl Repository {
     /// # Errors
     /// [`RepoError::Locked`] names who has it.
     pub fn maintain(&self) -> Result<Maintenance> {
+        // Who died with the lock left a session as well: both are watched at the same time.
+        if !self.inner.backend.is_local() {
+            self.inner.sessions().find()?;
+        }
         let lock = MaintenanceLock::acquire(&self.inner.backend)?;
         self.inner.sessions().sweep(&lock)?;
         Ok(Maintenance {

@@ -11,7 +11,7 @@
 //! maintenance lock has it in the inventory itself: so only they remove files of sessions that ended
 //! or died.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -220,6 +220,29 @@ impl Sessions<'_> {
     pub(crate) fn sweep(&self, lock: &MaintenanceLock) -> Result<()> {
         self.repo.change_inventory(lock, [], &[])?;
         beacon::remove_stale_locks(self.repo, FOLDER)
+    }
+
+    /// Sweeps when it is known of each session that is there now whether its owner lives. On a directory it
+    /// always is. In an object store the living are seen to beat; a process that does not live for long
+    /// would otherwise never see that another one died.
+    pub(crate) fn settle(&self, lock: &MaintenanceLock) -> Result<()> {
+        let timing = self.repo.backend.watch.timing;
+        let mut silent: HashMap<String, u64> = match self.repo.backend.is_local() {
+            true => HashMap::new(),
+            false => self.find()?.into_iter().map(|s| (s.id, s.beat)).collect(),
+        };
+        while !silent.is_empty() {
+            let found = self.find()?;
+            silent.retain(|id, first| {
+                let now = found.iter().find(|session| session.id == *id);
+                now.is_some_and(|now| now.beat == *first && !is_over(now))
+            });
+            if !silent.is_empty() {
+                lock.check()?;
+                std::thread::sleep(timing.refresh / 4);
+            }
+        }
+        self.sweep(lock)
     }
 
     pub(super) fn find(&self) -> Result<Vec<Found<Content>>> {

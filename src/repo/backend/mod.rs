@@ -210,12 +210,14 @@ impl Backend {
         Ok(bytes)
     }
 
-    /// The same, fewer bytes where the file ends before.
+    /// The same, fewer bytes where the file ends before, none where it does not even reach the offset.
     pub(crate) fn get_up_to(&self, file: &str, offset: u64, len: u64) -> Result<Vec<u8>> {
         let (store, path) = (self.store.clone(), self.path(file));
-        self.run(async move { store.get_range(&path, offset..offset + len).await })
-            .map(Vec::from)
-            .map_err(|e| self.read_failure(file, e))
+        match self.run(async move { store.get_range(&path, offset..offset + len).await }) {
+            Ok(bytes) => Ok(Vec::from(bytes)),
+            Err(e) if remote::is_behind_the_end(&e) => Ok(Vec::new()),
+            Err(e) => Err(self.read_failure(file, e)),
+        }
     }
 
     /// A local repository's file, open for reading.

@@ -188,6 +188,12 @@ pub(super) async fn upload(
     parts.finish().await.map(drop)
 }
 
+/// Whether a store has nothing of a range, since the object ends before it. That tells of the object, and not of
+/// the way to it.
+pub(super) fn is_behind_the_end(error: &object_store::Error) -> bool {
+    answer(&error.to_string()).starts_with("416 ")
+}
+
 /// What a store's failure means for the person who reads of it.
 pub(super) fn failure(action: String, error: object_store::Error) -> RepoError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
@@ -266,5 +272,15 @@ mod tests {
             "500 Internal Server Error"
         );
         assert_eq!(answer("something else"), "something else");
+    }
+
+    #[test]
+    fn a_range_behind_the_end_is_told_from_a_failure() {
+        let error = |status: &str| object_store::Error::Generic {
+            store: "S3",
+            source: format!("x - Server returned non-2xx status code: {status}: <Error/>").into(),
+        };
+        assert!(is_behind_the_end(&error("416 Range Not Satisfiable")));
+        assert!(!is_behind_the_end(&error("500 Internal Server Error")));
     }
 }

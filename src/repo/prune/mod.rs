@@ -199,6 +199,10 @@ impl Maintenance {
 impl Prune<'_> {
     fn run(mut self) -> Result<PruneReport> {
         let inner = self.maintenance.inner();
+        if !self.options.dry_run {
+            // What the dead relied on need not stay.
+            inner.sessions().settle(self.maintenance.lock())?;
+        }
         // Takes in, too, what writers that died left behind.
         let writer = match self.options.dry_run {
             true => None,

@@ -1,6 +1,8 @@
 //! The same repository on an object store (in memory, reached as a bucket is).
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::backend::Backend;
 use super::super::watch::Timing;
@@ -66,14 +68,19 @@ fn a_repository_on_an_object_store() {
     assert!(backend.size("lock").unwrap().is_none());
 }
 
-#[test]
-fn packs_in_an_object_store_wait_for_the_grace_period() {
-    let folder = tempfile::tempdir().unwrap();
-    let local = folder.path();
-    let backend = Arc::new(Backend::in_memory(local, Default::default()).unwrap());
+/// A repository in a bucket with two snapshots that share nothing, of which the first was forgotten.
+fn forgotten(local: &Path, timing: Timing) -> (Arc<Backend>, Repository, [Snapshot; 2]) {
+    let backend = Arc::new(Backend::in_memory(local, timing).unwrap());
     let location = Location::S3(S3Location::default());
-    let repo =
-        Repository::init_on(backend, &location, &password(), &options(), local, None).unwrap();
+    let repo = Repository::init_on(
+        backend.clone(),
+        &location,
+        &password(),
+        &options(),
+        local,
+        None,
+    )
+    .unwrap();
     let writer = repo.writer().unwrap();
     let commit = |n: u64| {
         let mut stream = writer.stream();
@@ -87,34 +94,66 @@ fn packs_in_an_object_store_wait_for_the_grace_period() {
         };
         writer.commit(manifest).unwrap()
     };
-    let (first, second) = (commit(1), commit(2));
+    let both = [commit(1), commit(2)];
     drop(writer);
-    let maintenance = repo.maintain().unwrap();
-    maintenance
-        .forget(std::slice::from_ref(&first.name))
-        .unwrap();
+    let first = std::slice::from_ref(&both[0].name);
+    repo.maintain().unwrap().forget(first).unwrap();
+    (backend, repo, both)
+}
+
+fn prune(repo: &Repository, grace: Option<Duration>) -> PruneReport {
     let reach: Reach<'_> = &|roots, mark| {
         if let Some(tree) = roots.tree {
             mark.see(Kind::Node, &tree, 0)?;
         }
         Ok(())
     };
-    let prune = |options: &PruneOptions| maintenance.prune(options, reach, &|_, _, _| {}).unwrap();
-    let report = prune(&PruneOptions::default());
-    assert_eq!((report.deleted.packs, report.waiting.packs), (0, 1));
-    assert!(report.grace_left > 86_000, "{report:?}");
-    let at_once = PruneOptions {
-        grace: Some(std::time::Duration::ZERO),
+    let options = PruneOptions {
+        grace,
         ..PruneOptions::default()
     };
-    let report = prune(&at_once);
+    let maintenance = repo.maintain().unwrap();
+    maintenance.prune(&options, reach, &|_, _, _| {}).unwrap()
+}
+
+#[test]
+fn packs_in_an_object_store_wait_for_the_grace_period() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, repo, [first, second]) = forgotten(folder.path(), Timing::default());
+    let report = prune(&repo, None);
+    assert_eq!((report.deleted.packs, report.waiting.packs), (0, 1));
+    assert!(report.grace_left > 86_000, "{report:?}");
+    let report = prune(&repo, Some(Duration::ZERO));
     assert_eq!((report.deleted.packs, report.waiting.packs), (1, 0));
-    drop(maintenance);
     assert!(repo.verify(true, &|_, _| {}).unwrap().is_clean());
     repo.get(Kind::Node, &second.manifest.tree.unwrap())
         .unwrap();
     let gone = first.manifest.tree.unwrap();
     assert!(repo.get(Kind::Node, &gone).is_err());
+}
+
+#[test]
+fn prune_waits_for_the_living_and_not_for_the_dead() {
+    let timing = Timing {
+        refresh: Duration::from_millis(20),
+        dead: Duration::from_millis(400),
+        settle: Duration::from_millis(5),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (backend, repo, _) = forgotten(folder.path(), timing);
+    let writer = repo.writer().unwrap();
+    let session = format!("sessions/{}", writer.session_id());
+    let report = prune(&repo, Some(Duration::ZERO));
+    assert_eq!((report.deleted.packs, report.waiting.packs), (0, 1));
+    assert_eq!(report.waiting_for.len(), 1, "{report:?}");
+    // What is left of a writer that was killed.
+    let bytes = backend.get(&session).unwrap();
+    drop(writer);
+    backend.put(&session, &bytes).unwrap();
+    let report = prune(&repo, Some(Duration::ZERO));
+    assert_eq!((report.deleted.packs, report.waiting.packs), (1, 0));
+    assert!(backend.size(&session).unwrap().is_none());
+    assert!(repo.verify(true, &|_, _| {}).unwrap().is_clean());
 }
 
 #[test]

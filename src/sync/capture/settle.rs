@@ -6,6 +6,7 @@ use super::{Capture, DAY, Removal};
 use crate::graph::{ErrorClass, GraphError};
 use crate::sync::SyncError;
 use crate::sync::apply::{class_of, fail, failure};
+use crate::sync::repair::DAMAGED;
 use crate::tree::{ItemKey, Scope};
 use crate::workload::{Alive, Change, ItemError};
 
@@ -20,9 +21,11 @@ impl Capture<'_> {
         let due: Vec<String> = failed
             .into_iter()
             .filter(|(id, item)| {
-                let temporary = class_of(&item.class).is_some_and(ErrorClass::is_temporary);
+                // What was damaged did not fail here: when it was asked for last says nothing.
+                let at_once = item.class == DAMAGED
+                    || class_of(&item.class).is_some_and(ErrorClass::is_temporary);
                 let last = || self.cx.local.tried(owner, id).unwrap_or(item.last);
-                !self.session.tried.contains(id) && (temporary || now >= last() + DAY)
+                !self.session.tried.contains(id) && (at_once || now >= last() + DAY)
             })
             .map(|(id, _)| id)
             .collect();

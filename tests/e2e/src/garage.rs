@@ -7,10 +7,13 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use object_store::aws::AmazonS3Builder;
 
+use crate::stored::Stored;
 use crate::tenant::text;
 
 /// Access key of every cluster.
@@ -192,17 +195,34 @@ impl Drop for Garage {
     }
 }
 
-/// Lines of `[repository]` for a repository in the bucket, reached at `address`. Writes the key's
-/// secret into `dir`.
-pub fn repository(dir: &Path, address: SocketAddr) -> Result<String> {
+/// Lines of `[repository]` for a repository in the bucket below `prefix`, reached at `address`. Writes the
+/// key's secret into `dir`.
+pub fn repository(dir: &Path, address: SocketAddr, prefix: &str) -> Result<String> {
     let file = dir.join("s3.secret");
     crate::program::write_private(&file, SECRET_ACCESS_KEY)?;
     Ok(format!(
-        "location = \"s3://{BUCKET}/repository\"\nendpoint = \"http://{address}\"\n\
+        "location = \"s3://{BUCKET}/{prefix}\"\nendpoint = \"http://{address}\"\n\
          region = \"{REGION}\"\naccess_key_id = \"{ACCESS_KEY_ID}\"\n\
          secret_access_key_file = \"{}\"\n",
         file.display()
     ))
+}
+
+/// The files of that repository, past any proxy.
+pub fn stored(address: SocketAddr, prefix: &str) -> Result<Stored> {
+    let store = AmazonS3Builder::new()
+        .with_endpoint(format!("http://{address}"))
+        .with_allow_http(true)
+        .with_region(REGION)
+        .with_bucket_name(BUCKET)
+        .with_access_key_id(ACCESS_KEY_ID)
+        .with_secret_access_key(SECRET_ACCESS_KEY)
+        .build()?;
+    Ok(Stored::Bucket {
+        store: Arc::new(store),
+        prefix: prefix.to_owned(),
+        runtime: tokio::runtime::Runtime::new()?,
+    })
 }
 
 /// Ports that nobody listens on now.

@@ -1,5 +1,6 @@
 //! A tenant and a tenantfs that protects it: an emulator, a configuration, a repository.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use graph_emulator::Options;
 use serde_json::Value;
 
 use crate::graph::Graph;
-use crate::{Recorded, program};
+use crate::{Recorded, corpus, program};
 
 /// A repository in a directory.
 const DIRECTORY: &str = "location = \"repository\"\n";
@@ -143,6 +144,11 @@ impl Tenant {
         Ok(())
     }
 
+    /// Lines of `[repository]` that say where it is.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
     /// A path in the tenant's own folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -170,15 +176,7 @@ impl Tenant {
 
     /// Runs `tenantfs --json ARGS`, which must succeed (or end with `3`, some items failed).
     pub fn json(&self, args: &[&str]) -> Result<Value> {
-        let mut all = vec!["--json"];
-        all.extend(args);
-        let output = self.run(&all)?;
-        ensure!(
-            matches!(output.status.code(), Some(0 | 3)),
-            "tenantfs {args:?} failed: {}",
-            text(&output.stderr)
-        );
-        serde_json::from_slice(&output.stdout).context("that is no JSON")
+        json(self.command(args))
     }
 
     /// One cycle; its summary.
@@ -209,6 +207,50 @@ impl Tenant {
     pub fn mount(&self) -> Result<Mounted> {
         Mounted::start(self.command(&["mount"]), &self.path("mnt"))
     }
+}
+
+/// Another configuration for the same tenant: another machine, or another repository.
+pub struct Beside<'a> {
+    pub tenant: &'a Tenant,
+    pub file: PathBuf,
+}
+
+impl Tenant {
+    /// This one's configuration as `NAME.toml` with a state folder of its own, `state-NAME`, and changed.
+    pub fn beside(&self, name: &str, change: impl FnOnce(String) -> String) -> Result<Beside<'_>> {
+        let config = std::fs::read_to_string(self.config())?;
+        let own = format!("state_dir = \"state-{name}\"");
+        let config = config.replace("state_dir = \"state\"", &own);
+        ensure!(config.contains(&own), "it has no state folder of its own");
+        let file = self.path(&format!("{name}.toml"));
+        std::fs::write(&file, change(config))?;
+        Ok(Beside { tenant: self, file })
+    }
+}
+
+impl Beside<'_> {
+    /// `tenantfs --config ... ARGS`, not yet started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program::tenantfs());
+        command.arg("--config").arg(&self.file).args(args);
+        command
+    }
+
+    /// Runs `tenantfs --json ARGS`, which must succeed (or end with `3`, some items failed).
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        json(self.command(args))
+    }
+}
+
+/// Runs a command with `--json`; its report.
+fn json(mut command: Command) -> Result<Value> {
+    let output = command.arg("--json").stdin(Stdio::null()).output()?;
+    ensure!(
+        matches!(output.status.code(), Some(0 | 3)),
+        "{command:?} failed: {}",
+        text(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).context("that is no JSON")
 }
 
 /// What a program printed, for messages.
@@ -252,6 +294,20 @@ impl Mounted {
     /// A path below the mount.
     pub fn path(&self, below: &str) -> PathBuf {
         self.dir.join(below)
+    }
+
+    /// All that it shows of a snapshot: files, records, versions, the report.
+    pub fn everything(&self, snapshot: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+        let root = self.path("snapshots").join(snapshot);
+        let mut all = BTreeMap::new();
+        for below in ["", ".tenantfs/graph", ".tenantfs/versions"] {
+            let root = root.join(below);
+            for file in corpus::files(&root) {
+                let name = Path::new(below).join(file.strip_prefix(&root)?);
+                all.insert(name.to_string_lossy().into_owned(), std::fs::read(&file)?);
+            }
+        }
+        Ok(all)
     }
 
     /// Kills the process, and leaves the dead mountpoint.

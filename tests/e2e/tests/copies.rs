@@ -1,16 +1,14 @@
 //! A second copy of the snapshots, and snapshots as tars.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::path::Path;
+use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use e2e::shell::{quote, sh_ok};
+use e2e::tenant::Beside;
 use e2e::{Mounted, Tenant, program, text};
 use graph_emulator::Options;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 const COPY: &str = "[copy]\nlocation = \"copy\"\npassword_file = \"copy-password\"\n";
@@ -49,38 +47,18 @@ impl Scene {
     }
 
     /// A configuration whose repository is another one.
-    fn other(&self, name: &str, password: &str) -> Result<Other<'_>> {
-        let config = fs::read_to_string(self.tenant.config())?
-            .replace(COPY, "")
-            .replace("\"state\"", &format!("\"state-{name}\""))
-            .replace("\"repository\"", &format!("{name:?}"))
-            .replace("\"password\"", &format!("{password:?}"));
-        let file = self.tenant.path(&format!("{name}.toml"));
-        fs::write(&file, config)?;
-        Ok(Other { scene: self, file })
+    fn other(&self, name: &str, password: &str) -> Result<Beside<'_>> {
+        self.tenant.beside(name, |config| {
+            config
+                .replace(COPY, "")
+                .replace("\"repository\"", &format!("{name:?}"))
+                .replace("\"password\"", &format!("{password:?}"))
+        })
     }
 }
 
-struct Other<'a> {
-    scene: &'a Scene,
-    file: PathBuf,
-}
-
-impl Other<'_> {
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program::tenantfs());
-        command.arg("--config").arg(&self.file).args(arguments);
-        command
-    }
-
-    fn json(&self, arguments: &[&str]) -> Result<Value> {
-        let output = self.command(arguments).arg("--json").output()?;
-        Ok(serde_json::from_str(&succeeds(output)?)?)
-    }
-
-    fn mount(&self, name: &str) -> Result<Mounted> {
-        Mounted::start(self.command(&["mount"]), &self.scene.tenant.path(name))
-    }
+fn mount(other: &Beside, name: &str) -> Result<Mounted> {
+    Mounted::start(other.command(&["mount"]), &other.tenant.path(name))
 }
 
 fn succeeds(output: Output) -> Result<String> {
@@ -136,7 +114,7 @@ fn a_copy_has_everything_and_the_next_copies_what_is_new() -> Result<()> {
     let copy = scene.other("copy", "copy-password")?;
     ensure!(copy.json(&["snapshots"])? == tenant.json(&["snapshots"])?);
     ensure!(copy.json(&["verify", "--read-data"])?["clean"] == true);
-    let (here, there) = (tenant.mount()?, copy.mount("mnt-copy")?);
+    let (here, there) = (tenant.mount()?, mount(&copy, "mnt-copy")?);
     let latest = fs::read_link(here.path("snapshots/latest"))?;
     same_trees(&here, &there, &latest.display().to_string())?;
     // Neither opens with the other's password.
@@ -166,35 +144,6 @@ fn a_repository_that_was_not_made_for_copies_is_refused() -> Result<()> {
 }
 
 #[test]
-fn copies_that_are_killed_leave_whole_snapshots_and_go_on() -> Result<()> {
-    let scene = Scene::new()?;
-    let tenant = &scene.tenant;
-    succeeds(tenant.run(&["init", "--copy"])?)?;
-    let copy = scene.other("copy", "copy-password")?;
-    let mut random = StdRng::seed_from_u64(6);
-    for run in 0..10 {
-        let mut process = tenant
-            .command(&["copy"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        std::thread::sleep(Duration::from_micros(random.random_range(20_000..400_000)));
-        process.kill()?;
-        process.wait()?;
-        let verified = copy.json(&["verify", "--read-data"])?;
-        ensure!(verified["clean"] == true, "run {run}: {verified:#}");
-        if run % 3 == 2 {
-            scene.go_on(&format!("Run {run}"))?;
-        }
-    }
-    tenant.json(&["copy"])?;
-    ensure!(copy.json(&["verify", "--read-data"])?["clean"] == true);
-    ensure!(copy.json(&["snapshots"])? == tenant.json(&["snapshots"])?);
-    Ok(())
-}
-
-#[test]
 fn a_tar_goes_out_comes_in_elsewhere_and_restores() -> Result<()> {
     let scene = Scene::new()?;
     let tenant = &scene.tenant;
@@ -211,7 +160,7 @@ fn a_tar_goes_out_comes_in_elsewhere_and_restores() -> Result<()> {
     ensure!(other.json(&["verify", "--read-data"])?["clean"] == true);
     let here = tenant.mount()?;
     {
-        let there = other.mount("mnt-other")?;
+        let there = mount(&other, "mnt-other")?;
         same_trees(&here, &there, name)?;
     }
 

@@ -1,4 +1,5 @@
-//! Disks that are full: the repository's, and the one that restores are spooled on. One message says
+//! Disks that are full: the repository's, the one on which packs for an object store grow, and the one that
+//! restores are spooled on. One message says
 //! so and what to do, nothing is lost, and the same process goes on when there is room.
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::clients::succeed;
+use e2e::garage::{self, Garage};
 use e2e::{Mounted, Tenant, corpus, text};
 use graph_emulator::Options;
 use rand::{Rng, SeedableRng};
@@ -172,6 +174,53 @@ fn a_full_repository_keeps_what_it_has_and_takes_more_when_there_is_room() -> Re
     let verified = tenant.run(&["verify", "--read-data"])?;
     ensure!(verified.status.success(), "{}", text(&verified.stdout));
     Ok(())
+}
+
+#[test]
+fn a_full_disk_stops_a_backup_to_an_object_store_until_there_is_room() -> Result<()> {
+    let Some(garage) = Garage::start(1)? else {
+        return Ok(());
+    };
+    let options = Options {
+        accounts: 1,
+        messages: 20,
+        files: 5,
+        ..Options::default()
+    };
+    let tenant = Tenant::in_store(options, |dir| {
+        garage::repository(dir, garage.address(0), "repository")
+    })?;
+    let first = tenant.backup()?;
+    let first = first["snapshot"].as_str().context("no snapshot")?;
+    let before = tenant.mount()?.everything(first)?;
+    let Some(disk) = Disk::under(&tenant, "state", 48)? else {
+        return Ok(());
+    };
+    let upn = tenant.graph.mailboxes()?.remove(0);
+    let large = noise(1, 6 << 20);
+    let path = format!("/users/{upn}/drive/root:/large.bin:/content");
+    tenant.graph.put(&path, large.clone())?;
+    disk.fill(1 << 20)?;
+    let failed = tenant.run(&["backup"])?;
+    let said = text(&failed.stderr);
+    ensure!(failed.status.code() == Some(1), "{failed:?}");
+    ensure!(
+        said.contains("no space left") && said.contains("make room"),
+        "{said}"
+    );
+    // What is there can be read and verified meanwhile.
+    ensure!(tenant.mount()?.everything(first)? == before);
+    tenant.verify()?;
+
+    disk.make_room()?;
+    let second = tenant.backup()?;
+    ensure!(second["counts"]["failed"] == 0, "{second:#}");
+    let mount = tenant.mount()?;
+    let latest = mount.path("snapshots/latest").join(&upn);
+    ensure!(fs::read(latest.join("OneDrive/large.bin"))? == large);
+    ensure!(mount.everything(first)? == before);
+    drop(mount);
+    tenant.verify()
 }
 
 #[test]

@@ -1,46 +1,35 @@
 //! Several machines that back up one tenant into one repository: here several processes with a
-//! configuration and a state folder each.
+//! configuration and a state folder each. `TENANTFS_HOSTS_SECONDS` (default 15) is how long two of them
+//! back up while a third prunes.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Tenant, program, text};
+use e2e::kills::setting;
+use e2e::tenant::Beside;
+use e2e::{Tenant, text};
 use graph_emulator::Options;
 use serde_json::{Value, json};
 
 /// A machine: its configuration is the tenant's, but for its own state folder and accounts.
-struct Host<'a> {
-    tenant: &'a Tenant,
-    config: String,
-}
+struct Host<'a>(Beside<'a>);
 
 impl<'a> Host<'a> {
     fn new(tenant: &'a Tenant, name: &str, accounts: &[&str]) -> Result<Self> {
-        let config = format!("{name}.toml");
-        let all = fs::read_to_string(tenant.config())?;
-        let own = all.replace("state_dir = \"state\"", &format!("state_dir = \"{name}\""));
-        ensure!(own != all, "the configuration names another state folder");
         let include = json!(accounts);
         let protect = format!(
             "[protect]\naccounts = {{ include = {include} }}\nworkloads = [\"mail\"]\n\
              checkpoint_seconds = 1\n"
         );
-        fs::write(tenant.path(&config), own + &protect)?;
-        Ok(Self { tenant, config })
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(program::tenantfs());
-        let config = self.tenant.path(&self.config);
-        command.arg("--config").arg(config).arg("--json").args(args);
-        command
+        Ok(Self(tenant.beside(name, |config| config + &protect)?))
     }
 
     fn start(&self) -> Result<Child> {
-        let mut command = self.command(&["backup"]);
+        let mut command = self.0.command(&["backup", "--json"]);
         command.stdin(Stdio::null());
         Ok(command
             .stdout(Stdio::piped())
@@ -209,5 +198,99 @@ fn an_account_is_captured_by_one_machine_at_a_time() -> Result<()> {
     // Now it is free.
     let free = two.backup()?;
     ensure!(free["claimed"] == json!([]), "{free:#}");
+    verify(&tenant)
+}
+
+/// Captures an account again and again, with changes in between, until it is told to stop. Names of the
+/// snapshots it made.
+fn go_on(host: &Host, upn: &str, stop: &AtomicBool) -> Result<Vec<String>> {
+    let graph = &host.0.tenant.graph;
+    let mut names = Vec::new();
+    let mut dead: Option<String> = None;
+    while !stop.load(Ordering::SeqCst) {
+        let round = names.len();
+        for n in 0..3 {
+            // Some come back as they were: what is on its way out is wanted again.
+            graph.receive(upn, "inbox", &format!("{upn} {}", (round + n) % 7))?;
+        }
+        if let Some(id) = dead.take() {
+            let purge = format!("/users/{upn}/messages/{id}/permanentDelete");
+            graph.post(&purge, &json!({}))?;
+        }
+        let inbox = graph.list(&format!("/users/{upn}/mailFolders/inbox/messages"))?;
+        dead = inbox[round % inbox.len()]["id"].as_str().map(str::to_owned);
+        let made = host.backup()?["snapshot"].as_str().map(str::to_owned);
+        names.push(made.context("no snapshot")?);
+    }
+    Ok(names)
+}
+
+#[test]
+fn two_machines_back_up_while_a_third_forgets_and_prunes() -> Result<()> {
+    let (tenant, ann, bob) = start(60, 0)?;
+    let one = Host::new(&tenant, "one", &[&ann])?;
+    let two = Host::new(&tenant, "two", &[&bob])?;
+    let third = tenant.beside("third", |config| config)?;
+    let seconds = setting("TENANTFS_HOSTS_SECONDS", 15);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let stop = AtomicBool::new(false);
+    let mut prunes = 0;
+    let mut deleted = 0;
+    let (first, second, pruned) = std::thread::scope(|scope| {
+        // Whoever fails must not leave the others running.
+        let working = |host: &Host, upn: &str| {
+            let result = go_on(host, upn, &stop);
+            stop.store(true, Ordering::SeqCst);
+            result
+        };
+        let (one, two, ann, bob) = (&one, &two, &ann, &bob);
+        let first = scope.spawn(move || working(one, ann));
+        let second = scope.spawn(move || working(two, bob));
+        let mut prune = || -> Result<()> {
+            while Instant::now() < end && !stop.load(Ordering::SeqCst) {
+                third.json(&["forget", "--keep-last", "3"])?;
+                let report = third.json(&["prune", "--max-unused", "0"])?;
+                deleted += report["deleted"]["packs"].as_u64().unwrap_or(0);
+                prunes += 1;
+                if prunes % 10 == 0 {
+                    ensure!(third.json(&["verify", "--read-data"])?["clean"] == true);
+                }
+            }
+            Ok(())
+        };
+        let pruned = prune();
+        stop.store(true, Ordering::SeqCst);
+        (first.join(), second.join(), pruned)
+    });
+    pruned?;
+    let joined = |result: std::thread::Result<Result<Vec<String>>>| match result {
+        Ok(names) => names,
+        Err(_) => anyhow::bail!("a machine panicked"),
+    };
+    let (first, second) = (joined(first)?, joined(second)?);
+    eprintln!(
+        "{} and {} snapshots, {prunes} prunes that deleted {deleted} packs",
+        first.len(),
+        second.len()
+    );
+    ensure!(first.len() > 1 && second.len() > 1 && prunes > 1 && deleted > 0);
+    verify(&tenant)?;
+    // The newest are there whole, with what each machine captured last.
+    for upn in [&ann, &bob] {
+        let live = tenant
+            .graph
+            .list(&format!("/users/{upn}/mailFolders/inbox/messages?$top=999"))?;
+        let mount = tenant.mount()?;
+        let inbox = mount.path("snapshots/latest").join(upn).join("Mail/Inbox");
+        let shown = fs::read_dir(inbox)?.filter_map(|entry| {
+            let path = entry.ok()?.path();
+            path.is_file().then(|| fs::read(path))
+        });
+        let shown = shown.collect::<Result<Vec<_>, _>>()?;
+        ensure!(shown.len() == live.len(), "{upn}: {} mails", shown.len());
+    }
+    third.json(&["forget", "--keep-last", "1"])?;
+    let last = third.json(&["prune", "--max-unused", "0"])?;
+    ensure!(last["waiting"]["packs"] == 0, "{last:#}");
     verify(&tenant)
 }

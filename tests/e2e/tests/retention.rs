@@ -1,19 +1,12 @@
-//! Forget, holds, tags and prune with the real program on a repository that a real capture made; and
-//! `kill -9` at random moments of them.
-//!
-//! `TENANTFS_CRASH_SEED` (default 1) chooses the moments, `TENANTFS_CRASH_ROUNDS` (default 10) how many there
-//! are.
+//! Forget, holds, tags and prune with the real program on a repository that a real capture made.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Mounted, Tenant, corpus, text};
+use e2e::changes::{change, somebody};
+use e2e::{Tenant, corpus, text};
 use graph_emulator::Options;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 /// A tenant with something of everything that objects can hang on.
@@ -35,59 +28,10 @@ fn tenant() -> Options {
 
 const CONFIG: &str = "[protect]\nversions = 3\n";
 
-/// Mails come and go, and a file gets another version.
-fn change(tenant: &Tenant, round: u64) -> Result<()> {
-    let graph = &tenant.graph;
-    for upn in graph.mailboxes()? {
-        for n in 0..4 {
-            graph.receive(&upn, "inbox", &format!("round {round} {n}"))?;
-        }
-        let inbox = graph.list(&format!("/users/{upn}/mailFolders/inbox/messages"))?;
-        let id = inbox[0]["id"].as_str().context("no id")?;
-        graph.post(
-            &format!("/users/{upn}/messages/{id}/permanentDelete"),
-            &json!({}),
-        )?;
-        if has_drive(tenant, &upn) {
-            let text = format!("{upn} round {round} ").repeat(3000);
-            let file = format!("/users/{upn}/drive/root:/notes.txt:/content");
-            graph.put(&file, text.into_bytes())?;
-        }
-    }
-    graph.control("clock", &json!({ "advance_seconds": 60 }))
-}
-
-/// Shared mailboxes have none.
-fn has_drive(tenant: &Tenant, upn: &str) -> bool {
-    tenant.graph.get(&format!("/users/{upn}/drive")).is_ok()
-}
-
-/// Somebody with a mailbox and a drive.
-fn somebody(tenant: &Tenant) -> Result<String> {
-    let all = tenant.graph.mailboxes()?;
-    let found = all.into_iter().find(|upn| has_drive(tenant, upn));
-    found.context("nobody has a drive")
-}
-
 /// The name of the snapshot of a cycle.
 fn backup(tenant: &Tenant) -> Result<String> {
     let name = tenant.backup()?["snapshot"].as_str().map(str::to_owned);
     name.context("no snapshot")
-}
-
-/// All that the mount shows of a snapshot: files, records, versions, the report.
-fn everything(mount: &Mounted, snapshot: &str) -> Result<BTreeMap<String, Vec<u8>>> {
-    let root = mount.path("snapshots").join(snapshot);
-    let mut all = BTreeMap::new();
-    for below in ["", ".tenantfs/graph", ".tenantfs/versions"] {
-        let root = root.join(below);
-        for file in corpus::files(&root) {
-            let name = Path::new(below).join(file.strip_prefix(&root)?);
-            all.insert(name.to_string_lossy().into_owned(), std::fs::read(&file)?);
-        }
-    }
-    ensure!(all.len() > 100, "{} files", all.len());
-    Ok(all)
 }
 
 fn listed(tenant: &Tenant, arguments: &[&str]) -> Result<Vec<String>> {
@@ -110,7 +54,8 @@ fn what_is_kept_survives_forget_and_prune() -> Result<()> {
     let latest = all[3].clone();
     let ceo = somebody(&tenant)?;
     let mount = tenant.mount()?;
-    let before = everything(&mount, &latest)?;
+    let before = mount.everything(&latest)?;
+    ensure!(before.len() > 100, "{} files", before.len());
     let folder = |name: &str| -> Result<Vec<String>> {
         let names = std::fs::read_dir(mount.path("snapshots").join(name))?;
         let mut names: Vec<_> = names
@@ -162,7 +107,7 @@ fn what_is_kept_survives_forget_and_prune() -> Result<()> {
     }
     tenant.verify()?;
     ensure!(
-        everything(&mount, &latest)? == before,
+        mount.everything(&latest)? == before,
         "the latest snapshot changed"
     );
     // The mount notices: only the account under hold is left, and all of it can be read.
@@ -195,7 +140,7 @@ fn what_is_kept_survives_forget_and_prune() -> Result<()> {
     tenant.verify()?;
     let mount = tenant.mount()?;
     ensure!(
-        everything(&mount, &latest)? == before,
+        mount.everything(&latest)? == before,
         "the latest snapshot changed"
     );
     drop(mount);
@@ -264,54 +209,5 @@ fn accounts_have_rules_of_their_own_and_the_daemon_follows_them() -> Result<()> 
         (accounts(0), accounts(1), accounts(2)) == (Some(1), Some(1), Some(3)),
         "{left}"
     );
-    tenant.verify()
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    let text = std::env::var(name).ok();
-    text.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-#[test]
-fn killed_in_forget_and_prune() -> Result<()> {
-    let mut dice = StdRng::seed_from_u64(setting("TENANTFS_CRASH_SEED", 1) * 1000 + 5);
-    let tenant = Tenant::with_config(tenant(), CONFIG)?;
-    let held = somebody(&tenant)?;
-    tenant.json(&["hold", "add", "case", "--account", &held])?;
-    backup(&tenant)?;
-    let mut whole = Duration::from_millis(400);
-    for round in 0..setting("TENANTFS_CRASH_ROUNDS", 10) {
-        change(&tenant, round)?;
-        backup(&tenant)?;
-        let before = listed(&tenant, &["snapshots"])?;
-        let arguments = match round % 2 {
-            0 => vec!["forget", "--keep-last", "2", "--prune"],
-            _ => vec!["prune", "--max-unused", "0"],
-        };
-        let mut command = tenant.command(&arguments);
-        let quiet = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let start = Instant::now();
-        let mut child = quiet.spawn()?;
-        std::thread::sleep(Duration::from_micros(
-            dice.random_range(0..whole.as_micros() as u64),
-        ));
-        if child.try_wait()?.is_some() {
-            whole = start.elapsed();
-        }
-        child.kill()?;
-        child.wait()?;
-        tenant.verify()?;
-        // Nothing goes but whole snapshots, and the hold keeps its account in each.
-        ensure!(listed(&tenant, &["snapshots"])? == before);
-    }
-    tenant.json(&["forget", "--keep-last", "1"])?;
-    let last = tenant.json(&["prune", "--max-unused", "0"])?;
-    ensure!(last["waiting"]["packs"] == 0, "{last}");
-    tenant.verify()?;
-    change(&tenant, 99)?;
-    backup(&tenant)?;
     tenant.verify()
 }

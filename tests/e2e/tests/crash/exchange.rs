@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::kills::{dice, rounds};
 use e2e::rig::{id, records};
 use e2e::{Mounted, Tenant, corpus, exported};
 use graph_emulator::Options;
@@ -13,7 +14,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use super::{dice, rounds, settle};
+use super::{ROUNDS, settle};
 
 /// Its folders in the mount, but for the settings.
 const FOLDERS: [&str; 4] = ["Calendar", "Contacts", "Tasks", "Archive"];
@@ -214,7 +215,7 @@ fn killed_in_a_restore_of_everything() -> Result<()> {
     let tenant = Tenant::start(tenant(10, 0))?;
     let upn = tenant.graph.mailboxes()?.remove(0);
     let before = census(&tenant, &upn)?;
-    for round in 0..rounds() {
+    for round in 0..rounds(ROUNDS) {
         tenant.backup()?;
         let gone = delete_some(&tenant, &upn, &mut dice)?;
         let sent = tenant.graph.sent()?.len();

@@ -2,35 +2,24 @@
 //!
 //! The tenant has everything that Exchange holds, and drives. After each kill every committed snapshot verifies, the next run goes on to the end, and nothing
 //! was restored twice or lost. `TENANTFS_CRASH_SEED` (default 1) chooses the moments,
-//! `TENANTFS_CRASH_ROUNDS` (default 10; 50 makes 200 kills in all) how many of each kind there are.
+//! `TENANTFS_CRASH_ROUNDS` (default 10; 50 makes 250 kills in all) how many of each kind there are. What
+//! maintains a repository is killed in `kills`.
 
 mod exchange;
 
 use std::collections::BTreeMap;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Tenant, corpus, text};
+use e2e::kills::{Killer, dice, rounds, timed};
+use e2e::{Tenant, corpus};
 use graph_emulator::Options;
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
-}
-
-fn rounds() -> u64 {
-    setting("TENANTFS_CRASH_ROUNDS", 10)
-}
-
-fn dice(kind: u64) -> StdRng {
-    StdRng::seed_from_u64(setting("TENANTFS_CRASH_SEED", 1) * 1000 + kind)
-}
+/// Kills of each kind, unless the environment says otherwise.
+const ROUNDS: u64 = 10;
 
 /// Runs `tenantfs ARGUMENTS` as often as there are rounds, each time after `prepare`, kills it
 /// somewhere on its way (`whole` is how long it takes), and verifies what it left.
@@ -41,13 +30,10 @@ fn killed(
     dice: &mut StdRng,
     mut prepare: impl FnMut(u64, &mut StdRng) -> Result<()>,
 ) -> Result<()> {
-    for round in 0..rounds() {
+    let mut killer = Killer::new(dice, whole);
+    for round in 0..rounds(ROUNDS) {
         prepare(round, dice)?;
-        let mut child = quiet(tenant, arguments)?;
-        let moment = dice.random_range(0..=whole.as_micros() as u64);
-        std::thread::sleep(Duration::from_micros(moment));
-        child.kill()?;
-        child.wait()?;
+        killer.strike(tenant.command(arguments))?;
         tenant.verify()?;
     }
     Ok(())
@@ -58,23 +44,6 @@ fn finishes(tenant: &Tenant) -> Result<()> {
     tenant.backup()?;
     tenant.verify()?;
     latest_is_complete(tenant)
-}
-
-fn quiet(tenant: &Tenant, arguments: &[&str]) -> Result<Child> {
-    let mut command = tenant.command(arguments);
-    Ok(command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?)
-}
-
-/// How long a command takes when nobody kills it, at least 50 ms.
-fn timed(tenant: &Tenant, arguments: &[&str]) -> Result<Duration> {
-    let start = std::time::Instant::now();
-    let output = tenant.run(arguments)?;
-    ensure!(output.status.success(), "{}", text(&output.stderr));
-    Ok(start.elapsed().max(Duration::from_millis(50)))
 }
 
 /// Takes a mail out of the mailbox for good.
@@ -127,7 +96,7 @@ fn killed_in_the_first_sync() -> Result<()> {
     let mut dice = dice(1);
     let options = exchange::tenant(200, 30);
     let probe = Tenant::with_config(options.clone(), "[protect]\ncheckpoint_seconds = 1\n")?;
-    let whole = timed(&probe, &["backup"])?;
+    let whole = timed(probe.command(&["backup"]))?;
     drop(probe);
     let tenant = Tenant::with_config(options, "[protect]\ncheckpoint_seconds = 1\n")?;
     killed(&tenant, &["backup"], whole, &mut dice, |_, _| Ok(()))?;
@@ -140,7 +109,7 @@ fn killed_in_an_incremental_cycle() -> Result<()> {
     let tenant = Tenant::start(exchange::tenant(100, 20))?;
     tenant.backup()?;
     let upn = tenant.graph.mailboxes()?.remove(0);
-    let whole = timed(&tenant, &["backup"])? + Duration::from_millis(100);
+    let whole = timed(tenant.command(&["backup"]))? + Duration::from_millis(100);
     killed(&tenant, &["backup"], whole, &mut dice, |round, dice| {
         exchange::change(&tenant, &upn, round, dice)?;
         for n in 0..5 {
@@ -168,7 +137,7 @@ fn killed_in_an_index_rebuild() -> Result<()> {
         ..Options::default()
     })?;
     tenant.backup()?;
-    let whole = timed(&tenant, &["rebuild-index"])?;
+    let whole = timed(tenant.command(&["rebuild-index"]))?;
     killed(&tenant, &["rebuild-index"], whole, &mut dice, |round, _| {
         if round % 2 == 0 {
             std::fs::remove_dir_all(tenant.path("state"))?;
@@ -193,7 +162,7 @@ fn killed_in_a_restore() -> Result<()> {
     let before = tenant.graph.list(&inbox)?;
     let source = tenant_source(&tenant, &upn)?;
     let mut twice_or_lost = Vec::new();
-    for _ in 0..rounds() {
+    for _ in 0..rounds(ROUNDS) {
         for mail in tenant.graph.list(&inbox)?.iter().take(10) {
             let id = mail["id"].as_str().context("no id")?;
             delete(&tenant, &upn, id)?;

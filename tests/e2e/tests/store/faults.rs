@@ -77,6 +77,47 @@ fn commands_say_what_is_wrong_with_the_store_and_go_on_when_it_is_back() -> Resu
 }
 
 #[test]
+fn a_slow_store_whose_answers_break_off_loses_nothing() -> Result<()> {
+    let Some(stage) = Stage::start(1, options(), IMPATIENT)? else {
+        return Ok(());
+    };
+    stage.snapshot()?;
+    let mut large = Vec::new();
+    // What is read before, what is listed, and what a large upload in parts is told.
+    let parts = [
+        "GET /tenantfs/repository/",
+        "GET /tenantfs?",
+        "POST /tenantfs/repository/data",
+    ];
+    for (n, part) in parts.into_iter().enumerate() {
+        large.push((format!("large-{n}.bin"), noise(n as u64, 20 << 20)));
+        stage.put(&large[n].0, large[n].1.clone())?;
+        stage.proxy.set_latency(Duration::from_millis(100));
+        stage.proxy.set_rules(&[Rule {
+            part,
+            fault: Fault::Truncate,
+        }]);
+        stage.forget_local_copies()?;
+        let begin = Instant::now();
+        let failed = stage.tenant.run(&["backup"])?;
+        let said = text(&failed.stderr);
+        ensure!(failed.status.code() == Some(1), "{part}: {said}");
+        ensure!(said.contains("does not work ("), "{part}: {said}");
+        ensure!(begin.elapsed() < BOUND, "{part}: {:?}", begin.elapsed());
+        stage.proxy.set_rules(&[]);
+        stage.proxy.set_latency(Duration::ZERO);
+        stage.snapshot()?;
+    }
+    let mount = stage.tenant.mount()?;
+    let drive = mount.path("snapshots/latest").join(stage.upn()?);
+    for (name, bytes) in &large {
+        ensure!(fs::read(drive.join("OneDrive").join(name))? == *bytes);
+    }
+    drop(mount);
+    stage.verify()
+}
+
+#[test]
 fn a_mount_answers_with_an_error_in_time_and_works_again_afterwards() -> Result<()> {
     let Some(stage) = Stage::start(1, options(), IMPATIENT)? else {
         return Ok(());

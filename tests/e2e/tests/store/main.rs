@@ -6,6 +6,7 @@ mod faults;
 mod locks;
 mod nodes;
 mod requests;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +34,7 @@ impl Stage {
         };
         let proxy = Proxy::start(garage.address(0))?;
         let tenant = Tenant::in_store(options, |dir| {
-            Ok(garage::repository(dir, proxy.address())? + extra)
+            Ok(garage::repository(dir, proxy.address(), "repository")? + extra)
         })?;
         Ok(Some(Self {
             tenant,
@@ -51,6 +52,16 @@ impl Stage {
         let path = format!("/users/{}/drive/root:/{name}:/content", self.upn()?);
         self.tenant.graph.put(&path, content)?;
         Ok(())
+    }
+
+    /// Deletes it again.
+    fn remove(&self, name: &str) -> Result<()> {
+        let (graph, upn) = (&self.tenant.graph, self.upn()?);
+        let item = graph.get(&format!("/users/{upn}/drive/root:/{name}"))?;
+        let id = item["id"].as_str().context("no id")?;
+        graph
+            .delete(&format!("/users/{upn}/drive/items/{id}"))
+            .map(drop)
     }
 
     /// Takes a snapshot of everything; its name.
