@@ -286,6 +286,6 @@ fn a_store_without_locks_refuses_to_be_one_with_them() -> Result<()> {
         );
     }
     stage.tenant.write_config("")?;
-    stage.snapshot()?;
+    stage.tenant.backup()?;
     stage.verify()
 }
