@@ -381,7 +381,7 @@ mod tests {
             Kept::of(&headers.collect())
         };
         let now: Timestamp = "2026-11-26T12:00:00Z".parse().unwrap();
-        let locked = |headers| kept(headers).map(|kept| kept.is_locked(now));
+        let locked = |headers: &[_]| kept(headers).map(|kept| kept.is_locked(now));
         assert_eq!(kept(&[]), Some(Kept::default()));
         assert_eq!(locked(&[]), Some(false));
         let until = ("retain-until-date", "2026-11-26T12:00:00.001Z");
