@@ -10,7 +10,9 @@ use parking_lot::RwLock;
 use super::id::{Kind, ObjectId};
 
 /// Raw bytes at which a frame of this kind is full. Reading one object decodes one frame, so
-/// these are small where single objects are read. Small files share much larger frames: office
+/// these are small where single objects are read, and smallest for nodes: a cycle looks each item of a
+/// mailbox up by its hash, every time in another one. (Half of 64 KiB costs 0.6 % of all that is stored.)
+/// Small files share much larger frames: office
 /// documents and pictures have little in common with what is within a MiB of them, and decoding all
 /// four costs some ms.
 pub(crate) fn target(kind: Kind) -> usize {

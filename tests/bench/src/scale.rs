@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tenantfs::repo::{Kind, PruneOptions, ReadData, Unused};
@@ -59,6 +61,13 @@ pub fn run(args: &ScaleArgs) -> Result<()> {
             Step::Check => check(&args.dir)?,
             Step::Prune => prune(&args.dir)?,
         }
+        let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+        let cpu = (usage.user_time() + usage.system_time()).num_milliseconds();
+        println!(
+            "{:<44} {:>9.1} s",
+            "  CPU time of all this",
+            cpu as f64 / 1e3
+        );
         return peak.show(MEMORY_MB);
     }
     let home = tempfile::tempdir_in(&args.dir)?;
