@@ -292,5 +292,5 @@ fn two_machines_back_up_while_a_third_forgets_and_prunes() -> Result<()> {
     third.json(&["forget", "--keep-last", "1"])?;
     let last = third.json(&["prune", "--max-unused", "0"])?;
     ensure!(last["waiting"]["packs"] == 0, "{last:#}");
-    verify(&tenant)
+    tenant.verify()
 }
