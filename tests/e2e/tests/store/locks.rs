@@ -39,7 +39,7 @@ impl Vault {
         };
         let proxy = Proxy::start(moto.address())?;
         let tenant = Tenant::in_store(small(), |dir| {
-            Ok(garage::repository(dir, proxy.address())? + extra)
+            Ok(garage::repository(dir, proxy.address(), "repository")? + extra)
         })?;
         Ok(Some(Self {
             tenant,
