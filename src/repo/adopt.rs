@@ -35,6 +35,8 @@ impl Inner {
             }
             match self.ends(class, id, size) {
                 Ok(ends) => tables.push(ends.table),
+                // It was deleted, and is listed all the same for a while.
+                Err(RepoError::FileMissing { .. }) => {}
                 // Nothing committed needs it: its writer died before anything named it. Verify reports it.
                 Err(e @ RepoError::Damaged { .. }) => tracing::warn!("not adopted: {e}"),
                 Err(e) => return Err(e),

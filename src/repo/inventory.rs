@@ -8,7 +8,8 @@
 //! without what is *gone*.
 //!
 //! Gone is what was deleted on purpose while sessions were running that may have made it, or may say
-//! so later: it stays on that list until none of these is left.
+//! so later: it stays on that list until none of these is left. *Folded* is what sessions said whose files are
+//! still to be deleted: who dies before that must not have it taken in again, long after some of it went.
 //!
 //! Invariants: a file is in the inventory soon after it was made (what a writer that dies in between
 //! made is added from the listing), and is taken off, durably, before it is deleted. So what the inventory
@@ -22,10 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::backend::Backend;
+use super::beacon::Found;
 use super::error::{RepoError, Result};
 use super::key::{Keys, Register, register};
 use super::lock::MaintenanceLock;
 use super::seal::{FileType, RepoId, open_file, seal_file};
+use super::session::Content;
 use super::{Inner, beacon, condemned, dictionary, hold, index, session, snapshot};
 
 /// Its file name.
@@ -49,6 +52,8 @@ pub(crate) struct Base {
     names: Names,
     /// What must not be missed although a session may name it, and the sessions that may.
     gone: BTreeMap<String, BTreeSet<String>>,
+    /// Sessions whose files may still be there, and all that they said until this beat is in here.
+    folded: BTreeMap<String, u64>,
     /// What key files there must be.
     keys: Register,
 }
@@ -66,6 +71,19 @@ impl Base {
             sessions.retain(|id| running.contains(id));
             !sessions.is_empty()
         });
+    }
+
+    /// True when this took in already what a session's file says.
+    fn has(&self, session: &Found<Content>) -> bool {
+        self.folded.get(&session.id) == Some(&session.beat)
+    }
+
+    /// True when this says nothing that the other does not say.
+    fn is_in(&self, other: &Base) -> bool {
+        let mut folded = self.folded.iter();
+        self.names == other.names
+            && self.gone == other.gone
+            && folded.all(|(id, beat)| other.folded.get(id) == Some(beat))
     }
 }
 
@@ -132,15 +150,15 @@ impl Inner {
     pub(crate) fn read_inventory(&self) -> Result<Names> {
         // The base last: what is folded meanwhile is in both then, and not in neither.
         let sessions = self.sessions().find()?;
-        let Base {
-            mut names, gone, ..
-        } = self.read_base()?;
+        let mut base = self.read_base()?;
+        let mut names = std::mem::take(&mut base.names);
         let mut removed = Names::new();
-        for content in sessions.into_iter().filter_map(|found| found.content.ok()) {
+        let news = sessions.into_iter().filter(|found| !base.has(found));
+        for content in news.filter_map(|found| found.content.ok()) {
             names.extend(content.added);
             removed.extend(content.removed);
         }
-        names.retain(|name| !removed.contains(name) && !gone.contains_key(name));
+        names.retain(|name| !removed.contains(name) && !base.gone.contains_key(name));
         Ok(names)
     }
 
@@ -157,29 +175,34 @@ impl Inner {
     ) -> Result<u64> {
         lock.check()?;
         // Before the sessions are read: what they deleted by then is taken off again below.
-        let mut made = self.listed_names()?;
+        let listed = self.listed_names()?;
         let (over, running): (Vec<_>, Vec<_>) = self
             .sessions()
             .find()?
             .into_iter()
             .partition(session::is_over);
         let running = running.into_iter().map(|found| found.id).collect();
-        let mut deleted: Names = removed.iter().cloned().collect();
-        let mut folded = Vec::new();
-        for found in over {
-            if let Ok(content) = found.content {
-                made.extend(content.added);
-                deleted.extend(content.removed);
-            }
-            folded.push(found.id);
-        }
-        made.extend(added);
         let mut bytes = 0;
         match self.read_base() {
             Ok(before) => {
                 let mut base = before.clone();
+                let mut made: Names = added.into_iter().collect();
+                let mut deleted: Names = removed.iter().cloned().collect();
+                for found in over.iter().filter(|found| !before.has(found)) {
+                    if let Ok(content) = &found.content {
+                        made.extend(content.added.iter().cloned());
+                        deleted.extend(content.removed.iter().cloned());
+                    }
+                }
+                for name in listed {
+                    let known = base.names.contains(&name) || made.contains(&name);
+                    if !known && self.is_really_there(&name)? {
+                        made.insert(name);
+                    }
+                }
+                base.folded = over.iter().map(|s| (s.id.clone(), s.beat)).collect();
                 base.change(made, deleted, &running);
-                if base != before {
+                if !base.is_in(&before) {
                     bytes = write(&self.backend, &self.keys, &self.config.id, &base)?;
                 }
             }
@@ -188,10 +211,17 @@ impl Inner {
             }
             Err(e) => return Err(e),
         }
-        for id in folded {
-            beacon::remove(self, session::FOLDER, &id)?;
+        for found in over {
+            beacon::remove(self, session::FOLDER, &found.id)?;
         }
         Ok(bytes)
+    }
+
+    /// Looks at a file that is listed and that nobody told of. Listings of a replicated store may show for a
+    /// while what was deleted (Garage leaves out what is deleted before it compares its nodes' answers);
+    /// what is asked for by its name is what all agreed on.
+    fn is_really_there(&self, name: &str) -> Result<bool> {
+        Ok(self.backend.is_local() || self.backend.size(name)?.is_some())
     }
 
     /// What of its kind is there.

@@ -138,6 +138,35 @@ fn a_process_that_writes_until_it_is_killed() {
 }
 
 #[test]
+fn what_a_session_said_is_taken_in_once() {
+    let place = Place::new();
+    let repo = place.init();
+    let writer = repo.writer().unwrap();
+    let mut committed = Committed::new();
+    for round in 0..2 {
+        let objects = put_round(&writer, round).unwrap();
+        commit(&writer, objects, &mut committed).unwrap();
+    }
+    let file = format!("sessions/{}", writer.session_id());
+    let file = place.root().join(file);
+    let said = std::fs::read(&file).unwrap();
+    drop(writer);
+    let maintenance = repo.maintain().unwrap();
+    // Its writer is found dead when one of its snapshots is forgotten, and whoever does that dies as well
+    // before the file goes.
+    std::fs::write(&file, &said).unwrap();
+    maintenance.forget(&[committed[0].0.clone()]).unwrap();
+    assert!(!file.exists());
+    std::fs::write(&file, &said).unwrap();
+    drop(maintenance);
+    assert_eq!(repo.all_snapshots().unwrap().len(), 1);
+    drop(repo.maintain().unwrap());
+    assert!(!file.exists());
+    assert_eq!(repo.all_snapshots().unwrap().len(), 1);
+    assert!(repo.verify(true, &|_, _| {}).unwrap().is_clean());
+}
+
+#[test]
 fn maintenance_and_writers_go_on_beside_each_other() {
     let place = Place::new();
     let repo = place.init();

@@ -16,7 +16,7 @@ pub fn arrive(tenant: &Tenant, round: u64) -> Result<()> {
             put(tenant, &upn, &format!("round {round}.txt"), round)?;
         }
     }
-    graph.control("clock", &json!({ "advance_seconds": 60 }))
+    graph.control("clock", &json!({ "advance_seconds": 1 }))
 }
 
 /// Mails come and go, and a file gets another version.
