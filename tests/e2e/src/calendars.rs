@@ -114,7 +114,9 @@ fn id_of(graph: &Graph, upn: &str, calendar: &str) -> Result<String> {
 /// so that no file can.
 fn in_custom_zones(graph: &Graph, upn: &str, calendar: &str) -> Result<BTreeSet<String>> {
     let id = id_of(graph, upn, calendar)?;
-    let events = graph.list(&format!("/users/{upn}/calendars/{id}/events?$top=500"))?;
+    let events = graph.list(&format!(
+        "/users/{upn}/calendars/{id}/events?$top=500&$select=subject,originalStartTimeZone"
+    ))?;
     let custom = |event: &&Value| {
         let zone = event["originalStartTimeZone"].as_str();
         zone.is_some_and(|zone| zone.starts_with("tzone://"))
@@ -140,7 +142,8 @@ pub fn listed(
 ) -> Result<Vec<Occurrence>> {
     let id = id_of(graph, upn, calendar)?;
     let path = format!(
-        "/users/{upn}/calendars/{id}/calendarView?startDateTime={from}Z&endDateTime={to}Z&$top=999"
+        "/users/{upn}/calendars/{id}/calendarView?startDateTime={from}Z&endDateTime={to}Z&$top=999\
+         &$select=subject,start,end,isAllDay"
     );
     let mut found: Vec<Occurrence> = Vec::new();
     for event in graph.list(&path)? {
