@@ -26,7 +26,7 @@ pub(crate) const FOLDER: Folder = Folder {
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long a claim of this very process is waited for: a capture that was cancelled lets go of it when the
 /// last of its tasks has ended.
-const OWN_PATIENCE: Duration = Duration::from_secs(5);
+const OWN_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a claim's file says: ids of accounts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -116,6 +116,28 @@ impl Garage {
         bail!("node {node} of Garage does not come up: {}", self.log(node))
     }
 
+    /// Waits until all nodes see each other: a cluster of three stands the loss of one at a time.
+    pub fn reunite(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        for node in 0..self.nodes.len() {
+            while !self.sees_all(node) {
+                ensure!(
+                    Instant::now() < deadline,
+                    "node {node} of Garage does not find the others: {}",
+                    self.log(node)
+                );
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+        Ok(())
+    }
+
+    fn sees_all(&self, node: usize) -> bool {
+        self.admin(node, &["status"]).is_ok_and(|status| {
+            status.contains("HEALTHY NODES") && !status.contains("FAILED NODES")
+        })
+    }
+
     fn form_cluster(&self) -> Result<()> {
         let mut ids = Vec::new();
         for node in 0..self.nodes.len() {

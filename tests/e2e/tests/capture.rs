@@ -384,9 +384,8 @@ fn verify_names_the_item_behind_a_flipped_bit() -> Result<()> {
         "a flipped bit was not found"
     );
     let said = text(&verified.stdout) + &text(&verified.stderr);
-    ensure!(
-        said.contains("/Mail/") || said.contains("/OneDrive/"),
-        "no item is named: {said}"
-    );
+    // Which ones depends on the frame that was hit.
+    let hit = |line: &str| line.starts_with("hits ") && line.contains("@contoso.com/");
+    ensure!(said.lines().any(hit), "no item is named: {said}");
     Ok(())
 }

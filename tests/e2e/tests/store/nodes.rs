@@ -34,6 +34,7 @@ impl Stage {
         self.proxy.redirect(self.garage.address((victim + 1) % 3));
         std::thread::sleep(after);
         self.garage.restart(victim)?;
+        self.garage.reunite()?;
         match working.join() {
             Ok(done) => done,
             Err(_) => bail!("the thread that works died"),
