@@ -22,9 +22,6 @@ export PATH
 # Goes on beside the rest, behind it; nothing happens when it is there.
 packaging/garage.sh &
 garage=$!
-# Most tests wait more than they compute.
-RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
-export RUST_TEST_THREADS
 cargo build --workspace --locked
 cargo test --workspace --locked --no-run
 wait "$garage" || true
