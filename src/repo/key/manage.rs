@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::ring::{Own, Ring};
 use super::slot::{self, Inspected};
-use super::{FOLDER, KdfCost, KeyKind, random};
+use super::{FOLDER, KdfCost, KeyKind, random, register};
 use crate::repo::backend::Backend;
 use crate::repo::error::{RepoError, Result};
 use crate::repo::id::hex;
@@ -104,22 +104,17 @@ impl Repository {
         inner.refresh_index()?;
         let own = inner.keys.own();
         let mut list = KeyList::default();
-        for info in inner.backend.list(FOLDER)? {
-            let inspected = match inner.backend.get(&info.name) {
-                Ok(bytes) => slot::inspect(&info.name, &bytes, &inner.keys),
-                Err(RepoError::FileMissing { .. }) => continue,
-                Err(e) => return Err(e),
-            };
+        for (name, file) in register::read_all(&inner.backend)? {
             // What is wrong with one is told below.
-            if let Ok(found) = inspected {
+            if let Ok(found) = slot::inspect(&name, &file, &inner.keys) {
                 list.rotation_interrupted |= found.current != inner.keys.ring().current();
                 list.keys.push(KeyInfo {
-                    id: id_of(&info.name).to_owned(),
+                    id: id_of(&name).to_owned(),
                     kind: found.kind,
                     label: found.facts.label,
                     host: found.facts.host,
                     created: found.facts.created,
-                    in_use: own.as_ref().is_some_and(|own| own.file == info.name),
+                    in_use: own.as_ref().is_some_and(|own| own.file == name),
                 });
             }
         }
@@ -133,8 +128,8 @@ impl Repository {
         let inner = &self.inner;
         let lock = MaintenanceLock::acquire(&inner.backend)?;
         inner.keys.reload()?;
-        let name = create(&inner.backend, secret, new, &inner.keys.ring())?;
-        inner.register_key_file(&lock, &name, &inner.backend.get(&name)?)?;
+        let (name, file) = create(&inner.backend, secret, new, &inner.keys.ring())?;
+        inner.register_key_file(&lock, &name, &file)?;
         Ok(id_of(&name).to_owned())
     }
 
@@ -318,18 +313,18 @@ impl Inner {
     }
 }
 
-/// Makes a key file that opens `ring` with `secret`. Returns its name.
+/// Makes a key file that opens `ring` with `secret`. Returns its name, and what is in it.
 pub(crate) fn create(
     backend: &Backend,
     secret: &SecretString,
     new: &NewKey,
     ring: &Ring,
-) -> Result<String> {
+) -> Result<(String, Vec<u8>)> {
     loop {
         let name = format!("{FOLDER}/{}", hex(&random::<8>()?));
         let (file, _) = slot::create(&name, secret, new, ring)?;
         if backend.create(&name, &file)? {
-            return Ok(name);
+            return Ok((name, file));
         }
     }
 }

@@ -30,19 +30,25 @@ fn digest(file: &[u8]) -> String {
     hex(blake3::hash(file).as_bytes())
 }
 
-/// The register of the key files that are there.
-pub(crate) fn of_what_is_there(backend: &Backend) -> Result<Register> {
-    let mut register = Register::new();
+/// The key files that are there, by name. One that is removed meanwhile is not.
+pub(super) fn read_all(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
     for info in backend.list(FOLDER)? {
         match backend.get(&info.name) {
-            Ok(file) => {
-                register.insert(info.name, [digest(&file)].into());
-            }
+            Ok(file) => files.push((info.name, file)),
             Err(RepoError::FileMissing { .. }) => {}
             Err(e) => return Err(e),
         }
     }
-    Ok(register)
+    Ok(files)
+}
+
+/// The register of the key files that are there.
+pub(crate) fn of_what_is_there(backend: &Backend) -> Result<Register> {
+    let files = read_all(backend)?.into_iter();
+    Ok(files
+        .map(|(name, file)| (name, [digest(&file)].into()))
+        .collect())
 }
 
 impl Inner {
@@ -107,20 +113,15 @@ impl Inner {
         let register = self.read_register().ok();
         let (mut damaged, mut unexpected) = (Vec::new(), Vec::new());
         let mut there = BTreeSet::new();
-        for info in self.backend.list(FOLDER)? {
-            let file = match self.backend.get(&info.name) {
-                Ok(file) => file,
-                Err(RepoError::FileMissing { .. }) => continue,
-                Err(e) => return Err(e),
-            };
-            if let Err(e) = slot::inspect(&info.name, &file, &self.keys) {
-                damaged.push(DamagedFile::new(&info.name, &e));
+        for (name, file) in read_all(&self.backend)? {
+            if let Err(e) = slot::inspect(&name, &file, &self.keys) {
+                damaged.push(DamagedFile::new(&name, &e));
             } else if let Some(register) = &register
-                && let Err(e) = as_registered(register, &info.name, &file)
+                && let Err(e) = as_registered(register, &name, &file)
             {
-                unexpected.push(DamagedFile::new(&info.name, &e));
+                unexpected.push(DamagedFile::new(&name, &e));
             }
-            there.insert(info.name);
+            there.insert(name);
         }
         let names = register.iter().flat_map(Register::keys);
         for name in names.filter(|name| !there.contains(*name)) {

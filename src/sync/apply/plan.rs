@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use super::failure::{fail, failure};
 use super::{Removal, Told};
 use crate::sync::SyncError;
-use crate::sync::collection::{Collection, FeedState};
+use crate::sync::collection::{Collection, FeedState, Held};
 use crate::sync::fetch::Job;
 use crate::sync::report::{Counts, ItemLine};
 use crate::tree::{Entry, ItemKey, Scope};
@@ -190,16 +190,7 @@ impl Plan {
             c.set_feed(&feed, Some(state));
         }
         let held = c.held(&key)?;
-        let old = held
-            .as_ref()
-            .map(|h| c.record(&h.entry))
-            .transpose()?
-            .flatten();
-        let mut record = old.clone().unwrap_or_default();
-        merge(&mut record, &told);
-        if workload.needs_details(old.as_ref(), &record) {
-            c.set_waiting(id, true);
-        }
+        let (old, record) = merged(c, workload, id, held.as_ref(), &told)?;
         let as_told = workload.describe(EntryKind::Folder, &workload::ItemKey(key.0), &record);
         let same = held.as_ref().is_some_and(|h| {
             h.parent == parent && h.name == as_told.name && h.entry.mtime == as_told.mtime
@@ -228,16 +219,7 @@ impl Plan {
         self.told.keys.push(key);
         self.added.push(key);
         let held = c.held(&key)?.filter(|h| !h.entry.is_dir());
-        let old = held
-            .as_ref()
-            .map(|h| c.record(&h.entry))
-            .transpose()?
-            .flatten();
-        let mut record = old.clone().unwrap_or_default();
-        merge(&mut record, &told);
-        if workload.needs_details(old.as_ref(), &record) {
-            c.set_waiting(&id, true);
-        }
+        let (old, record) = merged(c, workload, &id, held.as_ref(), &told)?;
         let as_told = workload.describe(EntryKind::Item, &workload::ItemKey(key.0), &record);
         let failing = c.failures().contains_key(&id);
         if let (Some(held), Some(old), false) = (&held, &old, failing)
@@ -274,6 +256,24 @@ impl Plan {
         });
         Ok(())
     }
+}
+
+/// The record that is stored of an item or folder, and what it becomes by what was told. One whose details
+/// are to be asked for waits from now on.
+fn merged(
+    c: &mut Collection,
+    workload: &dyn Workload,
+    id: &str,
+    held: Option<&Held>,
+    told: &serde_json::Value,
+) -> Result<(Option<serde_json::Value>, serde_json::Value), SyncError> {
+    let old = held.map(|h| c.record(&h.entry)).transpose()?.flatten();
+    let mut record = old.clone().unwrap_or_default();
+    merge(&mut record, told);
+    if workload.needs_details(old.as_ref(), &record) {
+        c.set_waiting(id, true);
+    }
+    Ok((old, record))
 }
 
 /// The item or folder that a change is about.
