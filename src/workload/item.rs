@@ -21,6 +21,10 @@ pub enum EntryKind {
     Item,
 }
 
+/// Property of the record of an item for which the service tells no time: since when (Unix seconds) it is
+/// as it is, which is when a capture noticed.
+pub const SINCE: &str = "tenantfsSince";
+
 /// How an item shows in the mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {

@@ -38,7 +38,8 @@ use serde_json::Value;
 use change::ID;
 pub use change::{Alive, Change, Cursor, FeedError, FeedId, Page, id_in, merge};
 pub use item::{
-    Batch, Content, Described, Detail, EntryKind, Exported, ItemError, Presence, Version, View,
+    Batch, Content, Described, Detail, EntryKind, Exported, ItemError, Presence, SINCE, Version,
+    View,
 };
 pub(crate) use known::believed;
 pub use marker::{MARKER_ID, Marker, expand_marker};

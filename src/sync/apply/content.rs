@@ -13,7 +13,7 @@ use crate::sync::progress::Progress;
 use crate::sync::report::Counts;
 use crate::sync::{Shared, SyncError, spawn};
 use crate::tree::Entry;
-use crate::workload::{self, Account, Batch, EntryKind, Workload};
+use crate::workload::{self, Account, Batch, EntryKind, SINCE, Workload};
 
 /// This many items failing one after the other for reasons that aren't theirs end the capture.
 const MAX_STREAK: u32 = 8;
@@ -172,7 +172,7 @@ fn keep(
     now: i64,
     kept: &mut Kept,
 ) -> Result<(), SyncError> {
-    let job = item.job;
+    let mut job = item.job;
     let counts = &mut kept.counts;
     match item.outcome {
         Outcome::Got(mut payload) => {
@@ -181,6 +181,13 @@ fn keep(
                 _ => None,
             };
             let stored = c.put_payload(payload)?;
+            if let Some(held) = &job.held
+                && held.entry.content() == Some((stored.content, stored.size))
+                && let Some(since) = job.record.get_mut(SINCE)
+            {
+                // It was fetched again and is the same: so it was all the time.
+                *since = held.entry.mtime.into();
+            }
             let record = c.put_record(&job.record)?;
             let mut versions = job.held.as_ref().and_then(|held| held.entry.versions);
             if let Some(mut changed) = item.versions {

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::files::{CATEGORIES, FILES, File, OVERRIDES, RULES, SETTINGS, pretty};
-use super::{SINCE, Settings, now};
+use super::{Settings, now};
 use crate::graph::{Call, ErrorClass, GraphError};
 use crate::workload::{
-    Account, Alive, Change, Content, Cursor, FeedError, ItemError, LiveEntry, Page,
+    Account, Alive, Change, Content, Cursor, FeedError, ItemError, LiveEntry, Page, SINCE,
 };
 
 /// Entries of one list; more is not a mailbox.

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::mail::{Mail, MailOptions};
 use super::{
     Account, Alive, Content, Described, EntryKind, FeedError, FeedId, ItemError, ItemKey, Journal,
-    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, Workload,
+    Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, SINCE, Workload,
 };
 use crate::graph::{Call, Client, GraphError, Scope};
 use crate::tree::names::exact_name;
@@ -48,9 +48,6 @@ impl Settings {
 }
 
 const FEED: &str = "settings";
-
-/// The record's property that tells since when (Unix seconds) the settings are as they are.
-const SINCE: &str = "tenantfsSince";
 
 fn now() -> i64 {
     Timestamp::now().as_second()

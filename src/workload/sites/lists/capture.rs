@@ -13,12 +13,13 @@ use serde_json::{Map, Value, json};
 use super::columns::{self, is_custom};
 use super::live::{ITEMS, LIST, LISTS, PAGE, SELECT};
 use super::references::References;
-use super::{CHANGED, CSV, DEFINITION, FEED, Lists, attachments, csv};
+use super::{CSV, DEFINITION, FEED, Lists, attachments, csv};
 use crate::graph::{BATCH, Call, ErrorClass, GraphError, Onward, Scope};
 use crate::workload::mail::cursor;
 use crate::workload::sites::MANY;
 use crate::workload::{
-    Account, Alive, Change, Content, Cursor, FeedError, FeedId, ID, ItemError, Page, id_in, merge,
+    Account, Alive, Change, Content, Cursor, FeedError, FeedId, ID, ItemError, Page, SINCE, id_in,
+    merge,
 };
 
 const DELTA: &str = "/sites/{site}/lists/{list}/items/delta";
@@ -249,13 +250,13 @@ impl Lists {
                 let types = self.live.types(site, list).await?;
                 record["columns"] = json!(columns);
                 record["contentTypes"] = json!(*types);
-                record[CHANGED] = json!(Timestamp::now().as_second());
+                record[SINCE] = json!(Timestamp::now().as_second());
                 let shown = json!({ "list": record["list"], "columns": record["columns"],
                                     "contentTypes": record["contentTypes"] });
                 Ok(Content::File(pretty(&shown)))
             }
             CSV => {
-                record[CHANGED] = json!(Timestamp::now().as_second());
+                record[SINCE] = json!(Timestamp::now().as_second());
                 let references = self.live.references(account, &columns).await?;
                 Ok(self.table_of(site, list, columns, references))
             }

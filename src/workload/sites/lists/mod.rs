@@ -46,7 +46,7 @@ use crate::workload::once;
 use crate::workload::ongoing::Ongoing;
 use crate::workload::{
     Account, AccountKind, Alive, Content, Described, Detail, EntryKind, FeedError, FeedId,
-    ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed,
+    ItemError, ItemKey, Journal, Keyer, LiveEntry, Page, Presence, Push, PushError, Pushed, SINCE,
     Workload, id_in,
 };
 use live::Live;
@@ -121,8 +121,6 @@ const FEED: &str = "list:";
 const DEFINITION: &str = "list.json";
 /// The file that shows a whole list.
 const CSV: &str = "items.csv";
-/// The record's property that tells when such a file was made (Unix seconds).
-const CHANGED: &str = "tenantfsSince";
 
 /// The name of an item's file: its number, which never changes.
 fn file_name(number: u64, key: &ItemKey) -> String {
@@ -201,7 +199,7 @@ impl Workload for Lists {
         match text("name") {
             name @ (DEFINITION | CSV) => Described {
                 name: name.to_owned(),
-                mtime: record[CHANGED].as_i64().unwrap_or_default(),
+                mtime: record[SINCE].as_i64().unwrap_or_default(),
             },
             _ => Described {
                 name: file_name(text("id").parse().unwrap_or_default(), key),
