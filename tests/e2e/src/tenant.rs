@@ -280,7 +280,9 @@ impl Mounted {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
             let snapshots = self.dir.join("snapshots");
-            if is_mounted(&snapshots) && answers(&snapshots) {
+            // In this order: a dead mount is in the table until it is taken away, and then the bare folder
+            // answers.
+            if answers(&snapshots) && is_mounted(&snapshots) {
                 return Ok(());
             }
             if let Some(status) = self.process.try_wait()? {
