@@ -25,4 +25,7 @@ garage=$!
 cargo build --workspace --locked
 cargo test --workspace --locked --no-run
 wait "$garage" || true
+# Many tests wait for something most of the time: a lock that runs out, a store that comes back.
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+export RUST_TEST_THREADS
 exec cargo test --workspace --locked "$@"

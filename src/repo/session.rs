@@ -20,6 +20,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Inner;
+use super::backend;
 use super::beacon::{self, Beacon, Folder, Found};
 use super::error::{RepoError, Result};
 use super::inventory::Names;
@@ -249,8 +250,12 @@ impl Sessions<'_> {
         beacon::find(self.repo, FOLDER)
     }
 
-    /// Removes what sessions that are not there any more left in the staging folder.
+    /// Removes what sessions that are not there any more left in the staging folder, and files that nobody
+    /// finished writing.
     pub(crate) fn clear_staging(&self) -> Result<()> {
+        if let Some(root) = self.repo.backend.root() {
+            backend::remove_abandoned(root);
+        }
         let staging = self.repo.backend.staging();
         let failed = |e| RepoError::io(format!("cannot list {}", staging.display()), e);
         let entries = match fs::read_dir(staging) {

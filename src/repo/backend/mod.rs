@@ -28,7 +28,7 @@ use disk::read_error;
 use remote::Runtime;
 use retain::Locks;
 
-pub(crate) use disk::{pread, sync_dir};
+pub(crate) use disk::{pread, remove_abandoned, sync_dir};
 pub use location::{Access, AzureLocation, Location, LockMode, ObjectLock, Patience, S3Location};
 pub(crate) use retain::is_lockable;
 

@@ -100,6 +100,11 @@ fn verify(tenant: &Tenant) -> Result<()> {
             Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
             Err(_) => Vec::new(),
         };
+        // A process that is killed while it writes a file leaves that for a day.
+        let left: Vec<_> = left
+            .into_iter()
+            .filter(|path| !path.to_string_lossy().contains('#'))
+            .collect();
         ensure!(left.is_empty(), "left behind: {left:?}");
     }
     Ok(())
