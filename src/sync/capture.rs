@@ -93,6 +93,29 @@ impl Round {
     }
 }
 
+/// A feed while its pages are asked for.
+struct Reading {
+    id: FeedId,
+    /// Index of its round.
+    number: usize,
+    /// It enumerates for the first time, which goes on after a crash; an enumeration that replaces an
+    /// older state starts again, since what it had seen is lost.
+    initial: bool,
+    /// Where the next page is; `None`: at the beginning.
+    at: Option<String>,
+    /// How often its history was lost.
+    resets: u32,
+    /// Pages without any change in a row.
+    empty: u32,
+}
+
+impl Reading {
+    /// The service does something that makes no sense to go on with.
+    fn failure(&self, why: &str) -> GraphError {
+        GraphError::local(ErrorClass::Transient, self.id.0.clone(), why)
+    }
+}
+
 struct Capture<'a> {
     cx: &'a Arc<Shared>,
     ledger: &'a Ledger,
@@ -250,106 +273,117 @@ impl Capture<'_> {
     async fn feed(
         &mut self,
         round: Round,
-        mut at: Option<String>,
+        at: Option<String>,
         first: Result<Page, FeedError>,
     ) -> Result<(), SyncError> {
-        let (id, stored) = (round.id.clone(), round.stored.clone());
         let whose = format!("{}, {}", self.account.upn, self.workload.folder());
         self.cx.progress.set_current(whose);
-        let number = self.rounds.len();
-        self.session.feed = number as u32;
-        // The first enumeration goes on after a crash; one that replaces an older state starts
-        // again, since what it had seen is lost.
-        let mut initial = !matches!(stored.cursor, Some(Cursor::Done(_)));
+        let mut reading = Reading {
+            id: round.id.clone(),
+            number: self.rounds.len(),
+            initial: !matches!(round.stored.cursor, Some(Cursor::Done(_))),
+            at,
+            resets: 0,
+            empty: 0,
+        };
+        self.session.feed = reading.number as u32;
         self.rounds.push(round);
-        let (mut next, mut resets, mut empty) = (first, 0, 0);
+        let mut next = first;
         loop {
-            let page = match next {
-                Ok(page) => page,
-                Err(FeedError::Reset { .. }) if self.rounds[number].is_behind() => {
-                    self.rounds[number].forget_found();
-                    return self.done(number).await;
-                }
-                Err(FeedError::Reset { start }) if resets < MAX_RESETS => {
-                    resets += 1;
-                    initial = initial && at.is_none();
-                    tracing::info!(feed = %id, account = %self.account.upn, "enumerating anew");
-                    self.session.removals.retain(|_, r| r.feed != number as u32);
-                    self.rounds[number].seen = (!initial).then(HashSet::new);
-                    self.rounds[number].reached = None;
-                    at = start;
-                    let Some(page) = self.page(&id, at.as_deref()).await else {
-                        return Ok(());
-                    };
-                    next = page;
-                    continue;
-                }
-                Err(FeedError::Reset { .. }) => {
-                    let why = "the service loses the history of this feed again and again";
-                    return self.feed_failed(GraphError::local(ErrorClass::Transient, id.0, why));
-                }
-                Err(FeedError::Gone) => {
-                    if stored.folder.is_some() {
-                        self.gone.push((id, stored));
-                        return Ok(());
-                    }
-                    let why = "it does not exist any more; what was captured stays";
-                    return self.feed_failed(GraphError::local(ErrorClass::Gone, id.0, why));
-                }
-                Err(FeedError::Failed(e)) => match self.give_up_sweep(number, &e) {
-                    Some(behind) => {
-                        at = Some(behind);
-                        let Some(page) = self.page(&id, at.as_deref()).await else {
-                            return Ok(());
-                        };
-                        next = page;
-                        continue;
-                    }
-                    None => return self.feed_failed(e),
-                },
+            let goes_on = match next {
+                Ok(page) => self.take(&mut reading, page).await?,
+                Err(e) => self.recover(&mut reading, e).await?,
             };
-            if !self.rounds[number].is_behind() {
-                self.rounds[number].whole = page.full;
-                if page.full && !initial && self.rounds[number].seen.is_none() {
-                    self.rounds[number].seen = Some(HashSet::new());
-                }
+            if !goes_on {
+                return Ok(());
             }
-            empty = if page.changes.is_empty() {
-                empty + 1
-            } else {
-                0
-            };
-            self.rounds[number].told |= !page.changes.is_empty();
-            let told = self.session.apply(page.changes).await?;
-            self.rounds[number].hear(told);
-            if self.must_stop() {
-                return Ok(()); // Not all of this page is stored.
-            }
-            match page.cursor {
-                Cursor::Done(link) => match self.rounds[number].ends(link) {
-                    Some(behind) => at = Some(behind),
-                    None => return self.done(number).await,
-                },
-                Cursor::More(link) => {
-                    if at.as_ref() == Some(&link) || empty > MAX_EMPTY_PAGES {
-                        let why = "the service gives pages without end";
-                        return self.feed_failed(GraphError::local(
-                            ErrorClass::Transient,
-                            id.0,
-                            why,
-                        ));
-                    }
-                    if initial {
-                        self.rounds[number].reached = Some(Cursor::More(link.clone()));
-                    }
-                    at = Some(link);
-                }
-            }
-            self.save_if_due().await?;
-            let Some(page) = self.page(&id, at.as_deref()).await else {
+            let Some(page) = self.page(&reading.id, reading.at.as_deref()).await else {
                 return Ok(());
             };
             next = page;
+        }
+    }
+
+    /// Applies a page. True when there is another one, at `reading.at`.
+    async fn take(&mut self, reading: &mut Reading, page: Page) -> Result<bool, SyncError> {
+        let round = &mut self.rounds[reading.number];
+        if !round.is_behind() {
+            round.whole = page.full;
+            if page.full && !reading.initial && round.seen.is_none() {
+                round.seen = Some(HashSet::new());
+            }
+        }
+        reading.empty = match page.changes.is_empty() {
+            true => reading.empty + 1,
+            false => 0,
+        };
+        round.told |= !page.changes.is_empty();
+        let told = self.session.apply(page.changes).await?;
+        self.rounds[reading.number].hear(told);
+        if self.must_stop() {
+            return Ok(false); // Not all of this page is stored.
+        }
+        match page.cursor {
+            Cursor::Done(link) => match self.rounds[reading.number].ends(link) {
+                Some(behind) => reading.at = Some(behind),
+                None => return self.done(reading.number).await.map(|()| false),
+            },
+            Cursor::More(link) => {
+                if reading.at.as_ref() == Some(&link) || reading.empty > MAX_EMPTY_PAGES {
+                    let why = "the service gives pages without end";
+                    return self.feed_failed(reading.failure(why)).map(|()| false);
+                }
+                if reading.initial {
+                    self.rounds[reading.number].reached = Some(Cursor::More(link.clone()));
+                }
+                reading.at = Some(link);
+            }
+        }
+        self.save_if_due().await?;
+        Ok(true)
+    }
+
+    /// What to do when there is no page. True when one is to be asked for at `reading.at`.
+    async fn recover(&mut self, reading: &mut Reading, e: FeedError) -> Result<bool, SyncError> {
+        match e {
+            FeedError::Reset { .. } if self.rounds[reading.number].is_behind() => {
+                self.rounds[reading.number].forget_found();
+                self.done(reading.number).await?;
+                Ok(false)
+            }
+            FeedError::Reset { start } if reading.resets < MAX_RESETS => {
+                tracing::info!(feed = %reading.id, account = %self.account.upn, "enumerating anew");
+                reading.resets += 1;
+                reading.initial &= reading.at.is_none();
+                reading.at = start;
+                let feed = reading.number as u32;
+                self.session.removals.retain(|_, r| r.feed != feed);
+                let round = &mut self.rounds[reading.number];
+                round.seen = (!reading.initial).then(HashSet::new);
+                round.reached = None;
+                Ok(true)
+            }
+            FeedError::Reset { .. } => {
+                let why = "the service loses the history of this feed again and again";
+                self.feed_failed(reading.failure(why)).map(|()| false)
+            }
+            FeedError::Gone => {
+                let stored = &self.rounds[reading.number].stored;
+                if stored.folder.is_some() {
+                    self.gone.push((reading.id.clone(), stored.clone()));
+                    return Ok(false);
+                }
+                let why = "it does not exist any more; what was captured stays";
+                let e = GraphError::local(ErrorClass::Gone, reading.id.0.clone(), why);
+                self.feed_failed(e).map(|()| false)
+            }
+            FeedError::Failed(e) => match self.give_up_sweep(reading.number, &e) {
+                Some(behind) => {
+                    reading.at = Some(behind);
+                    Ok(true)
+                }
+                None => self.feed_failed(e).map(|()| false),
+            },
         }
     }
 

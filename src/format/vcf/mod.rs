@@ -10,6 +10,7 @@
 
 mod names;
 mod read;
+mod values;
 mod write;
 
 pub use read::{Contact, Refused, read};

@@ -1,6 +1,7 @@
 //! What ten changes in a large mailbox cost: bytes written and time, by the size of the mailbox.
 
 use anyhow::Result;
+use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tenantfs::repo::content::Writer as ContentWriter;
@@ -109,9 +110,10 @@ pub fn message(
     content.write(mail.as_bytes())?;
     let (content, size) = content.finish()?;
     let record = stream.put(Kind::Record, record(n, flag).as_bytes())?;
+    let time = Timestamp::from_second(received)?;
     let name = tenantfs::tree::names::item_name(
         &[
-            &format!("2026-11-{:02} {:04}", 1 + n % 28, n % 2400),
+            &time.strftime("%Y-%m-%d %H%M").to_string(),
             &format!("message {n}"),
         ],
         "eml",

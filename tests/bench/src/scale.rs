@@ -101,8 +101,10 @@ fn fill(home: &Path, messages: u64) -> Result<()> {
         if editor.pending() >= CHECKPOINT {
             root = editor.checkpoint(&mut stream)?;
             editor = Editor::new(&nodes, root);
+            eprint!("\r{n} of {messages} messages");
         }
     }
+    eprint!("\r{:40}\r", "");
     drop(stream);
     let (_, commit) = timed(|| store::commit(&writer, &mut editor))?;
     let seconds = begin.elapsed().as_secs_f64();
