@@ -93,7 +93,7 @@ pub struct Totals {
     pub bytes: u64,
     /// Items that could not be captured.
     pub failed: u64,
-    /// Bytes the commit added to the repository, as far as known when it was made.
+    /// Bytes that its writer had added to the repository before the manifest itself; set by the commit.
     pub added: u64,
 }
 

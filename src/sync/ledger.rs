@@ -191,7 +191,6 @@ impl Ledger {
                     totals: Totals {
                         accounts: inner.accounts.len() as u64,
                         failed: report.totals.failed,
-                        added: cx.writer.bytes_written(),
                         ..totals::advance(&cx.nodes, &before, old, tree)?
                     },
                     ..SnapshotManifest::default()
@@ -250,7 +249,6 @@ impl Ledger {
             totals: Totals {
                 accounts: accounts.len() as u64,
                 failed: 0,
-                added: cx.writer.bytes_written(),
                 // What came to the accounts in it since the snapshot before.
                 ..totals::advance(&cx.nodes, &Totals::default(), old, tree)?
             },

@@ -201,7 +201,6 @@ impl<'a> Mending<'a> {
             totals: Totals {
                 accounts: all.len() as u64,
                 failed: self.report.totals.failed,
-                added: writer.bytes_written(),
                 ..totals
             },
             ..SnapshotManifest::default()

@@ -224,6 +224,22 @@ fn snapshots_are_committed_once_each_and_sorted() {
 }
 
 #[test]
+fn a_manifest_tells_what_its_writer_added() {
+    let place = Place::new();
+    let repo = place.init();
+    let added = |size: usize, time: i64| {
+        let writer = repo.writer().unwrap();
+        let mut stream = writer.stream();
+        stream.put(Kind::Chunk, &noise(1, size)).unwrap();
+        writer.commit(manifest(time)).unwrap().manifest.totals.added
+    };
+    let first = added(100_000, 1);
+    assert!((100_000..120_000).contains(&first), "{first}");
+    let nothing_new = added(100_000, 2);
+    assert!(nothing_new < 10_000, "{nothing_new}");
+}
+
+#[test]
 fn wrong_password_newer_version_and_no_repository_are_told_apart() {
     let place = Place::new();
     assert!(matches!(

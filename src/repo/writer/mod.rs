@@ -191,10 +191,11 @@ impl Writer {
     /// [`RepoError::SessionLost`]: this process was taken for dead, and nothing is committed.
     ///
     /// [`RepoError::SessionLost`]: super::RepoError::SessionLost
-    pub fn commit(&self, manifest: SnapshotManifest) -> Result<Snapshot> {
+    pub fn commit(&self, mut manifest: SnapshotManifest) -> Result<Snapshot> {
         let shared = &self.shared;
         shared.flush()?;
         shared.session.check()?;
+        manifest.totals.added = self.bytes_written();
         let (snapshot, bytes) = shared.repo.create_snapshot(manifest)?;
         self.committed(&snapshot, bytes)?;
         Ok(snapshot)
