@@ -88,7 +88,10 @@ fn mails(args: &MountArgs, home: &Path) -> Result<()> {
         shell(&source, command)?;
         let peer = best_of(3, &source, command)?;
         shell(&snapshot, command)?;
-        let before = mounted.requests().total();
+        let (before, by_operation) = (
+            mounted.requests().total(),
+            mounted.requests().by_operation(),
+        );
         let ours = best_of(3, &snapshot, command)?;
         let requests = mounted.requests().total() - before;
         compare(
@@ -103,6 +106,14 @@ fn mails(args: &MountArgs, home: &Path) -> Result<()> {
             "",
             0.0,
         );
+        if requests > 0 {
+            for (operation, after) in mounted.requests().by_operation() {
+                let before = by_operation.get(operation).copied().unwrap_or(0);
+                if after > before {
+                    println!("    {operation}: {}", after - before);
+                }
+            }
+        }
         warm.push(ours);
     }
     mounted.stop()?;

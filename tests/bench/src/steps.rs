@@ -177,6 +177,7 @@ fn measure(program: Program, home: &Path, source: &Path, step: Step) -> Result<R
         source: source.to_owned(),
         target: memory.path().join("restored"),
     };
+    std::fs::create_dir_all(&home)?;
     std::fs::create_dir_all(&place.target)?;
     let mut cost = Cost::default();
     for mut command in program.commands(&place, step)? {
