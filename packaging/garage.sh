@@ -9,7 +9,7 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 # What its own release profile adds would more than double the time and serves no test.
 CARGO_PROFILE_RELEASE_LTO=false
 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64
-CARGO_PROFILE_RELEASE_OPT_LEVEL=1
+CARGO_PROFILE_RELEASE_OPT_LEVEL=0
 CARGO_TARGET_DIR=$target/garage/build
 export CARGO_PROFILE_RELEASE_LTO CARGO_PROFILE_RELEASE_CODEGEN_UNITS CARGO_PROFILE_RELEASE_OPT_LEVEL CARGO_TARGET_DIR
 if ! nice -n 19 cargo install garage --version 2.5.0 --locked --quiet --no-default-features \
