@@ -7,13 +7,15 @@
 //! A claim goes with its owner; see [`beacon`](super::beacon).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::beacon::{self, Beacon, Folder};
 use super::error::Result;
-use super::seal::FileType;
+use super::seal::{FileType, RepoId};
 use super::{Inner, Repository, lock};
 
 /// Where the files of claims are.
@@ -59,6 +61,9 @@ impl Repository {
     /// as it takes to see whether another's claim is alive.
     pub fn claim(&self, accounts: BTreeSet<String>) -> Result<Claim> {
         let repo = &self.inner;
+        let begin = Instant::now();
+        let turn = turn(&repo.config.id);
+        let _turn = turn.lock();
         let own = Content {
             wanted: accounts.clone(),
             held: BTreeSet::new(),
@@ -66,7 +71,10 @@ impl Repository {
         let beacon = Beacon::light(repo, FOLDER, own)?;
         beacon::remove_stale_locks(repo, FOLDER)?;
         let mut beats = HashMap::new();
-        let begin = Instant::now();
+        let pause = match repo.backend.is_local() {
+            true => PAUSE,
+            false => repo.backend.watch.timing.refresh / 4,
+        };
         let refused = loop {
             if let Some(refused) = look(repo, beacon.id(), &accounts, &mut beats)? {
                 let ours = refused.values().any(|of| *of == lock::holder());
@@ -74,10 +82,7 @@ impl Repository {
                     break refused;
                 }
             }
-            std::thread::sleep(match repo.backend.is_local() {
-                true => PAUSE,
-                false => repo.backend.watch.timing.refresh / 4,
-            });
+            std::thread::sleep(pause);
         };
         beacon.change(|own| {
             own.wanted.clear();
@@ -89,6 +94,13 @@ impl Repository {
             refused,
         })
     }
+}
+
+/// Held while a claim of this process on a repository is decided. Two of them that want the same would wait
+/// for each other, as each is patient with its own process.
+fn turn(repository: &RepoId) -> Arc<Mutex<()>> {
+    static TURNS: Mutex<BTreeMap<RepoId, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
+    TURNS.lock().entry(*repository).or_default().clone()
 }
 
 /// Which of these accounts others have; `None` when that is not decided yet. `beats` keeps what was seen

@@ -311,6 +311,23 @@ fn an_account_is_claimed_by_one_at_a_time() {
 }
 
 #[test]
+fn claims_of_one_process_that_are_given_up_are_waited_for() {
+    let place = Place::new();
+    let repo = place.init();
+    // Each wants what the others want at the same moment, and lets go of it at once.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    let claim = repo.claim(["a".to_owned()].into()).unwrap();
+                    assert!(claim.refused().is_empty(), "{:?}", claim.refused());
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_claim_in_an_object_store_goes_with_its_silent_owner() {
     let folder = tempfile::tempdir().unwrap();
     let backend = Arc::new(Backend::in_memory(folder.path(), FAST).unwrap());
