@@ -71,10 +71,6 @@ impl Repository {
         let beacon = Beacon::light(repo, FOLDER, own)?;
         beacon::remove_stale_locks(repo, FOLDER)?;
         let mut beats = HashMap::new();
-        let pause = match repo.backend.is_local() {
-            true => PAUSE,
-            false => repo.backend.watch.timing.refresh / 4,
-        };
         let refused = loop {
             if let Some(refused) = look(repo, beacon.id(), &accounts, &mut beats)? {
                 let ours = refused.values().any(|of| *of == lock::holder());
@@ -82,7 +78,10 @@ impl Repository {
                     break refused;
                 }
             }
-            std::thread::sleep(pause);
+            std::thread::sleep(match repo.backend.is_local() {
+                true => PAUSE,
+                false => repo.backend.watch.timing.refresh / 4,
+            });
         };
         beacon.change(|own| {
             own.wanted.clear();

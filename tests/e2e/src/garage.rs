@@ -119,7 +119,8 @@ impl Garage {
         bail!("node {node} of Garage does not come up: {}", self.log(node))
     }
 
-    /// Makes all nodes see each other, sooner than they would by themselves: a cluster of three stands the loss of one at a time.
+    /// Makes all nodes see each other, sooner than they would by themselves: a cluster of three stands the
+    /// loss of one at a time.
     pub fn reunite(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         for node in 0..self.nodes.len() {
