@@ -219,6 +219,7 @@ pub fn workloads(
     };
     if protected("drive") {
         let options = DriveOptions {
+            labels: config.protect.retention_labels,
             restore_permissions: config.restore.permissions,
             versions,
             ..DriveOptions::default()
@@ -228,6 +229,7 @@ pub fn workloads(
     if protected("libraries") {
         let options = LibrariesOptions {
             system: config.protect.system_lists,
+            labels: config.protect.retention_labels,
             restore_permissions: config.restore.permissions,
             versions,
             ..LibrariesOptions::default()

@@ -14,10 +14,13 @@
 
 mod catalogue;
 pub mod command;
+mod contents;
 pub mod errno;
 pub mod journal;
 pub mod listing;
+mod live;
 pub mod log;
+mod made;
 pub mod place;
 mod plan;
 pub mod policy;

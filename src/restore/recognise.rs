@@ -8,8 +8,6 @@
 //! Nothing found is no error: the file is restored from its own bytes.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -17,20 +15,19 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::catalogue::{Catalogue, CatalogueError, Hit};
+use super::contents::contents;
 use super::errno::{Code, RestoreError};
 use super::spool::Origin;
 use super::target::TargetPath;
-use crate::repo::content::{self, ContentId, IdOnly};
+use crate::repo::content::{self, ContentId};
 use crate::repo::{Kind, ObjectId, Repository, Snapshot};
-use crate::sync::put_mail;
 use crate::tree::key::{Tag, first_with};
 use crate::tree::map::{Map, Shape};
 use crate::tree::state::{AccountState, Accounts, WorkloadState};
+use crate::tree::view::resolve;
 use crate::tree::{Editor, Entry, ItemKey, Nodes, TreeError, names, versions};
 use crate::workload::{Marker, id_in};
 
-/// Larger files are never mails: Exchange holds 150 MB, base64 makes that 205.
-const MAX_MAIL: u64 = 256 << 20;
 /// Larger streams are never exported.
 const MAX_ORIGINAL: u64 = 256 << 20;
 /// Cache of directory nodes, bytes.
@@ -71,6 +68,15 @@ pub trait Recognise: Send + Sync {
     /// # Errors
     /// When it can't be read.
     fn record(&self, origin: &Origin) -> Result<Value, RestoreError>;
+
+    /// The full Graph record of a folder, by its path with the snapshot before it; `None`: it has none, or
+    /// is not there.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    fn folder(&self, _path: &str) -> Result<Option<Value>, RestoreError> {
+        Ok(None)
+    }
 }
 
 /// Recognises what is in a repository.
@@ -206,58 +212,6 @@ impl SnapshotRecogniser {
                 format!("the record {record} of an item cannot be read: {e}"),
             )
         })
-    }
-
-    /// The contents that these bytes can have in the repository; nothing is stored.
-    fn contents(&self, file: &Path, name: &str) -> Result<Vec<ContentId>, RestoreError> {
-        let local = |e: io::Error| RestoreError::local("the spooled file", &e);
-        let size = file.metadata().map_err(local)?.len();
-        if size == 0 {
-            return Ok(Vec::new());
-        }
-        let mut found = Vec::new();
-        let named_mail = name.to_ascii_lowercase().ends_with(".eml");
-        let mail = || -> Result<Option<ContentId>, RestoreError> {
-            if size > MAX_MAIL {
-                return Ok(None);
-            }
-            let bytes = std::fs::read(file).map_err(local)?;
-            let content = put_mail(&mut IdOnly(&self.repo), &bytes);
-            self.known(content.map_err(TreeError::from).map_err(failed)?.0)
-        };
-        if named_mail {
-            found.extend(mail()?);
-        }
-        if found.is_empty() {
-            found.extend(self.known(self.file_id(file).map_err(local)?)?);
-        }
-        if !named_mail && found.is_empty() && looks_like_mail(file).map_err(local)? {
-            found.extend(mail()?);
-        }
-        Ok(found)
-    }
-
-    fn known(&self, content: ContentId) -> Result<Option<ContentId>, RestoreError> {
-        Ok(self.repo.contains(&content.object).then_some(content))
-    }
-
-    fn file_id(&self, path: &Path) -> io::Result<ContentId> {
-        let mut sink = IdOnly(&self.repo);
-        let mut writer = content::Writer::new(&mut sink);
-        let mut file = File::open(path)?;
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => writer.write(&buffer[..n]).map_err(io::Error::other)?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        writer
-            .finish()
-            .map(|(content, _)| content)
-            .map_err(io::Error::other)
     }
 
     /// The newest item with this suffix and content, also one that was deleted since.
@@ -438,7 +392,7 @@ fn common_tail(path: &str, hint: &str) -> usize {
 impl Recognise for SnapshotRecogniser {
     fn recognise(&self, file: &Path, hint: &str) -> Result<Option<Origin>, RestoreError> {
         let name = hint.rsplit('/').next().unwrap_or(hint);
-        let contents = self.contents(file, name)?;
+        let contents = contents(&self.repo, file, name)?;
         if contents.is_empty() {
             return Ok(None);
         }
@@ -474,6 +428,18 @@ impl Recognise for SnapshotRecogniser {
             put_version(&mut record, &version);
         }
         Ok(record)
+    }
+
+    fn folder(&self, path: &str) -> Result<Option<Value>, RestoreError> {
+        let (name, path) = path.split_once('/').unwrap_or((path, ""));
+        let snapshots = self.repo.snapshots().map_err(TreeError::from);
+        let snapshots = snapshots.map_err(failed)?;
+        let Some(snapshot) = snapshots.iter().find(|snapshot| snapshot.name == name) else {
+            return Ok(None);
+        };
+        let entry = resolve(&self.nodes, snapshot.manifest.tree, path).map_err(failed)?;
+        let record = entry.filter(Entry::is_dir).and_then(|entry| entry.record);
+        record.map(|record| self.read(&record)).transpose()
     }
 
     fn original(&self, origin: &Origin) -> Result<Option<Bytes>, RestoreError> {
@@ -515,15 +481,7 @@ fn full_path(
     )
 }
 
-/// Whether the file begins with a header field (RFC 5322): a word and a colon.
-fn looks_like_mail(path: &Path) -> io::Result<bool> {
-    let mut head = Vec::new();
-    File::open(path)?.take(80).read_to_end(&mut head)?;
-    let name = head.iter().position(|b| *b == b':').unwrap_or(0);
-    Ok(name > 0 && head[..name].iter().all(|b| b.is_ascii_graphic()))
-}
-
-fn failed(e: TreeError) -> RestoreError {
+pub(super) fn failed(e: TreeError) -> RestoreError {
     RestoreError::new(Code::Io, e.to_string())
 }
 

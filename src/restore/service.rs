@@ -6,26 +6,26 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::errno::{Code, RestoreError};
 use super::journal::{Journal, QueueItem};
-use super::listing::{FolderKey, Listings};
+use super::listing::Listings;
+use super::live::{check_target, list, lookup, make};
 use super::log::{Event, RestoreLog};
-use super::place::{Directory, Place, Places};
+use super::place::{Directory, Places};
 use super::policy::Conflict;
 use super::push::Pusher;
 use super::recognise::Recognise;
 use super::recover::adopt;
 use super::spool::{Spool, SpoolFile};
 use super::target::TargetPath;
-use crate::graph::sites::{SITES, SUBSITES};
-use crate::local::{LocalState, now};
+use crate::local::LocalState;
 use crate::lockfile::LockFile;
-use crate::workload::{AccountKind, LiveEntry, Pushed, Workload};
+use crate::workload::{LiveEntry, Pushed, Workload};
 
 /// A listing or a new folder takes at most this long; a folder of a million messages is a thousand pages.
 const CALL: Duration = Duration::from_secs(180);
@@ -171,7 +171,7 @@ impl Service {
         self.wait_for(CALL, async move { lookup(&pusher, &target).await })
     }
 
-    /// Makes a folder.
+    /// Makes a folder. What it is a copy of shows by the first item that comes into it.
     ///
     /// # Errors
     /// EEXIST when something of that name is there; ENOENT when its parent is not.
@@ -179,17 +179,43 @@ impl Service {
         self.writable()?;
         let (pusher, target) = (Arc::clone(&self.inner.pusher), target.clone());
         self.wait_for(CALL, async move {
-            if lookup(&pusher, &target).await?.is_some() {
-                return Err(RestoreError::new(
-                    Code::Exists,
-                    format!("{target} is there already"),
-                ));
-            }
-            pusher.make_folder(&target).await
+            let made = make(&pusher, &target).await?;
+            pusher.made.add(&target, made.clone());
+            Ok(made)
         })
     }
 
-    /// Gives a folder that was made what the record of its original says of it.
+    /// Makes a folder with the access that its original has by this record.
+    pub(super) fn mkdir_as(
+        &self,
+        target: &TargetPath,
+        record: serde_json::Value,
+    ) -> Result<LiveEntry, RestoreError> {
+        self.writable()?;
+        let (pusher, target) = (Arc::clone(&self.inner.pusher), target.clone());
+        self.wait_for(CALL, async move {
+            let made = make(&pusher, &target).await?;
+            let place = pusher.places.resolve(&target).await?;
+            let shared = place.workload.share_folder(&place.account, &made, &record);
+            let notes = shared.await.unwrap_or_else(|e| vec![e.to_string()]);
+            for note in notes {
+                pusher.folder_differs(&target, &note);
+            }
+            Ok(made)
+        })
+    }
+
+    /// Programs set the time of a folder when everything is in it: what changed with each item is put
+    /// right in one that was made here. Another one is left as it is.
+    ///
+    /// # Errors
+    /// What the service says.
+    pub fn finish(&self, target: &TargetPath) -> Result<(), RestoreError> {
+        let (pusher, target) = (Arc::clone(&self.inner.pusher), target.clone());
+        self.wait_for(CALL, async move { pusher.finish_made(&target).await })
+    }
+
+    /// Gives a folder that was made what else the record of its original says of it.
     pub(super) fn finish_folder(
         &self,
         target: &TargetPath,
@@ -337,157 +363,6 @@ impl Service {
                 deadline.as_secs()
             )))
         })
-    }
-}
-
-/// What is in a place now.
-pub(super) async fn list(
-    pusher: &Pusher,
-    target: &TargetPath,
-) -> Result<Arc<Vec<LiveEntry>>, RestoreError> {
-    if target.is_site_folder() {
-        let sites = pusher.places.sites_in(target).await?;
-        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        let folders = sites.iter().map(|a| folder(&name(&a.upn), &a.id));
-        return Ok(Arc::new(folders.collect()));
-    }
-    let Some(name) = target.account() else {
-        let accounts = pusher.places.accounts().await?;
-        let mut folders: Vec<_> = accounts.iter().map(|a| folder(&a.upn, &a.id)).collect();
-        if pusher
-            .places
-            .workloads_of(AccountKind::Site)
-            .next()
-            .is_some()
-        {
-            folders.push(folder(SITES, SITES));
-        }
-        return Ok(Arc::new(folders));
-    };
-    if target.workload().is_none() {
-        let account = pusher.places.account(&name).await?;
-        let workloads = pusher.places.workloads_of(account.kind);
-        let mut folders: Vec<_> = workloads.map(|w| folder(w.folder(), w.name())).collect();
-        if account.kind == AccountKind::Site {
-            folders.push(folder(SUBSITES, SUBSITES));
-        }
-        return Ok(Arc::new(folders));
-    }
-    let place = pusher.places.resolve(target).await?;
-    list_place(pusher, &place)
-        .await
-        .map_err(|e| e.about(target))
-}
-
-pub(super) async fn list_place(
-    pusher: &Pusher,
-    place: &Place,
-) -> Result<Arc<Vec<LiveEntry>>, RestoreError> {
-    let key = folder_key(place, &place.path);
-    if let Some(known) = pusher.listings.get(&key) {
-        return Ok(known);
-    }
-    let asked = Instant::now();
-    let entries = place.workload.list(&place.account, &place.path).await?;
-    Ok(pusher.listings.put(key, entries, asked))
-}
-
-/// What is at a place now.
-pub(super) async fn lookup(
-    pusher: &Pusher,
-    target: &TargetPath,
-) -> Result<Option<LiveEntry>, RestoreError> {
-    let Some(account) = target.account() else {
-        return match target.top() {
-            None => Ok(Some(folder("restore", ""))),
-            Some(top) => {
-                let any = pusher.places.workloads_of(AccountKind::Site).next();
-                Ok(any.map(|_| folder(top, top)))
-            }
-        };
-    };
-    let Some(workload) = target.workload() else {
-        return match pusher.places.account(&account).await {
-            // As it was written: a shell that asks for Bob@contoso.com gets it.
-            Ok(a) => {
-                let name = account.rsplit('/').next().unwrap_or(&account);
-                Ok(Some(folder(name, &a.id)))
-            }
-            Err(e) if e.code == Code::NotFound => Ok(None),
-            Err(e) => Err(e),
-        };
-    };
-    if target.path().is_empty() {
-        let account = pusher.places.account(&account).await?;
-        if target.is_site_folder() {
-            return Ok(Some(folder(SUBSITES, SUBSITES)));
-        }
-        return match pusher.places.workload(account.kind, workload) {
-            Ok(w) => Ok(Some(folder(w.folder(), w.name()))),
-            Err(_) => Ok(None),
-        };
-    }
-    let mut place = pusher.places.resolve(target).await?;
-    let Some(name) = place.path.pop() else {
-        return Ok(None);
-    };
-    let key = folder_key(&place, &place.path);
-    if let Some(known) = pusher.listings.lookup(&key, &name) {
-        return Ok(known);
-    }
-    list_place(pusher, &place)
-        .await
-        .map_err(|e| e.about(target))?;
-    Ok(pusher.listings.lookup(&key, &name).flatten())
-}
-
-/// Whether something may be written to `target`, as far as can be known before.
-pub(super) async fn check_target(pusher: &Pusher, target: &TargetPath) -> Result<(), RestoreError> {
-    if target.path().is_empty() {
-        return Err(RestoreError::new(
-            Code::NotPermitted,
-            format!(
-                "{target} is no place for a file: restore to ACCOUNT/Mail/..., ACCOUNT/OneDrive/... or \
-                 Sites/SITE/Libraries/..."
-            ),
-        ));
-    }
-    let conflict = target.policy().conflict.unwrap_or(pusher.conflict);
-    match lookup(pusher, target).await? {
-        Some(live) if live.is_dir => Err(RestoreError::new(
-            Code::IsFolder,
-            format!("{target} is a folder"),
-        )),
-        Some(_) if conflict == Conflict::Skip => Err(exists(target)),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn exists(target: &TargetPath) -> RestoreError {
-    RestoreError::new(
-        Code::Exists,
-        format!(
-            "{target} is there already (write below @overwrite/ or @keep-both/ to restore it nevertheless)"
-        ),
-    )
-}
-
-pub(super) fn folder_key(place: &Place, path: &[String]) -> FolderKey {
-    FolderKey {
-        account: place.account.id.clone(),
-        workload: place.workload.name(),
-        path: path.to_vec(),
-    }
-}
-
-fn folder(name: &str, id: &str) -> LiveEntry {
-    LiveEntry {
-        id: id.to_owned(),
-        name: name.to_owned(),
-        is_dir: true,
-        size: 0,
-        mtime: now(),
-        record: serde_json::Value::Null,
     }
 }
 

@@ -331,7 +331,7 @@ impl Capture<'_> {
             Cursor::More(link) => {
                 if reading.at.as_ref() == Some(&link) || reading.empty > MAX_EMPTY_PAGES {
                     let why = "the service gives pages without end";
-                    return self.feed_failed(reading.failure(why)).map(|()| false);
+                    return self.feed_failed(reading.failure(why));
                 }
                 if reading.initial {
                     self.rounds[reading.number].reached = Some(Cursor::More(link.clone()));
@@ -365,7 +365,7 @@ impl Capture<'_> {
             }
             FeedError::Reset { .. } => {
                 let why = "the service loses the history of this feed again and again";
-                self.feed_failed(reading.failure(why)).map(|()| false)
+                self.feed_failed(reading.failure(why))
             }
             FeedError::Gone => {
                 let stored = &self.rounds[reading.number].stored;
@@ -375,14 +375,14 @@ impl Capture<'_> {
                 }
                 let why = "it does not exist any more; what was captured stays";
                 let e = GraphError::local(ErrorClass::Gone, reading.id.0.clone(), why);
-                self.feed_failed(e).map(|()| false)
+                self.feed_failed(e)
             }
             FeedError::Failed(e) => match self.give_up_sweep(reading.number, &e) {
                 Some(behind) => {
                     reading.at = Some(behind);
                     Ok(true)
                 }
-                None => self.feed_failed(e).map(|()| false),
+                None => self.feed_failed(e),
             },
         }
     }
@@ -393,11 +393,12 @@ impl Capture<'_> {
         self.cx.progress.unless_cancelled(page).await
     }
 
-    fn feed_failed(&mut self, e: GraphError) -> Result<(), SyncError> {
+    /// Keeps the error that ends a feed for this cycle. False: no page follows.
+    fn feed_failed(&mut self, e: GraphError) -> Result<bool, SyncError> {
         let e = SyncError::unless_fatal(e)?;
         tracing::warn!(account = %self.account.upn, workload = self.workload.name(), "{e}");
         self.error.get_or_insert(e);
-        Ok(())
+        Ok(false)
     }
 
     /// Feeds whose removals are not settled keep their old cursors.

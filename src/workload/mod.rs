@@ -278,8 +278,23 @@ pub trait Workload: Send + Sync {
     async fn make_folder(&self, account: &Account, path: &[String])
     -> Result<LiveEntry, PushError>;
 
-    /// Gives a folder that was made for a restore what the record of the original says of it beyond its
-    /// name. Called when everything is in it: some of that changes with each item.
+    /// Gives a folder that was made for a restore the access that its original had. Called before anything
+    /// is in it, so that nothing in it is ever open to more people than it was.
+    /// Returns what could not be given, for the log.
+    ///
+    /// # Errors
+    /// Graph's. The folder is there all the same.
+    async fn share_folder(
+        &self,
+        _account: &Account,
+        _folder: &LiveEntry,
+        _record: &Value,
+    ) -> Result<Vec<String>, GraphError> {
+        Ok(Vec::new())
+    }
+
+    /// Gives a folder that was made for a restore what else the record of the original says of it beyond
+    /// its name. Called when everything is in it: some of that changes with each item.
     /// Returns what could not be given, for the log.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::Workload;
 use crate::graph::{ErrorClass, GraphError};
 
 /// A live item or folder in Microsoft 365, named as the mount would name it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LiveEntry {
     /// Graph's.
     pub id: String,

@@ -54,6 +54,8 @@ pub struct Protect {
     pub versions: usize,
     /// The same for files that are captured for the first time, in a first sync for all.
     pub versions_of_new_files: bool,
+    /// Capture retention labels of files and folders: one request for each that is new or changed.
+    pub retention_labels: bool,
     /// Most resource units that captures spend on drives and sites in 24 hours; then they go on in a
     /// later cycle, and permissions wait from four fifths of it on. None here: what Microsoft grants a
     /// tenant of up to 1,000 licences.
@@ -80,6 +82,7 @@ impl Default for Protect {
             contact_photos: true,
             versions: 0,
             versions_of_new_files: false,
+            retention_labels: false,
             unit_budget: None,
             mail: ProtectMail::default(),
             parallel_accounts: 8,

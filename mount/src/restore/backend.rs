@@ -30,6 +30,10 @@ pub trait Restorer: Send + Sync + 'static {
     fn lookup(&self, place: &TargetPath) -> Result<Option<LiveItem>, RestoreError>;
     /// Makes a folder in Microsoft 365.
     fn mkdir(&self, place: &TargetPath) -> Result<(), RestoreError>;
+    /// Everything is in a folder that was made here: what changed with each item is put right.
+    fn finish(&self, _place: &TargetPath) -> Result<(), RestoreError> {
+        Ok(())
+    }
     /// A local file to write what will be pushed to `place`.
     fn create(&self, place: &TargetPath) -> Result<SpoolFile, RestoreError>;
     /// Restores what was written: returns when Microsoft 365 has confirmed it, or, under `@queued`,

@@ -260,7 +260,8 @@ impl RestoreFs {
     }
 
     /// Size and time of a file on its way. What is live takes modes, owners and times silently, since
-    /// every copying program sets them, but no size. Waits for the local disk only.
+    /// every copying program sets them, but no size. The time of a folder is set by who has filled it:
+    /// that one may wait for the network.
     pub fn setattr(
         &self,
         ino: u64,
@@ -282,10 +283,23 @@ impl RestoreFs {
                 }
                 _ => {}
             }
-            if let (What::Local(local), Some(mtime)) = (&node.what, mtime) {
-                local.set_mtime(mtime);
+            match (&node.what, mtime) {
+                (What::Local(local), Some(mtime)) => local.set_mtime(mtime),
+                (What::Folder { .. }, Some(_)) => self.finish(target),
+                _ => {}
             }
         }
         Ok(self.attr(ino, &node))
+    }
+
+    /// A folder whose time could not be put right is there all the same.
+    fn finish(&self, folder: &TargetPath) {
+        if let Err(e) = self.service.finish(folder) {
+            let text = format!(
+                "the folder is there, but its time is another one: {}",
+                e.reason
+            );
+            self.service.note(folder, &text);
+        }
     }
 }

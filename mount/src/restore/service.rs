@@ -39,6 +39,10 @@ impl Restorer for Service {
         Service::mkdir(self, place).map(drop)
     }
 
+    fn finish(&self, place: &TargetPath) -> Result<(), RestoreError> {
+        Service::finish(self, place)
+    }
+
     fn create(&self, place: &TargetPath) -> Result<SpoolFile, RestoreError> {
         Service::create(self, place)
     }

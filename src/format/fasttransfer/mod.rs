@@ -8,6 +8,7 @@
 //! values and depth are bounded, and nothing is copied until it is asked for. Pure: the same stream
 //! gives the same file.
 
+mod blob;
 mod contact;
 mod elements;
 mod event;

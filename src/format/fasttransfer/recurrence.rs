@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::Error;
+use super::blob::Blob;
 use super::properties::graph_day;
-use super::text;
 
 const DAY: i64 = 86_400;
 /// Minutes from 1601 to 1970.
@@ -82,10 +82,7 @@ impl Recurrence {
     /// # Errors
     /// When it is damaged before the exceptions; damage there costs the exceptions' details.
     pub fn parse(blob: &[u8]) -> Result<Self, Error> {
-        let mut r = Blob {
-            rest: blob,
-            len: blob.len(),
-        };
+        let mut r = Blob::new(blob);
         r.u16()?;
         r.u16()?;
         let frequency = r.u16()?;
@@ -311,7 +308,7 @@ impl Exception {
 }
 
 /// Local seconds of minutes since 1601.
-fn local(minutes: u32) -> i64 {
+pub(super) fn local(minutes: u32) -> i64 {
     (i64::from(minutes) - EPOCH) * 60
 }
 
@@ -334,64 +331,6 @@ fn days_of(mask: u32) -> Vec<&'static str> {
         .filter(|day| mask >> day & 1 == 1)
         .map(day_name)
         .collect()
-}
-
-struct Blob<'a> {
-    rest: &'a [u8],
-    len: usize,
-}
-
-impl<'a> Blob<'a> {
-    fn malformed(&self) -> Error {
-        Error::Malformed {
-            at: self.len - self.rest.len(),
-        }
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
-        let (head, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or_else(|| self.malformed())?;
-        self.rest = rest;
-        Ok(head)
-    }
-
-    fn u16(&mut self) -> Result<u16, Error> {
-        let bytes = self.take(2)?;
-        Ok(u16::from_le_bytes([bytes[0], bytes[1]]))
-    }
-
-    fn u32(&mut self) -> Result<u32, Error> {
-        let bytes = self.take(4)?;
-        Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    }
-
-    fn days(&mut self) -> Result<Vec<i64>, Error> {
-        let count = self.u32()? as usize;
-        if count > self.rest.len() / 4 {
-            return Err(self.malformed());
-        }
-        (0..count).map(|_| self.u32().map(local)).collect()
-    }
-
-    fn skip_block(&mut self) -> Result<(), Error> {
-        let len = self.u32()? as usize;
-        self.take(len).map(drop)
-    }
-
-    /// A text with its length twice: with and without its terminator.
-    fn narrow(&mut self) -> Result<String, Error> {
-        self.u16()?;
-        let len = usize::from(self.u16()?);
-        Ok(text::decode(self.take(len)?, 0).into_owned())
-    }
-
-    fn wide(&mut self) -> Result<String, Error> {
-        let len = usize::from(self.u16()?);
-        let bytes = self.take(len * 2)?;
-        Ok(text::decode(bytes, u32::from(text::UTF16)).into_owned())
-    }
 }
 
 #[cfg(test)]

@@ -112,7 +112,15 @@ impl<'a> ToService<'a> {
         target: &TargetPath,
         record: Option<ObjectId>,
     ) -> Result<(), RestoreError> {
-        match self.alive.service.mkdir(target) {
+        let service = &self.alive.service;
+        let made = match record {
+            Some(record) => {
+                let record = self.alive.recogniser.read(&record)?;
+                service.mkdir_as(target, record)
+            }
+            None => service.mkdir(target),
+        };
+        match made {
             Ok(made) => {
                 let outcome = Outcome::MadeFolder;
                 self.tally.decided(source, &target.to_string(), 0, outcome);
@@ -148,8 +156,7 @@ impl<'a> ToService<'a> {
                 record.and_then(|record| self.alive.service.finish_folder(&target, made, record));
             let notes = finished.unwrap_or_else(|e| vec![e.reason]);
             for note in notes {
-                let text = format!("the folder is there, but not as it was: {note}");
-                self.alive.service.note(&target, &text);
+                self.alive.service.pusher().folder_differs(&target, &note);
             }
         }
     }

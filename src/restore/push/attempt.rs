@@ -8,10 +8,10 @@ use super::{Pusher, blocking, spool_error};
 use crate::local::now;
 use crate::restore::errno::{Code, RestoreError};
 use crate::restore::journal::PushJournal;
+use crate::restore::live::folder_key;
 use crate::restore::log::Event;
 use crate::restore::place::Place;
 use crate::restore::queue::{Next, Pending};
-use crate::restore::service::folder_key;
 use crate::restore::spool::{Origin, State, Ticket};
 use crate::restore::target::TargetPath;
 use crate::workload::{ItemKey, Original, Push, Pushed, Source};
@@ -92,6 +92,8 @@ impl Pusher {
         let lock = self.lock(&ticket);
         let _guard = lock.lock().await;
         pending.moved();
+        self.adopt_folders(&place, &target, ticket.origin.as_ref())
+            .await?;
         let (source, original) = self.source(ticket.origin.as_ref(), &place).await?;
         let push = Push {
             id: ticket.id,

@@ -26,12 +26,13 @@ use uuid::Uuid;
 use super::errno::{Code, RestoreError};
 use super::journal::Journal;
 use super::listing::Listings;
+use super::live::folder_key;
 use super::log::{Event, RestoreLog};
+use super::made::MadeFolders;
 use super::place::Places;
 use super::policy::Conflict;
 use super::queue::{Pending, Queue};
 use super::recognise::Recognise;
-use super::service::folder_key;
 use super::spool::Ticket;
 use super::target::TargetPath;
 use crate::lockfile::LockFile;
@@ -45,6 +46,7 @@ pub struct Pusher {
     pub(super) places: Places,
     pub(super) journal: Arc<Journal>,
     pub(super) listings: Listings,
+    pub(super) made: MadeFolders,
     pub(super) log: RestoreLog,
     pub(super) conflict: Conflict,
     pub(super) recogniser: Option<Arc<dyn Recognise>>,
@@ -73,6 +75,7 @@ impl Pusher {
             places,
             journal: Arc::new(journal),
             listings,
+            made: MadeFolders::default(),
             log,
             conflict,
             recogniser,
@@ -114,6 +117,12 @@ impl Pusher {
         self.listings
             .add(&folder_key(&place, parent), entry.clone(), name);
         Ok(entry)
+    }
+
+    /// Puts into the log what a folder lacks that its original had.
+    pub(super) fn folder_differs(&self, folder: &TargetPath, what: &str) {
+        let text = format!("the folder is there, but not as it was: {what}");
+        self.log.add(Event::Failed, &folder.to_string(), &text);
     }
 
     /// The push, if it is not over: for who waits for a queued one.

@@ -13,6 +13,7 @@ mod compose;
 mod event;
 mod names;
 mod occurrences;
+mod people;
 mod restore;
 
 use std::time::Duration;

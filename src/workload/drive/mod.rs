@@ -8,13 +8,16 @@
 //! [`target::Root`] says which drive is meant.
 
 mod capture;
+mod labels;
 pub(super) mod names;
+mod original;
 pub(super) mod permissions;
 mod restore;
 mod sharing;
 mod special;
 pub(super) mod target;
 mod versions;
+mod wanted;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -35,6 +38,8 @@ pub use sharing::RestorePermissions;
 pub struct DriveOptions {
     /// Who shared items are shared with.
     pub permissions: bool,
+    /// Retention labels of files and folders: a request for each that is new or changed.
+    pub labels: bool,
     /// When they are shared again.
     pub restore_permissions: RestorePermissions,
     /// The service's own older versions of files.
@@ -45,6 +50,7 @@ impl Default for DriveOptions {
     fn default() -> Self {
         Self {
             permissions: true,
+            labels: false,
             restore_permissions: RestorePermissions::default(),
             versions: KeepVersions::default(),
         }
@@ -69,6 +75,27 @@ impl Drive {
             options,
             targets: target::Targets::default(),
         }
+    }
+
+    /// Whether something of an item is to be asked for last.
+    pub(super) fn lacks_details(&self, stored: Option<&Value>, record: &Value) -> bool {
+        (self.options.permissions && permissions::needs_permissions(stored, record))
+            || (self.options.labels && labels::needs_label(stored, record))
+    }
+
+    /// Asks for that.
+    pub(super) async fn add_details(
+        &self,
+        items: &mut [Detail],
+    ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
+        let mut answers = match self.options.permissions {
+            true => self.add_permissions(items).await?,
+            false => items.iter().map(|_| Ok(())).collect(),
+        };
+        if self.options.labels {
+            self.add_labels(items, &mut answers).await?;
+        }
+        Ok(answers)
     }
 }
 
@@ -147,7 +174,7 @@ impl Workload for Drive {
     }
 
     fn needs_details(&self, stored: Option<&Value>, record: &Value) -> bool {
-        self.options.permissions && permissions::needs_permissions(stored, record)
+        self.lacks_details(stored, record)
     }
 
     async fn details(
@@ -155,7 +182,7 @@ impl Workload for Drive {
         _account: &Account,
         items: &mut [Detail],
     ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
-        self.add_permissions(items).await
+        self.add_details(items).await
     }
 
     fn keeps_versions(&self, first: bool) -> usize {
@@ -219,6 +246,17 @@ impl Workload for Drive {
         path: &[String],
     ) -> Result<LiveEntry, PushError> {
         self.make_drive_folder(&self.root(account).await?, path)
+            .await
+    }
+
+    async fn share_folder(
+        &self,
+        account: &Account,
+        folder: &LiveEntry,
+        record: &Value,
+    ) -> Result<Vec<String>, GraphError> {
+        let root = self.root(account).await?;
+        self.share_drive_folder(&root.drive, None, folder, record)
             .await
     }
 

@@ -26,26 +26,37 @@ pub(super) const SHARING: &str = "tenantfsSharing";
 
 /// Whether permissions are still to be asked for. Those that were stay until others are there.
 pub(in crate::workload) fn needs_permissions(stored: Option<&Value>, record: &Value) -> bool {
-    let library = record["driveType"].is_string();
-    let shared = record["shared"].is_object();
-    (library || shared)
+    has_some(record)
         && (record.get("permissions").is_none()
             || !record[CHANGED].is_null()
             || stored.is_some_and(|stored| stored["shared"] != record["shared"]))
 }
 
+/// Whether it has permissions of its own: a library, and what is shared.
+fn has_some(record: &Value) -> bool {
+    record["driveType"].is_string() || record["shared"].is_object()
+}
+
 impl Drive {
-    /// Puts `permissions` into the records of items, and of libraries those of their roots.
+    /// Puts `permissions` into the records of items that are shared, and of libraries those of their roots.
     pub(in crate::workload) async fn add_permissions(
         &self,
         items: &mut [Detail],
     ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
-        let calls: Vec<Option<Call>> = items.iter().map(|item| call(&item.record)).collect();
+        let has_some = |item: &Detail| has_some(&item.record);
+        let calls: Vec<Option<Call>> = items
+            .iter()
+            .map(|item| call(&item.record).filter(|_| has_some(item)))
+            .collect();
         let asked: Vec<Call> = calls.iter().flatten().cloned().collect();
         let mut answers = self.client.batch(Scope::Drives, &asked).await?.into_iter();
         let mut done = Vec::with_capacity(items.len());
         for (item, call) in items.iter_mut().zip(calls) {
             let Some(call) = call else {
+                if !has_some(item) {
+                    done.push(Ok(()));
+                    continue;
+                }
                 done.push(Err(ItemError {
                     class: ErrorClass::Ours,
                     reason: "permissions: the record does not say where the item is".to_owned(),
@@ -82,12 +93,17 @@ fn missing() -> GraphError {
 }
 
 fn call(record: &Value) -> Option<Call> {
-    let id = record["id"].as_str()?;
     let call = match record["driveType"].is_string() {
-        true => Call::get(ROOT, &[id]),
-        false => Call::get(ITEM, &[record["parentReference"]["driveId"].as_str()?, id]),
+        true => Call::get(ROOT, &[record["id"].as_str()?]),
+        false => Call::get(ITEM, &place(record)?),
     };
     Some(call.scope(Scope::Drives, PERMISSIONS))
+}
+
+/// Drive and id of a file or folder.
+pub(super) fn place(record: &Value) -> Option<[&str; 2]> {
+    let drive = record["parentReference"]["driveId"].as_str()?;
+    Some([drive, record["id"].as_str()?])
 }
 
 /// Completes a record. One whose permissions can't be read is kept without.

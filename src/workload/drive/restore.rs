@@ -63,8 +63,8 @@ impl Drive {
         push: &Push,
         journal: &dyn Journal,
     ) -> Result<Pushed, PushError> {
-        let sharing = self.sharing_of(&root, push);
-        let replaces = sharing.is_some()
+        let original = self.original(&root, push);
+        let replaces = original.is_some()
             && push.policy == Policy::Overwrite
             && self.plan_file(&root, folder, push).await?.is_some();
         let mut pushed = match self.upload_file(root.clone(), folder, push, journal).await {
@@ -74,24 +74,11 @@ impl Drive {
                 return Err(self.explain(&root, &path, e).await);
             }
         };
-        if let Some(record) = sharing.filter(|_| !replaces) {
-            let (drive, item) = (&root.drive, &pushed.entry.id);
-            let notes = self.share_again(drive, item, record).await?;
+        if let Some(original) = original.filter(|_| !replaces) {
+            let notes = self.like(&root, &pushed.entry.id, original).await?;
             pushed.notes.extend(notes);
         }
         Ok(pushed)
-    }
-
-    /// The original's record, if the file is to be shared as that was.
-    fn sharing_of<'a>(&self, root: &Root, push: &'a Push) -> Option<&'a Value> {
-        match &push.source {
-            Source::Record { record, .. } if record["shared"].is_object() => self
-                .options
-                .restore_permissions
-                .apply(&root.drive, root.site.as_deref(), record)
-                .then_some(record),
-            _ => None,
-        }
     }
 
     async fn upload_file(
@@ -191,14 +178,13 @@ impl Drive {
                 && job.is(&item)
             {
                 let mut pushed = self.accept(&job, item)?;
-                match self.sharing_of(&job.root, push) {
+                match self.original(&job.root, push) {
                     // Nobody knows any more whether it replaced one.
                     Some(_) if push.policy == Policy::Overwrite => pushed
                         .notes
-                        .push("permissions: they are left as they are now".to_owned()),
-                    Some(record) => {
-                        let drive = &job.root.drive;
-                        let notes = self.share_again(drive, &pushed.entry.id, record).await?;
+                        .push("permissions and label: they are left as they are now".to_owned()),
+                    Some(original) => {
+                        let notes = self.like(&job.root, &pushed.entry.id, original).await?;
                         pushed.notes.extend(notes);
                     }
                     None => {}

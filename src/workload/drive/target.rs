@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::labels::is_labelled;
+use super::sharing::is_home;
 use super::{Drive, MANY, ONE, modified, names};
 use crate::graph::{Call, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
@@ -217,15 +219,14 @@ impl Drive {
         })
     }
 
-    /// Gives a folder the times and the permissions of its original.
-    pub(in crate::workload) async fn finish_drive_folder(
+    /// Gives a folder the permissions of its original.
+    pub(in crate::workload) async fn share_drive_folder(
         &self,
         drive: &str,
         collection: Option<&str>,
         folder: &LiveEntry,
         record: &Value,
     ) -> Result<Vec<String>, GraphError> {
-        self.set_folder_times(drive, folder, record).await?;
         let when = self.options.restore_permissions;
         match record["shared"].is_object() && when.apply(drive, collection, record) {
             true => self.share_again(drive, &folder.id, record).await,
@@ -234,7 +235,7 @@ impl Drive {
     }
 
     /// Gives a library that was made the permissions of its original.
-    pub(in crate::workload) async fn finish_library(
+    pub(in crate::workload) async fn share_library(
         &self,
         drive: &str,
         collection: Option<&str>,
@@ -246,6 +247,21 @@ impl Drive {
         }
         let root = self.library_root(drive).await?;
         self.share_again(drive, &root.root, record).await
+    }
+
+    /// Gives a folder the times and the retention label of its original.
+    pub(in crate::workload) async fn finish_drive_folder(
+        &self,
+        drive: &str,
+        collection: Option<&str>,
+        folder: &LiveEntry,
+        record: &Value,
+    ) -> Result<Vec<String>, GraphError> {
+        self.set_folder_times(drive, folder, record).await?;
+        match is_labelled(record) && is_home(drive, collection, record) {
+            true => self.label_again(drive, &folder.id, record).await,
+            false => Ok(Vec::new()),
+        }
     }
 
     async fn set_folder_times(

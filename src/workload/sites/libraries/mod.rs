@@ -18,7 +18,6 @@ use serde_json::Value;
 use super::LIBRARIES;
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
-use crate::workload::drive::permissions::needs_permissions;
 use crate::workload::drive::{Drive, DriveOptions, KeepVersions, RestorePermissions, names};
 use crate::workload::mail::names::seconds;
 use crate::workload::{
@@ -49,6 +48,8 @@ const FEED: &str = "drive:";
 pub struct LibrariesOptions {
     /// Who shared items are shared with.
     pub permissions: bool,
+    /// Retention labels of files and folders: a request for each that is new or changed.
+    pub labels: bool,
     /// Libraries that SharePoint hides: Style Library, Preservation Hold Library, ...
     pub system: bool,
     /// When items are shared again.
@@ -61,6 +62,7 @@ impl Default for LibrariesOptions {
     fn default() -> Self {
         Self {
             permissions: true,
+            labels: false,
             system: false,
             restore_permissions: RestorePermissions::default(),
             versions: KeepVersions::default(),
@@ -83,6 +85,7 @@ impl Libraries {
     pub fn new(client: Client, keyer: Keyer, options: LibrariesOptions) -> Self {
         let files = DriveOptions {
             permissions: options.permissions,
+            labels: options.labels,
             restore_permissions: options.restore_permissions,
             versions: options.versions,
         };
@@ -111,6 +114,11 @@ fn collection_id(site: &Account) -> Option<String> {
 /// Its record is a library's, not that of a file or folder in one.
 fn is_library(record: &Value) -> bool {
     record["driveType"].is_string()
+}
+
+/// The drive that a folder is in; a library itself is in none.
+fn drive_of(folder: &LiveEntry) -> Option<&str> {
+    folder.record["parentReference"]["driveId"].as_str()
 }
 
 fn created(record: &Value) -> i64 {
@@ -181,7 +189,7 @@ impl Workload for Libraries {
     }
 
     fn needs_details(&self, stored: Option<&Value>, record: &Value) -> bool {
-        self.options.permissions && needs_permissions(stored, record)
+        self.drive.lacks_details(stored, record)
     }
 
     async fn details(
@@ -189,7 +197,7 @@ impl Workload for Libraries {
         account: &Account,
         items: &mut [Detail],
     ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
-        let mut answers = self.drive.add_permissions(items).await?;
+        let mut answers = self.drive.add_details(items).await?;
         let Some(first) = items.iter().position(|item| is_library(&item.record)) else {
             return Ok(answers);
         };
@@ -329,7 +337,7 @@ impl Workload for Libraries {
         }
     }
 
-    async fn finish_folder(
+    async fn share_folder(
         &self,
         account: &Account,
         folder: &LiveEntry,
@@ -337,18 +345,33 @@ impl Workload for Libraries {
     ) -> Result<Vec<String>, GraphError> {
         let collection = collection_id(account);
         let collection = collection.as_deref();
-        // A library itself is in no drive, and has no times that could be set.
-        match folder.record["parentReference"]["driveId"].as_str() {
+        match drive_of(folder) {
             None => {
                 let library = &folder.id;
-                self.drive.finish_library(library, collection, record).await
+                self.drive.share_library(library, collection, record).await
             }
             Some(drive) => {
                 self.drive
-                    .finish_drive_folder(drive, collection, folder, record)
+                    .share_drive_folder(drive, collection, folder, record)
                     .await
             }
         }
+    }
+
+    /// A library itself has no times that could be set.
+    async fn finish_folder(
+        &self,
+        account: &Account,
+        folder: &LiveEntry,
+        record: &Value,
+    ) -> Result<Vec<String>, GraphError> {
+        let Some(drive) = drive_of(folder) else {
+            return Ok(Vec::new());
+        };
+        let collection = collection_id(account);
+        self.drive
+            .finish_drive_folder(drive, collection.as_deref(), folder, record)
+            .await
     }
 
     async fn push(

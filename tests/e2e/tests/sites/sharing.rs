@@ -406,16 +406,36 @@ fn folders_come_back_with_what_is_cut_off_in_them() -> Result<()> {
     };
     let before = all()?;
     ensure!(before[2].len() == 3 && before[3].len() == 2, "{before:#?}");
+    let times = json!({ "createdDateTime": "2021-02-03T04:05:06Z",
+                        "lastModifiedDateTime": "2022-03-04T05:06:07Z" });
+    graph.patch(&url(&plans)?, &json!({ "fileSystemInfo": times }))?;
     scene.tenant.backup()?;
-    graph.delete(&url(&plans)?)?;
     let library = "Sites/Finance/Libraries/Documents";
-    let source = format!("latest/{library}/Plans");
-    let done = scene
-        .tenant
-        .json(&["restore", &source, &format!("{library}/Plans")])?;
-    ensure!(done["failed"] == 0 && done["restored"] == 3, "{done:#}");
-    let after = all()?;
-    ensure!(after == before, "{before:#?}\n{after:#?}");
+    let mount = scene.tenant.mount()?;
+    let by_command = || -> Result<()> {
+        let (source, target) = (
+            format!("latest/{library}/Plans"),
+            format!("{library}/Plans"),
+        );
+        let done = scene.tenant.json(&["restore", &source, &target])?;
+        ensure!(done["failed"] == 0 && done["restored"] == 3, "{done:#}");
+        Ok(())
+    };
+    let by_cp = || -> Result<()> {
+        let source = mount.path("snapshots/latest").join(library).join("Plans");
+        let target = mount.path("restore").join(library);
+        let copy = format!("cp -a {} {}/", quote(&source), quote(&target));
+        sh_ok(Path::new("/"), &copy).map(drop)
+    };
+    let ways: [&dyn Fn() -> Result<()>; 2] = [&by_command, &by_cp];
+    for way in ways {
+        graph.delete(&url(&at(graph, &drive, "Plans")?)?)?;
+        way()?;
+        let after = all()?;
+        ensure!(after == before, "{before:#?}\n{after:#?}");
+        let now = &at(graph, &drive, "Plans")?["fileSystemInfo"];
+        ensure!(*now == times, "{now:#}");
+    }
     scene.nothing_was_sent()
 }
 

@@ -13,6 +13,8 @@ use super::scene::Scene;
 
 const CONFIG: &str = "[protect]\nworkloads = [\"drive\", \"libraries\"]\n\
                       sites = { include = [\"Finance\"] }\n";
+/// A label of the emulated tenant that only keeps things.
+const LABEL: &str = "Keep 7 years";
 const LIBRARY: &str = "Sites/Finance/Libraries/Documents";
 
 fn scene(change: impl FnOnce(&mut Options)) -> Result<Scene> {
@@ -251,6 +253,84 @@ fn what_nobody_may_replace_is_refused_with_the_reason() -> Result<()> {
         .filter(|name| name.contains("(restored "))
         .count();
     ensure!(beside == 2, "{beside}");
+    scene.nothing_was_sent()
+}
+
+/// Requests for labels since they were last counted anew.
+fn labels_asked(scene: &Scene) -> Result<u64> {
+    let requests = scene.tenant.graph.requests()?;
+    let lines = requests["by_route"].as_array().context("no routes")?.iter();
+    let those = lines.filter(|line| line["route"].to_string().contains("retentionLabel"));
+    Ok(those.filter_map(|line| line["count"].as_u64()).sum())
+}
+
+#[test]
+fn labels_are_asked_of_what_changed_and_given_again_at_home() -> Result<()> {
+    let scene = scene(|_| {})?;
+    let graph = &scene.tenant.graph;
+    scene
+        .tenant
+        .write_config(&format!("{CONFIG}retention_labels = true\n"))?;
+    let files = Files::of(&scene)?;
+    let (kept, plain) = (
+        files.put("Law/kept.txt", b"1")?,
+        files.put("Law/plain.txt", b"2")?,
+    );
+    let folder = graph.get(&format!("/drives/{}/root:/Law", files.drive))?;
+    let folder = folder["id"].as_str().context("no id")?.to_owned();
+    for item in [&kept, &folder] {
+        files.label(item, LABEL)?;
+    }
+    scene.tenant.backup()?;
+    ensure!(labels_asked(&scene)? > 3);
+    graph.reset_requests()?;
+    scene.tenant.backup()?;
+    ensure!(labels_asked(&scene)? == 0, "asked without a change");
+    files.label(&plain, "Records")?;
+    scene.tenant.backup()?;
+    ensure!(labels_asked(&scene)? == 1 && downloads(&scene)? == 0);
+    let mount = scene.tenant.mount()?;
+    let latest = mount.path("snapshots/latest").canonicalize()?;
+    let recorded = |path: &str| -> Result<Value> {
+        let file = latest.join(".tenantfs/graph").join(LIBRARY).join(path);
+        let record: Value = serde_json::from_slice(&fs::read(file)?)?;
+        Ok(record["retentionLabel"]["name"].clone())
+    };
+    ensure!(recorded("Law/kept.txt.json")? == LABEL && recorded("Law.json")? == LABEL);
+    ensure!(recorded("Law/plain.txt.json")? == "Records");
+
+    // The service deletes nothing that has one.
+    let path = |item: &str| format!("/drives/{}/items/{item}", files.drive);
+    graph.patch(
+        &format!("{}/retentionLabel", path(&plain)),
+        &json!({ "retentionSettings": { "isRecordLocked": false } }),
+    )?;
+    for item in [&kept, &plain, &folder] {
+        graph.delete(&format!("{}/retentionLabel", path(item)))?;
+    }
+    graph.delete(&path(&folder))?;
+    let from = quote(&latest.join(LIBRARY).join("Law"));
+    sh_ok(&mount.dir, &format!("cp -a {from} restore/{LIBRARY}/"))?;
+    let elsewhere = format!("{}/OneDrive/Law", graph.mailboxes()?[0]);
+    scene
+        .tenant
+        .json(&["restore", &format!("latest/{LIBRARY}/Law"), &elsewhere])?;
+    let label = |drive: &str, path: &str| -> Result<Value> {
+        let item = graph.get(&format!(
+            "/drives/{drive}/root:/{path}?$expand=retentionLabel"
+        ))?;
+        Ok(item["retentionLabel"]["name"].clone())
+    };
+    for (path, name) in [
+        ("Law", LABEL),
+        ("Law/kept.txt", LABEL),
+        ("Law/plain.txt", "Records"),
+    ] {
+        let now = label(&files.drive, path)?;
+        ensure!(now == name, "{path}: {now}");
+        let away = label(&scene.onedrive(&graph.mailboxes()?[0])?, path)?;
+        ensure!(away.is_null(), "{path}: {away}");
+    }
     scene.nothing_was_sent()
 }
 
