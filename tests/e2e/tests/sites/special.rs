@@ -287,6 +287,7 @@ fn labels_are_asked_of_what_changed_and_given_again_at_home() -> Result<()> {
     scene.tenant.backup()?;
     ensure!(labels_asked(&scene)? == 0, "asked without a change");
     files.label(&plain, "Records")?;
+    graph.reset_requests()?;
     scene.tenant.backup()?;
     ensure!(labels_asked(&scene)? == 1 && downloads(&scene)? == 0);
     let mount = scene.tenant.mount()?;
