@@ -474,7 +474,9 @@ mod tests {
         assert!(copier.has(&first) && !copier.has(&second));
         for snapshot in [&second, &third] {
             let copied = copier.copy(snapshot, &mut |now| read.push(now)).unwrap();
-            assert!(copied.objects < 60 && copied.objects > 12, "{copied:?}");
+            // How many nodes change is up to the repository's key.
+            assert!(copied.objects > 12, "{copied:?}");
+            assert!(copied.objects * 20 < all.objects, "{copied:?} of {all:?}");
             assert_eq!(read.last(), Some(&copied));
         }
         check_whole(&target, &[&first, &second, &third]);
