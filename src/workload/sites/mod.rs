@@ -14,6 +14,7 @@
 pub mod libraries;
 pub mod lists;
 pub mod pages;
+mod roles;
 
 use super::{Account, Presence};
 use crate::graph::{Call, Client, GraphError, Scope};

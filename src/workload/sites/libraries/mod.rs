@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::LIBRARIES;
+use super::roles::{Roles, address};
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
 use crate::workload::drive::{Drive, DriveOptions, KeepVersions, RestorePermissions, names};
@@ -103,6 +104,19 @@ impl Libraries {
         let call = Call::get(SITE_PERMISSIONS, &[site]).scope(Scope::Drives, PERMISSIONS);
         let grants = self.client.pages(call, MAX_GRANTS).await?;
         Ok(Value::Array(grants))
+    }
+
+    /// Who may do what in it; `None` where this identity can't ask.
+    async fn site_roles(&self, site: &str) -> Result<Option<Value>, GraphError> {
+        if self.client.sharepoint().is_err() {
+            return Ok(None);
+        }
+        let web = address(&self.client, site).await?;
+        let roles = Roles {
+            client: &self.client,
+            web: &web,
+        };
+        roles.of_site().await.map(Some)
     }
 }
 
@@ -201,21 +215,32 @@ impl Workload for Libraries {
         let Some(first) = items.iter().position(|item| is_library(&item.record)) else {
             return Ok(answers);
         };
-        let grants = match self.site_permissions(&account.id).await {
-            Ok(grants) => grants,
-            Err(e) if e.class.is_temporary() => return Err(e),
-            Err(e) => {
-                if let Some(answer) = answers.get_mut(first).filter(|answer| answer.is_ok()) {
-                    *answer = Err(ItemError {
-                        class: e.class,
-                        reason: format!("permissions of applications in the site: {e}"),
-                    });
+        let told = [
+            (
+                "sitePermissions",
+                self.site_permissions(&account.id).await.map(Some),
+            ),
+            ("siteRoleAssignments", self.site_roles(&account.id).await),
+        ];
+        for (property, told) in told {
+            let told = match told {
+                Ok(None) => continue,
+                Ok(Some(told)) => told,
+                Err(e) if e.class.is_temporary() => return Err(e),
+                Err(e) => {
+                    if let Some(answer) = answers.get_mut(first).filter(|answer| answer.is_ok()) {
+                        let reason = format!("{property}: {e}");
+                        *answer = Err(ItemError {
+                            class: e.class,
+                            reason,
+                        });
+                    }
+                    Value::Null
                 }
-                Value::Null
+            };
+            for item in items.iter_mut().filter(|item| is_library(&item.record)) {
+                item.record[property] = told.clone();
             }
-        };
-        for item in items.iter_mut().filter(|item| is_library(&item.record)) {
-            item.record["sitePermissions"] = grants.clone();
         }
         Ok(answers)
     }

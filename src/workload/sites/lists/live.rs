@@ -12,13 +12,12 @@ use super::capture::{item_call, without_tags};
 use super::columns::{Kind, MARKER, kind};
 use super::references::References;
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
-use crate::workload::sites::MANY;
-use crate::workload::{Account, Detail, ItemError, Marker};
+use crate::workload::sites::{MANY, roles};
+use crate::workload::{Account, Marker};
 
 pub const LISTS: &str = "/sites/{site}/lists";
 pub const LIST: &str = "/sites/{site}/lists/{list}";
 pub const COLUMNS: &str = "/sites/{site}/lists/{list}/columns";
-const SITE: &str = "/sites/{site}";
 const TYPES: &str = "/sites/{site}/lists/{list}/contentTypes";
 const PERMISSIONS: &str = "/sites/{site}/lists/{list}/permissions";
 pub const ITEMS: &str = "/sites/{site}/lists/{list}/items";
@@ -58,36 +57,20 @@ impl Live {
         }
     }
 
-    /// Puts the permissions of lists into their records.
-    pub async fn add_permissions(
+    /// The permissions of lists, in their order.
+    pub async fn permissions(
         &self,
         site: &str,
-        lists: &mut [Detail],
-    ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
-        let call = |list: &Detail| {
-            let id = list.record["id"].as_str().unwrap_or_default();
-            Call::get(PERMISSIONS, &[site, id]).scope(Scope::Drives, 5)
-        };
+        lists: &[String],
+    ) -> Result<Vec<Result<Value, GraphError>>, GraphError> {
+        let call = |list: &String| Call::get(PERMISSIONS, &[site, list]).scope(Scope::Drives, 5);
         let calls: Vec<Call> = lists.iter().map(call).collect();
         let answers = self.client.batch(Scope::Drives, &calls).await?;
-        let mut done = Vec::with_capacity(lists.len());
-        for (list, answer) in lists.iter_mut().zip(answers) {
-            done.push(match answer {
-                Ok(mut part) => {
-                    list.record["permissions"] = part.body["value"].take();
-                    Ok(())
-                }
-                Err(e) if e.class.is_temporary() => Err(e.into()),
-                Err(e) => {
-                    list.record["permissions"] = Value::Null;
-                    Err(ItemError {
-                        class: e.class,
-                        reason: format!("permissions: {e}"),
-                    })
-                }
-            });
-        }
-        Ok(done)
+        let told = |part: crate::graph::Part| {
+            let mut body = part.body;
+            body["value"].take()
+        };
+        Ok(answers.into_iter().map(|answer| answer.map(told)).collect())
     }
 
     async fn cached(
@@ -236,11 +219,7 @@ impl Live {
         {
             return Ok(url.to_owned());
         }
-        let call = Call::get(SITE, &[site])
-            .query("$select", "id,webUrl")
-            .scope(Scope::Drives, 1);
-        let told = self.client.json(&call).await?;
-        let url = told["webUrl"].as_str().unwrap_or_default().to_owned();
+        let url = roles::address(&self.client, site).await?;
         let known = Arc::new(vec![json!(url)]);
         self.known.lock().insert(key, (Instant::now(), known));
         Ok(url)

@@ -23,6 +23,7 @@ mod attachments;
 mod capture;
 pub(super) mod columns;
 mod csv;
+mod details;
 mod late;
 pub(super) mod live;
 mod make;
@@ -216,11 +217,8 @@ impl Workload for Lists {
         self.render(account, record).await
     }
 
-    /// Graph tells no change of a list's permissions: they are asked when anything else of it changed.
     fn needs_details(&self, stored: Option<&Value>, record: &Value) -> bool {
-        record["list"]["template"].is_string()
-            && (record.get("permissions").is_none()
-                || stored.is_some_and(|stored| stored != record))
+        self.lacks_details(stored, record)
     }
 
     async fn details(
@@ -228,7 +226,7 @@ impl Workload for Lists {
         account: &Account,
         items: &mut [Detail],
     ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
-        self.live.add_permissions(&account.id, items).await
+        self.add_details(account, items).await
     }
 
     async fn verify_removed(

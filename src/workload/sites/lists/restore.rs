@@ -19,7 +19,7 @@ use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::workload::known::{Fact, Known};
 use crate::workload::once::{self, Made, Once, Origin};
 use crate::workload::ongoing::Ongoing;
-use crate::workload::sites::MANY;
+use crate::workload::sites::{MANY, roles};
 use crate::workload::{
     Account, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source, id_in,
 };
@@ -179,7 +179,15 @@ impl Once for Lists {
         push: &Push,
         composed: &Composed,
     ) -> Result<Made, PushError> {
-        let (mut body, notes) = self.prepare(account, list, composed).await?;
+        let (mut body, mut notes) = self.prepare(account, list, composed).await?;
+        if let Some(own) = composed.record[roles::PROPERTY].as_array() {
+            let names = own.iter().filter_map(|own| own["title"].as_str());
+            let names: Vec<&str> = names.collect();
+            let names = names.join(", ");
+            notes.push(format!(
+                "only these had access to it, now all of the list: {names}"
+            ));
+        }
         body["fields"][MARKER] = json!(composed.marker.value());
         let ready = Composed {
             marker: composed.marker.clone(),

@@ -5,6 +5,7 @@ mod capture;
 mod lists;
 mod pages;
 mod restore;
+mod roles;
 mod scene;
 mod sharing;
 mod special;

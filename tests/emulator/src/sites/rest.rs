@@ -200,6 +200,7 @@ fn list(
                 "HasUniqueRoleAssignments": roles::unique(list.sharing.as_deref()),
             })))
         }
+        ["items"] if call.method == Method::GET => roles::listing(call, &tenant.web(at).lists[n]),
         [item, rest @ ..] if item.to_ascii_lowercase().starts_with("items(") => {
             let id: u64 = argument(item).parse().map_err(|_| not_found())?;
             attachments::item(call, tenant, at, n, id, rest)

@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::api::ApiResponse;
+use crate::drive::Failure;
 use crate::drive::sharing::{Kind, Permission, Principal, Sharing};
 
 use super::list::List;
+use super::rest::Call;
 use super::sharing;
 use super::web::Web;
 
@@ -20,6 +22,38 @@ pub fn of_site(web: &Web) -> ApiResponse {
 
 pub fn of_list(web: &Web, list: &List) -> ApiResponse {
     answer(&sharing::of_list(web, list))
+}
+
+/// Rows that SharePoint gives unless it is told how many, and at most.
+const TOP: (usize, usize) = (100, 5_000);
+
+/// `items?$select=Id,HasUniqueRoleAssignments`, of a range of ids: the only filter that is emulated.
+pub fn listing(call: &Call, list: &List) -> Result<ApiResponse, Failure> {
+    let option = |name| call.request.option(name);
+    let range = match option("filter") {
+        Some(filter) => between(filter)
+            .ok_or_else(|| Failure::invalid("The query string \"$filter\" is invalid."))?,
+        None => (0, u64::MAX),
+    };
+    let top = option("top").and_then(|top| top.parse().ok());
+    let top = top.unwrap_or(TOP.0).min(TOP.1);
+    let items = list.items().into_iter().flat_map(|items| items.after(0));
+    let rows: Vec<Value> = items
+        .filter(|item| (range.0..=range.1).contains(&item.id))
+        .take(top)
+        .map(|item| {
+            json!({"Id": item.id, "ID": item.id,
+                   "HasUniqueRoleAssignments": unique(item.sharing.as_deref())})
+        })
+        .collect();
+    Ok(ApiResponse::ok(json!({"value": rows})))
+}
+
+/// `Id ge 3 and Id le 9`.
+fn between(filter: &str) -> Option<(u64, u64)> {
+    let (from, to) = filter.split_once(" and ")?;
+    let number = |text: &str, what: &str| text.trim().strip_prefix(what)?.trim().parse().ok();
+    Some((number(from, "Id ge ")?, number(to, "Id le ")?))
 }
 
 /// The grants among some permissions; links and invitations have no roles in SharePoint.

@@ -469,6 +469,36 @@ async fn people_become_known_and_roles_are_told() {
         .expect(200)
         .json();
     assert_eq!(own["value"].as_array().unwrap().len(), 1);
+    // Which of many items have their own is told by one listing, of a range of them.
+    let told = |filter: &str| {
+        let path = format!(
+            "web/lists/getbytitle('Assets')/items?$select=Id,HasUniqueRoleAssignments&$filter={filter}&$top=5000"
+        );
+        let rest = &rest;
+        async move { rest.get(&path).await }
+    };
+    let rows = told("Id%20ge%203%20and%20Id%20le%207")
+        .await
+        .expect(200)
+        .json();
+    let unique: Vec<(u64, bool)> = rows["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| {
+            (
+                r["Id"].as_u64().unwrap(),
+                r["HasUniqueRoleAssignments"] == true,
+            )
+        })
+        .collect();
+    assert_eq!(
+        unique,
+        [(3, false), (4, false), (5, false), (6, false), (7, true)]
+    );
+    told("HasUniqueRoleAssignments%20eq%20true")
+        .await
+        .expect(400);
     let read_only = Graph::with(|o| {
         (o.files, o.sites) = (0, 1);
         o.roles = vec!["Sites.Read.All".into()];

@@ -1,0 +1,121 @@
+//! What is asked for last of lists and their items: permissions of lists, and who may do what where a list
+//! or an item has assignments of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Lists, item_of};
+use crate::graph::GraphError;
+use crate::workload::sites::roles::{self, Roles, needs_roles};
+use crate::workload::{Account, Detail, ItemError};
+
+/// Its record is a list's.
+fn is_list(record: &Value) -> bool {
+    record["list"]["template"].is_string()
+}
+
+impl Lists {
+    /// Whether anything is to be asked for. Graph tells no change of a list's permissions: they are asked
+    /// when anything else of it changed.
+    pub(super) fn lacks_details(&self, stored: Option<&Value>, record: &Value) -> bool {
+        let other = || record.get("permissions").is_none() || stored.is_some_and(|s| s != record);
+        match is_list(record) {
+            true => other(),
+            false => item_of(record).is_some() && needs_roles(&self.live.client, stored, record),
+        }
+    }
+
+    /// Asks for it.
+    pub(super) async fn add_details(
+        &self,
+        account: &Account,
+        items: &mut [Detail],
+    ) -> Result<Vec<Result<(), ItemError>>, GraphError> {
+        let mut answers: Vec<Result<(), ItemError>> = items.iter().map(|_| Ok(())).collect();
+        let lists: Vec<usize> = (0..items.len())
+            .filter(|at| is_list(&items[*at].record))
+            .collect();
+        if !lists.is_empty() {
+            let ids = lists.iter().map(|at| &items[*at].record["id"]);
+            let ids: Vec<String> = ids.filter_map(Value::as_str).map(str::to_owned).collect();
+            let told = self.live.permissions(&account.id, &ids).await?;
+            for (at, told) in lists.iter().zip(told) {
+                put(&mut items[*at], "permissions", told, &mut answers[*at]);
+            }
+        }
+        if self.live.client.sharepoint().is_err() {
+            return Ok(answers);
+        }
+        let web = self.live.address(&account.id).await?;
+        let roles = Roles {
+            client: &self.live.client,
+            web: &web,
+        };
+        for at in lists {
+            let id = items[at].record["id"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            let told = roles.of_list(&id).await;
+            put(&mut items[at], roles::PROPERTY, told, &mut answers[at]);
+        }
+        self.add_roles_of_items(&roles, items, &mut answers).await;
+        Ok(answers)
+    }
+
+    /// One listing for the items of each list, and a request for each that has its own.
+    async fn add_roles_of_items(
+        &self,
+        roles: &Roles<'_>,
+        items: &mut [Detail],
+        answers: &mut [Result<(), ItemError>],
+    ) {
+        let mut by_list: BTreeMap<String, BTreeMap<u64, usize>> = BTreeMap::new();
+        for (at, item) in items.iter().enumerate() {
+            if let Some((list, number)) = item_of(&item.record) {
+                by_list.entry(list).or_default().insert(number, at);
+            }
+        }
+        for (list, numbers) in by_list {
+            let wanted: BTreeSet<u64> = numbers.keys().copied().collect();
+            let mut unique = roles.unique_items(&list, &wanted).await;
+            for (number, at) in numbers {
+                let told = match &unique {
+                    Ok(unique) if unique.contains(&number) => roles.of_item(&list, number).await,
+                    Ok(_) => Ok(Value::Null),
+                    Err(e) if e.class.is_temporary() => Err(e.clone()),
+                    // Said once.
+                    Err(_) => {
+                        std::mem::replace(&mut unique, Ok(BTreeSet::new())).map(|_| Value::Null)
+                    }
+                };
+                put(&mut items[at], roles::PROPERTY, told, &mut answers[at]);
+            }
+        }
+    }
+}
+
+/// Completes a record. One whose property can't be read is kept without.
+fn put(
+    item: &mut Detail,
+    property: &str,
+    told: Result<Value, GraphError>,
+    answer: &mut Result<(), ItemError>,
+) {
+    match told {
+        Ok(value) => item.record[property] = value,
+        Err(e) => {
+            if !e.class.is_temporary() {
+                item.record[property] = Value::Null;
+            }
+            if answer.is_ok() {
+                let reason = format!("{property}: {e}");
+                *answer = Err(ItemError {
+                    class: e.class,
+                    reason,
+                });
+            }
+        }
+    }
+}
