@@ -16,6 +16,11 @@ use serde_json::{Value, json};
 
 use super::{ics, vcf};
 
+/// Recipients of one message, in all of [`RECIPIENTS`] together, that Graph takes.
+pub const MAX_RECIPIENTS: usize = 500;
+/// Where they are.
+pub const RECIPIENTS: [&str; 3] = ["toRecipients", "ccRecipients", "bccRecipients"];
+
 /// An attachment of a message, complete with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
@@ -73,7 +78,8 @@ impl Attachment {
     /// upload session, which takes [`Attachment::bytes`]).
     ///
     /// An attached item becomes an item attachment if that keeps all of it, that is if it has no
-    /// attachments itself (an event: no people and no exceptions either); otherwise a file of its type.
+    /// attachments itself (a message: nor more recipients than Graph takes; an event: no people and no
+    /// exceptions either); otherwise a file of its type.
     pub fn to_graph_json(&self) -> Value {
         if let Some(item) = self.item() {
             return json!({
@@ -96,7 +102,9 @@ impl Attachment {
         let (mut item, kind) = match &self.body {
             Body::Message(mime) => {
                 let inner = to_graph(mime);
-                (inner.attachments.is_empty()).then_some((inner.json, "message"))
+                let count = |name: &&str| inner.json[*name].as_array().map_or(0, Vec::len);
+                let fits = RECIPIENTS.iter().map(count).sum::<usize>() <= MAX_RECIPIENTS;
+                (inner.attachments.is_empty() && fits).then_some((inner.json, "message"))
             }
             Body::Event(file) => {
                 let read = ics::read(file).ok()?;

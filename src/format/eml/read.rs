@@ -21,9 +21,6 @@ const MAX_BODY: usize = 3_000_000;
 /// Bytes of the header block that are kept as the transport headers (Exchange: 256 KB).
 const MAX_HEADERS: usize = 128 * 1024;
 
-/// Recipients in one field: what Graph takes in a create request in all is 500.
-const MAX_RECIPIENTS: usize = 500;
-
 /// A mail, ready to be created through Graph.
 #[derive(Clone, Debug)]
 pub struct GraphMessage {
@@ -166,10 +163,7 @@ fn properties(message: &Message) -> Map<String, Value> {
         set("from", from);
     }
     let all = |addresses: &mut dyn Iterator<Item = &Address>| -> Value {
-        addresses
-            .flat_map(recipients)
-            .take(MAX_RECIPIENTS)
-            .collect()
+        addresses.flat_map(recipients).collect()
     };
     set("toRecipients", all(&mut message.all_to()));
     set("ccRecipients", all(&mut message.all_cc()));
