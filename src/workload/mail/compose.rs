@@ -37,7 +37,8 @@ pub(in crate::workload) struct Composed {
     pub json: Value,
     pub attachments: Vec<Attachment>,
     pub marker: Marker,
-    /// `internetMessageId` and `receivedDateTime`, to find the same mail by.
+    /// `internetMessageId`, `receivedDateTime` and what a record says of the `subject`, to find the same
+    /// mail by.
     pub identity: Value,
     /// What can't be restored.
     pub notes: Vec<String>,
@@ -110,6 +111,10 @@ fn build(account: &Account, push: &Push, mime: &[u8]) -> Composed {
     let mut json = Value::Object(json);
     fit(&mut json, &mut attachments, &mut notes);
     let identity = json!({
+        "subject": match &push.source {
+            Source::Record { record, .. } => record["subject"].clone(),
+            Source::File => Value::Null,
+        },
         "internetMessageId": json["internetMessageId"],
         "receivedDateTime": received.and_then(|s| jiff::Timestamp::from_second(s).ok())
             .map(|t| t.to_string()),
