@@ -113,6 +113,48 @@ fn a_series_comes_back_from_its_file() {
 }
 
 #[test]
+fn an_exception_takes_the_place_of_an_occurrence() {
+    let changed = |start: &str, zone: &str, original: &str| {
+        let mut record = stand_up();
+        record["originalStartTimeZone"] = json!(zone);
+        record["start"] = at(start);
+        record["end"] = at(start);
+        record["recurrence"]["range"]["recurrenceTimeZone"] = json!(zone);
+        record["exceptionOccurrences"][0]["originalStart"] = json!(original);
+        unfolded(&record)
+    };
+    // A zone that a file made up: Graph does not tell when its clocks change, so the series is in UTC. Its
+    // occurrences in summer are an hour off, over midnight in the second case.
+    let custom = "tzone://Microsoft/Custom";
+    for (start, original, names) in [
+        (
+            "2026-03-16T08:00:00",
+            "2026-03-30T07:00:00Z",
+            "20260330T080000Z",
+        ),
+        (
+            "2026-03-16T00:30:00",
+            "2026-03-29T23:30:00Z",
+            "20260330T003000Z",
+        ),
+    ] {
+        let shown = changed(start, custom, original);
+        let line = format!("\nRECURRENCE-ID:{names}\n");
+        assert!(shown.contains(&line), "{shown}");
+    }
+    // In Berlin there is no 2:30 on the day on which the clocks are put forward.
+    let shown = changed(
+        "2026-03-15T01:30:00",
+        "W. Europe Standard Time",
+        "2026-03-29T01:30:00Z",
+    );
+    assert!(
+        shown.contains("\nRECURRENCE-ID;TZID=Europe/Berlin:20260329T023000\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn days_are_days_in_every_zone() {
     for zone in ["Pacific Standard Time", "Tokyo Standard Time", "UTC"] {
         let record = json!({
