@@ -329,6 +329,31 @@ fn what_a_file_loses_is_told_and_what_would_change_is_refused() {
 }
 
 #[test]
+fn times_without_a_zone_are_in_that_of_their_event() {
+    let event = |lines: &str| {
+        let file = format!(
+            "BEGIN:VCALENDAR\nX-WR-TIMEZONE:Asia/Tokyo\nBEGIN:VEVENT\n{lines}\nEND:VEVENT\nEND:VCALENDAR"
+        );
+        read(file.as_bytes()).unwrap()
+    };
+    let berlin = |time: &str| json!({ "dateTime": format!("2026-03-{time}.0000000"), "timeZone": "W. Europe Standard Time" });
+    // The end, the excluded and the changed days of a series.
+    let start = "DTSTART;TZID=Europe/Berlin:20260302T090000\nDTEND:20260302T100000";
+    let made = event(&format!(
+        "UID:1\n{start}\nRRULE:FREQ=DAILY;COUNT=4\nEXDATE:20260303T090000\nEND:VEVENT\n\
+         BEGIN:VEVENT\nUID:1\nRECURRENCE-ID:20260304T090000\nDTSTART:20260304T110000\nDTEND:20260304T120000"
+    ));
+    assert_eq!(made.event["end"], berlin("02T10:00:00"));
+    assert_eq!(made.cancelled, [date(2026, 3, 3)]);
+    assert_eq!(made.exceptions[0].day, date(2026, 3, 4));
+    assert_eq!(made.exceptions[0].event["start"], berlin("04T11:00:00"));
+    // The start.
+    let made = event("DTSTART:20260302T090000\nDTEND;TZID=Europe/Berlin:20260302T100000");
+    assert_eq!(made.event["start"], berlin("02T09:00:00"));
+    assert_eq!(made.notes, Vec::<String>::new());
+}
+
+#[test]
 fn zones_by_other_names() {
     for (tzid, expected) in [
         (
