@@ -16,6 +16,11 @@ use serde_json::{Value, json};
 
 use super::{ics, vcf};
 
+/// Recipients of one message, in all of [`RECIPIENTS`] together, that Graph takes.
+pub const MAX_RECIPIENTS: usize = 500;
+/// Where they are.
+pub const RECIPIENTS: [&str; 3] = ["toRecipients", "ccRecipients", "bccRecipients"];
+
 /// An attachment of a message, complete with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
@@ -73,7 +78,8 @@ impl Attachment {
     /// upload session, which takes [`Attachment::bytes`]).
     ///
     /// An attached item becomes an item attachment if that keeps all of it, that is if it has no
-    /// attachments itself (an event: no people and no exceptions either); otherwise a file of its type.
+    /// attachments itself (a message: nor more recipients than Graph takes; an event: no people and no
+    /// exceptions either); otherwise a file of its type.
     pub fn to_graph_json(&self) -> Value {
         if let Some(item) = self.item() {
             return json!({
@@ -96,7 +102,9 @@ impl Attachment {
         let (mut item, kind) = match &self.body {
             Body::Message(mime) => {
                 let inner = to_graph(mime);
-                (inner.attachments.is_empty()).then_some((inner.json, "message"))
+                let count = |name: &&str| inner.json[*name].as_array().map_or(0, Vec::len);
+                let fits = RECIPIENTS.iter().map(count).sum::<usize>() <= MAX_RECIPIENTS;
+                (inner.attachments.is_empty() && fits).then_some((inner.json, "message"))
             }
             Body::Event(file) => {
                 let read = ics::read(file).ok()?;
@@ -277,6 +285,68 @@ mod tests {
         let entity = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n";
         let eml = from_json(&record(), &[file("smime.p7m", "multipart/signed", entity)]);
         assert!(eml.ends_with(entity));
+    }
+
+    #[test]
+    fn a_multipart_that_cannot_be_divided_is_attached() {
+        let mail = |boundary: &str, content: &str| {
+            let head =
+                "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=";
+            to_graph(format!("{head}{boundary}\r\n\r\n{content}").as_bytes())
+        };
+        let part = "Content-Type: text/plain\r\n\r\nall there is\r\n";
+        let undivided = [
+            // None of its boundaries is there, and only the last one.
+            mail("b", &format!("--other\r\n{part}--other--\r\n")),
+            mail("b", &format!("--other\r\n{part}--b--\r\n")),
+            mail(
+                "\"b \r\n c\"",
+                &format!("--b \r\n c\r\n{part}--b \r\n c--\r\n"),
+            ),
+        ];
+        for read in undivided {
+            let [attached] = read.attachments.as_slice() else {
+                panic!("{read:?}")
+            };
+            assert_eq!(attached.name, "ATT00001.txt");
+            assert_eq!(attached.mime_type(), "text/plain");
+            assert!(String::from_utf8_lossy(attached.bytes()).contains("all there is"));
+        }
+        assert_eq!(mail("b", "\r\n--b--\r\n\r\n").attachments, []);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_decoded() {
+        for (encoding, encoded) in [
+            ("base64", "Z3I9w7bDn2U="),
+            ("Quoted-Printable", "gr=3D=C3=B6=C3=9Fe"),
+        ] {
+            let mime = format!(
+                "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+                 Content-Type: application/pdf; name=a.pdf\r\n\
+                 Content-Transfer-Encoding: {encoding}\r\n\r\n{encoded}"
+            );
+            let read = to_graph(mime.as_bytes());
+            assert_eq!(read.attachments[0].name, "a.pdf");
+            assert_eq!(read.attachments[0].bytes(), "gr=öße".as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_mail_of_an_old_mac_has_lines() {
+        for from in ["", "From x Mon\r"] {
+            for end in ["", "\r", "\n"] {
+                let mime = format!("{from}Subject: y\rFrom: i@x.test\r\rone\rtwo{end}");
+                let read = to_graph(mime.as_bytes());
+                assert_eq!(read.json["subject"], "y");
+                assert_eq!(read.json["from"]["emailAddress"]["address"], "i@x.test");
+                let content = read.json["body"]["content"].as_str().unwrap();
+                assert_eq!(content.trim_end(), "one\ntwo");
+            }
+        }
+        // A CR within a line is none of its end.
+        let read = to_graph(b"Subject: y\r\n\r\none\rtwo\r\n");
+        assert_eq!(read.json["body"]["content"], "one\rtwo\r\n");
     }
 
     #[test]

@@ -21,9 +21,6 @@ const MAX_BODY: usize = 3_000_000;
 /// Bytes of the header block that are kept as the transport headers (Exchange: 256 KB).
 const MAX_HEADERS: usize = 128 * 1024;
 
-/// Recipients in one field: what Graph takes in a create request in all is 500.
-const MAX_RECIPIENTS: usize = 500;
-
 /// A mail, ready to be created through Graph.
 #[derive(Clone, Debug)]
 pub struct GraphMessage {
@@ -43,6 +40,7 @@ pub struct GraphMessage {
 /// is read. Recipients without an address stay in the transport headers only. Attachments are
 /// complete; text ones keep their own charset and bytes.
 pub fn to_graph(mime: &[u8]) -> GraphMessage {
+    let mime = &with_line_feeds(mime);
     let mime = without_mbox_line(mime);
     let whole = guarded(|| MessageParser::default().parse(mime));
     let readable = whole.is_some();
@@ -130,6 +128,22 @@ fn unreadable(mime: &[u8]) -> (Text, Vec<Attachment>) {
     )
 }
 
+/// A mail of old Macs, whose lines end with CR alone, with LF instead: the parser takes it for one line.
+fn with_line_feeds(mime: &[u8]) -> Cow<'_, [u8]> {
+    let first = memchr::memchr2(b'\r', b'\n', mime).unwrap_or(mime.len());
+    match mime.get(first..) {
+        Some([b'\r', next, ..]) if !matches!(next, b'\r' | b'\n') => {}
+        _ => return mime.into(),
+    }
+    let mut lines = mime.to_vec();
+    for at in memchr::memchr_iter(b'\r', mime) {
+        if mime.get(at + 1) != Some(&b'\n') {
+            lines[at] = b'\n';
+        }
+    }
+    lines.into()
+}
+
 /// An mbox file's separator, which isn't part of the mail.
 fn without_mbox_line(mime: &[u8]) -> &[u8] {
     if mime.starts_with(b"From ") || mime.starts_with(b">From ") {
@@ -166,10 +180,7 @@ fn properties(message: &Message) -> Map<String, Value> {
         set("from", from);
     }
     let all = |addresses: &mut dyn Iterator<Item = &Address>| -> Value {
-        addresses
-            .flat_map(recipients)
-            .take(MAX_RECIPIENTS)
-            .collect()
+        addresses.flat_map(recipients).collect()
     };
     set("toRecipients", all(&mut message.all_to()));
     set("ccRecipients", all(&mut message.all_cc()));
@@ -375,6 +386,7 @@ fn name_of(number: usize, content_type: Option<&str>) -> String {
 /// A part as an attachment; its name may be empty.
 fn attachment(message: &Message, part: &MessagePart, shown: &str) -> Option<Attachment> {
     let body = match &part.body {
+        PartType::Multipart(parts) if parts.is_empty() => Body::File(undivided(message, part)?),
         PartType::Multipart(_) => return None,
         PartType::Message(inner) => Body::Message(inner.raw_message().to_vec()),
         PartType::Text(_) | PartType::Html(_) => Body::File(own_bytes(message, part)),
@@ -382,8 +394,12 @@ fn attachment(message: &Message, part: &MessagePart, shown: &str) -> Option<Atta
     };
     let content_type = part.content_type().map(|t| {
         let kind = t.ctype();
-        t.subtype()
-            .map_or(kind.to_owned(), |sub| format!("{kind}/{sub}"))
+        match t.subtype() {
+            // One that has no parts is text to everyone.
+            _ if kind.eq_ignore_ascii_case("multipart") => "text/plain".to_owned(),
+            Some(sub) => format!("{kind}/{sub}"),
+            None => kind.to_owned(),
+        }
     });
     let name = part.attachment_name().map(clean).filter(|n| !n.is_empty());
     let name = name.unwrap_or_else(|| match &part.body {
@@ -408,11 +424,29 @@ fn attachment(message: &Message, part: &MessagePart, shown: &str) -> Option<Atta
     })
 }
 
+/// What stands in a multipart that has no parts, because its boundary is another than it says: all that
+/// there is of its content. `None`: nothing but boundaries.
+fn undivided(message: &Message, part: &MessagePart) -> Option<Vec<u8>> {
+    let bytes = own_bytes(message, part);
+    let mut lines = bytes.split(|b| *b == b'\n');
+    let says = |line: &[u8]| !line.trim_ascii().is_empty() && !line.starts_with(b"--");
+    lines.any(says).then_some(bytes)
+}
+
 /// The bytes of a text part in its own charset: the parser gives text in UTF-8 only.
 fn own_bytes(message: &Message, part: &MessagePart) -> Vec<u8> {
     let range = part.offset_body as usize..part.offset_end as usize;
     let raw = message.raw_message.get(range).unwrap_or_default();
-    match part.encoding {
+    // What does not end with its boundary, as in a mail that was cut off, the parser leaves encoded.
+    let told = part
+        .content_transfer_encoding()
+        .filter(|_| part.is_encoding_problem);
+    let encoding = match told {
+        Some(told) if told.eq_ignore_ascii_case("base64") => Encoding::Base64,
+        Some(told) if told.eq_ignore_ascii_case("quoted-printable") => Encoding::QuotedPrintable,
+        _ => part.encoding,
+    };
+    match encoding {
         Encoding::Base64 => base64_decode(raw),
         Encoding::QuotedPrintable => quoted_printable_decode(raw),
         Encoding::None => Some(raw.to_vec()),

@@ -147,6 +147,7 @@ fn choose(roots: &[Component]) -> Result<(&Component, Vec<&Component>), Refusal>
 }
 
 fn series(master: &Component, changed: &[&Component], zones: &Zones) -> Result<Foreign, Refusal> {
+    let zones = &zones.of(master);
     let reader = Reader::new(master, zones)?;
     let mut found = reader.whole()?;
     let rule = match master.all("RRULE").collect::<Vec<_>>().as_slice() {
@@ -277,6 +278,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(component: &'a Component, zones: &Zones) -> Result<Self, Refusal> {
+        let zones = zones.of(component);
         let line = component
             .get("DTSTART")
             .ok_or_else(|| unsupported("it has no start"))?;

@@ -113,6 +113,48 @@ fn a_series_comes_back_from_its_file() {
 }
 
 #[test]
+fn an_exception_takes_the_place_of_an_occurrence() {
+    let changed = |start: &str, zone: &str, original: &str| {
+        let mut record = stand_up();
+        record["originalStartTimeZone"] = json!(zone);
+        record["start"] = at(start);
+        record["end"] = at(start);
+        record["recurrence"]["range"]["recurrenceTimeZone"] = json!(zone);
+        record["exceptionOccurrences"][0]["originalStart"] = json!(original);
+        unfolded(&record)
+    };
+    // A zone that a file made up: Graph does not tell when its clocks change, so the series is in UTC. Its
+    // occurrences in summer are an hour off, over midnight in the second case.
+    let custom = "tzone://Microsoft/Custom";
+    for (start, original, names) in [
+        (
+            "2026-03-16T08:00:00",
+            "2026-03-30T07:00:00Z",
+            "20260330T080000Z",
+        ),
+        (
+            "2026-03-16T00:30:00",
+            "2026-03-29T23:30:00Z",
+            "20260330T003000Z",
+        ),
+    ] {
+        let shown = changed(start, custom, original);
+        let line = format!("\nRECURRENCE-ID:{names}\n");
+        assert!(shown.contains(&line), "{shown}");
+    }
+    // In Berlin there is no 2:30 on the day on which the clocks are put forward.
+    let shown = changed(
+        "2026-03-15T01:30:00",
+        "W. Europe Standard Time",
+        "2026-03-29T01:30:00Z",
+    );
+    assert!(
+        shown.contains("\nRECURRENCE-ID;TZID=Europe/Berlin:20260329T023000\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn days_are_days_in_every_zone() {
     for zone in ["Pacific Standard Time", "Tokyo Standard Time", "UTC"] {
         let record = json!({
@@ -284,6 +326,31 @@ fn what_a_file_loses_is_told_and_what_would_change_is_refused() {
     let floating =
         read(b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260302T080000\nEND:VEVENT\nEND:VCALENDAR");
     assert!(floating.unwrap().notes[0].contains("no time zone"));
+}
+
+#[test]
+fn times_without_a_zone_are_in_that_of_their_event() {
+    let event = |lines: &str| {
+        let file = format!(
+            "BEGIN:VCALENDAR\nX-WR-TIMEZONE:Asia/Tokyo\nBEGIN:VEVENT\n{lines}\nEND:VEVENT\nEND:VCALENDAR"
+        );
+        read(file.as_bytes()).unwrap()
+    };
+    let berlin = |time: &str| json!({ "dateTime": format!("2026-03-{time}.0000000"), "timeZone": "W. Europe Standard Time" });
+    // The end, the excluded and the changed days of a series.
+    let start = "DTSTART;TZID=Europe/Berlin:20260302T090000\nDTEND:20260302T100000";
+    let made = event(&format!(
+        "UID:1\n{start}\nRRULE:FREQ=DAILY;COUNT=4\nEXDATE:20260303T090000\nEND:VEVENT\n\
+         BEGIN:VEVENT\nUID:1\nRECURRENCE-ID:20260304T090000\nDTSTART:20260304T110000\nDTEND:20260304T120000"
+    ));
+    assert_eq!(made.event["end"], berlin("02T10:00:00"));
+    assert_eq!(made.cancelled, [date(2026, 3, 3)]);
+    assert_eq!(made.exceptions[0].day, date(2026, 3, 4));
+    assert_eq!(made.exceptions[0].event["start"], berlin("04T11:00:00"));
+    // The start.
+    let made = event("DTSTART:20260302T090000\nDTEND;TZID=Europe/Berlin:20260302T100000");
+    assert_eq!(made.event["start"], berlin("02T09:00:00"));
+    assert_eq!(made.notes, Vec::<String>::new());
 }
 
 #[test]

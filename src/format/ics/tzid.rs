@@ -25,6 +25,22 @@ impl<'a> Zones<'a> {
         Self { calendar, floating }
     }
 
+    /// The same for the lines of one event: its times without a zone are in that of its start, or else of
+    /// its end.
+    pub fn of(&self, event: &Component) -> Self {
+        let lines = ["DTSTART", "DTEND"].into_iter();
+        let mut lines = lines.filter_map(|name| event.get(name));
+        let told = lines.find(|line| line.param("TZID").is_some());
+        let zone = match told.map(|line| self.when(line, &line.value)) {
+            Some(Ok(When::At { zone, .. })) => Some(zone),
+            _ => self.floating.clone(),
+        };
+        Self {
+            calendar: self.calendar,
+            floating: zone,
+        }
+    }
+
     /// A DATE or DATE-TIME.
     pub fn when(&self, line: &Line, value: &str) -> Result<When, Refusal> {
         let bad = || Refusal::Unsupported(format!("{} is no date or time: {value:?}", line.name));

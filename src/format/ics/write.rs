@@ -80,8 +80,12 @@ pub fn from_json(record: &Value, attachments: &[Vec<Attachment>]) -> Option<Vec<
         .flatten()
         .enumerate()
         .filter_map(|(n, event)| {
+            let original = original(&event["originalStart"], is_all_day, &span.zone)?;
             Some(Exception {
-                original: original(&event["originalStart"], is_all_day, &span.zone)?,
+                original: match (&rule, &span.start) {
+                    (Some(_), Some(start)) => occurrence(start, original),
+                    _ => original,
+                },
                 span: Span::of(event, &span.zone),
                 attachments: of(n + 1),
                 event,
@@ -125,6 +129,21 @@ pub fn from_json(record: &Value, attachments: &[Vec<Attachment>]) -> Option<Vec<
         lines.end();
     }
     Some(lines.finish())
+}
+
+/// The occurrence that an exception takes the place of. All of a series begin at one time of day, and
+/// readers go by it: where Graph does not tell the zone, or the clocks are put forward over that time,
+/// the instant is that of another, and there would be both.
+fn occurrence(start: &When, original: When) -> When {
+    let day = original.date();
+    let days = [Ok(day), day.yesterday(), day.tomorrow()];
+    let off = |when: &When| {
+        let seconds = |when: &When| when.instant().map(|at| at.as_second());
+        Some(seconds(when)?.abs_diff(seconds(&original)?))
+    };
+    let near = days.into_iter().flatten().map(|day| start.on(day));
+    near.min_by_key(|when| off(when).unwrap_or(u64::MAX))
+        .unwrap_or(original)
 }
 
 struct Exception<'a> {

@@ -13,7 +13,7 @@ use calcard::{Entry, Parser};
 use serde_json::{Map, Value, json};
 
 use super::values::{
-    component, joined, picture_of, plain, single, texts, types, unquote, whole_date,
+    component, joined, picture_of, plain, single, texts, types, unquote, western, whole_date,
 };
 use super::{ADDRESS_PARTS, ADDRESSES, CUSTOMARY, EMAIL_NAME, MAX_PHOTO, NAME_PARTS, Photo, names};
 
@@ -93,14 +93,7 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
         [0xfe, 0xff, ..] => wide(u16::from_be_bytes).into(),
         _ => match std::str::from_utf8(bytes) {
             Ok(text) => text.trim_start_matches('\u{feff}').into(),
-            Err(_) => {
-                let decoder =
-                    mail_parser::decoders::charsets::map::charset_decoder(b"windows-1252");
-                match decoder {
-                    Some(decode) => decode(bytes).into(),
-                    None => String::from_utf8_lossy(bytes),
-                }
-            }
+            Err(_) => western(bytes),
         },
     }
 }

@@ -110,14 +110,18 @@ fn what_has_no_place_is_named() {
 
 #[test]
 fn old_cards_are_read() {
-    let latin = b"BEGIN:VCARD\r\nVERSION:2.1\r\nN:M\xfcller;Hans\r\nTEL;HOME;VOICE:1\r\nTEL;CELL:2\r\n\
-        NOTE;ENCODING=QUOTED-PRINTABLE;CHARSET=UTF-8:a=C3=A4=\r\n=0D=0Ab\r\nAGENT:\r\nBEGIN:VCARD\r\n\
+    let latin =
+        b"BEGIN:VCARD\r\nVERSION:2.1\r\nN:M\xfcller;Hans\r\nTEL;HOME;VOICE:1\r\nTEL;CELL:2\r\n\
+        NOTE;ENCODING=QUOTED-PRINTABLE;CHARSET=UTF-8:a=C3=A4=\r\n=0D=0Ab\r\n\
+        TITLE;ENCODING=QUOTED-PRINTABLE;CHARSET=UTF-8:B=FCrgermeister\r\nAGENT:\r\nBEGIN:VCARD\r\n\
         VERSION:2.1\r\nFN:Bo\r\nEND:VCARD\r\nEMAIL;INTERNET:h@x.test\r\nEND:VCARD\r\n";
     let contact = read(latin).unwrap();
     assert_eq!(contact.json["surname"], "Müller");
     assert_eq!(contact.json["homePhones"], json!(["1"]));
     assert_eq!(contact.json["mobilePhone"], "2");
     assert_eq!(contact.json["personalNotes"], "aä\nb");
+    // It is not what it says.
+    assert_eq!(contact.json["jobTitle"], "Bürgermeister");
     assert_eq!(contact.json["emailAddresses"][0]["address"], "h@x.test");
     assert!(contact.json.get("displayName").is_none());
     assert_eq!(contact.notes.len(), 1, "{:?}", contact.notes);

@@ -1,5 +1,7 @@
 //! What the properties of a vCard say, as text.
 
+use std::borrow::Cow;
+
 use calcard::common::PartialDateTime;
 use calcard::vcard::{VCardEntry, VCardParameterName, VCardParameterValue, VCardValue};
 
@@ -56,7 +58,24 @@ pub(super) fn texts(entry: &VCardEntry) -> impl Iterator<Item = String> {
         .filter(|text| !text.is_empty())
 }
 
-/// A value as text; bytes are counted.
+/// What Windows wrote in western Europe.
+pub(super) fn western(bytes: &[u8]) -> Cow<'_, str> {
+    match mail_parser::decoders::charsets::map::charset_decoder(b"windows-1252") {
+        Some(decode) => decode(bytes).into(),
+        None => String::from_utf8_lossy(bytes),
+    }
+}
+
+/// Encoded text that is in another charset than the card says is bytes to the parser.
+fn bytes_text(bytes: &[u8]) -> String {
+    let in_text = |b: &u8| !b.is_ascii_control() || b"\t\r\n".contains(b);
+    match bytes.iter().all(in_text) {
+        true => clean(&western(bytes)),
+        false => format!("{} bytes", bytes.len()),
+    }
+}
+
+/// A value as text; bytes that are no text are counted.
 pub(super) fn plain(value: &VCardValue) -> String {
     component(value, ", ")
 }
@@ -68,7 +87,7 @@ pub(super) fn component(value: &VCardValue, between: &str) -> String {
             let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
             parts.join(between)
         }
-        VCardValue::Binary(data) => format!("{} bytes", data.data.len()),
+        VCardValue::Binary(data) => bytes_text(&data.data),
         VCardValue::PartialDateTime(date) => date_text(date),
         VCardValue::Integer(number) => number.to_string(),
         VCardValue::Float(number) => number.to_string(),

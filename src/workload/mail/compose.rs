@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::attached;
 use super::message::{SENSITIVITY, kept};
 use super::names::seconds;
-use crate::format::eml::{Attachment, Body, to_graph};
+use crate::format::eml::{Attachment, Body, MAX_RECIPIENTS, RECIPIENTS, to_graph};
 use crate::workload::attachments::MAX_ATTACHMENT;
 use crate::workload::{Account, Marker, Policy, Push, PushError, Source};
 
@@ -37,7 +37,8 @@ pub(in crate::workload) struct Composed {
     pub json: Value,
     pub attachments: Vec<Attachment>,
     pub marker: Marker,
-    /// `internetMessageId` and `receivedDateTime`, to find the same mail by.
+    /// `internetMessageId`, `receivedDateTime` and what a record says of the `subject`, to find the same
+    /// mail by.
     pub identity: Value,
     /// What can't be restored.
     pub notes: Vec<String>,
@@ -104,11 +105,16 @@ fn build(account: &Account, push: &Push, mime: &[u8]) -> Composed {
         Value::Array(properties),
     );
     json.remove("isDraft");
+    limit_recipients(&mut json, &mut notes);
 
     let mut attachments = read.attachments;
     let mut json = Value::Object(json);
     fit(&mut json, &mut attachments, &mut notes);
     let identity = json!({
+        "subject": match &push.source {
+            Source::Record { record, .. } => record["subject"].clone(),
+            Source::File => Value::Null,
+        },
         "internetMessageId": json["internetMessageId"],
         "receivedDateTime": received.and_then(|s| jiff::Timestamp::from_second(s).ok())
             .map(|t| t.to_string()),
@@ -194,6 +200,24 @@ fn is_address(recipient: &Value) -> bool {
     recipient["emailAddress"]["address"]
         .as_str()
         .is_some_and(|a| a.contains('@') || a.to_ascii_lowercase().starts_with("/o="))
+}
+
+/// Mail that was received may have more recipients than one that is made. What is too many stays in the
+/// header block, as the sender wrote it.
+fn limit_recipients(json: &mut Map<String, Value>, notes: &mut Vec<String>) {
+    let (mut room, mut left_out) = (MAX_RECIPIENTS, 0);
+    for name in RECIPIENTS {
+        if let Some(all) = json.get_mut(name).and_then(Value::as_array_mut) {
+            left_out += all.len().saturating_sub(room);
+            all.truncate(room);
+            room -= all.len();
+        }
+    }
+    if left_out > 0 {
+        notes.push(format!(
+            "it has more than {MAX_RECIPIENTS} recipients: {left_out} of them are in its headers only"
+        ));
+    }
 }
 
 /// Makes the request small enough: first without the copy of the header block, then with the body
@@ -338,6 +362,34 @@ mod tests {
                 .origin,
             None
         );
+    }
+
+    #[test]
+    fn a_request_never_has_too_many_recipients() {
+        let people = |n: usize| -> Value {
+            let one =
+                |i| json!({ "emailAddress": { "name": "P", "address": format!("p{i}@x.test") } });
+            (0..n).map(one).collect()
+        };
+        let mut record = record();
+        record["toRecipients"] = people(300);
+        record["ccRecipients"] = people(400);
+        record["bccRecipients"] = people(1);
+        let source = Source::Record {
+            record,
+            key: ItemKey([1; 16]),
+        };
+        let composed = build(&Account::default(), &push(source, Policy::Skip), MIME);
+        let count = |name: &str| composed.json[name].as_array().unwrap().len();
+        let counts = ["toRecipients", "ccRecipients", "bccRecipients"].map(count);
+        assert_eq!(counts, [300, 200, 0]);
+        assert!(composed.notes[0].contains("201 of them"));
+        // A file of somebody else's is counted whole.
+        let list = ["p@x.test"; 900].join(",\r\n ");
+        let mime = format!("From: a@x.test\r\nTo: {list}\r\nCc: {list}\r\n\r\nhello\r\n");
+        let push = push(Source::File, Policy::Skip);
+        let composed = build(&Account::default(), &push, mime.as_bytes());
+        assert!(composed.notes[0].contains("1300 of them"));
     }
 
     #[test]

@@ -154,7 +154,8 @@ pub(super) fn needs_content(stored: &Value, told: &Value) -> bool {
 }
 
 /// Same message by what survives a restore: its internet message id and when it arrived. A file that
-/// does not tell when (`b`) is the same by its id alone.
+/// does not tell when (`b`) is the same by its id alone. A record tells the subject, too: there are
+/// programs that give all their mails one id.
 pub(super) fn same_mail(a: &Value, b: &Value) -> bool {
     let id = |v: &Value| {
         v["internetMessageId"]
@@ -166,6 +167,7 @@ pub(super) fn same_mail(a: &Value, b: &Value) -> bool {
         && id(a) == id(b)
         && seconds(&b["receivedDateTime"])
             .is_none_or(|received| seconds(&a["receivedDateTime"]) == Some(received))
+        && (a["subject"] == b["subject"] || a["subject"].is_null() || b["subject"].is_null())
 }
 
 /// A part of what [`same_mail`] compares.
@@ -194,6 +196,19 @@ mod tests {
             told[name] = value.clone();
         }
         told
+    }
+
+    #[test]
+    fn an_id_alone_makes_no_record_the_same() {
+        let mail = |subject: Option<&str>| {
+            json!({ "internetMessageId": "<1@cron>", "receivedDateTime": "2026-03-01T09:00:05Z",
+                    "subject": subject })
+        };
+        let (disk, backup, file) = (mail(Some("disk full")), mail(Some("backup")), mail(None));
+        assert!(same_mail(&disk, &disk));
+        assert!(!same_mail(&disk, &backup));
+        // What it is called in a file may be read otherwise than Exchange did.
+        assert!(same_mail(&disk, &file) && same_mail(&file, &backup));
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub const SERVICE: &[&str] = &[
     "uniqueBody",
 ];
 
+/// In all fields together.
+const MAX_RECIPIENTS: usize = 500;
+
 pub fn unknown_property(name: &str, kind: &str) -> ApiResponse {
     ApiResponse::error(
         400,
@@ -67,11 +70,9 @@ pub fn check(object: &Object) -> Result<(), ApiResponse> {
             }
             "isRead" | "isReadReceiptRequested" => value.is_boolean(),
             "isDeliveryReceiptRequested" => value.is_boolean() || value.is_null(),
-            "toRecipients" | "ccRecipients" | "bccRecipients" | "replyTo" => {
-                value.as_array().is_some_and(|list| {
-                    list.len() <= 500 && list.iter().all(|r| r["emailAddress"].is_object())
-                })
-            }
+            "toRecipients" | "ccRecipients" | "bccRecipients" | "replyTo" => value
+                .as_array()
+                .is_some_and(|list| list.iter().all(|r| r["emailAddress"].is_object())),
             "from" | "sender" => value.is_null() || value["emailAddress"].is_object(),
             "body" => {
                 value["content"].is_string()
@@ -108,6 +109,15 @@ pub fn check(object: &Object) -> Result<(), ApiResponse> {
                 &format!("The value of property '{name}' is not valid."),
             ));
         }
+    }
+    let count = |name: &str| object.get(name)?.as_array().map(Vec::len);
+    let recipients = ["toRecipients", "ccRecipients", "bccRecipients"];
+    if recipients.into_iter().filter_map(count).sum::<usize>() > MAX_RECIPIENTS {
+        return Err(ApiResponse::error(
+            400,
+            "ErrorInvalidRecipients",
+            "The message has too many recipients.",
+        ));
     }
     if let Some(list) = object.get("replyTo").and_then(Value::as_array) {
         let good = |a: &str| a.contains('@') || a.starts_with("/o=");
