@@ -2,9 +2,9 @@
 //! place of inherited ones. Graph tells who may open files; these only SharePoint's own interface tells, to an
 //! identity with a certificate. Without one nothing is asked.
 //!
-//! Neither tells when they change. They are asked for last ([`crate::workload::Workload::details`]) of what
-//! is new or changed otherwise: one listing tells which of many items have their own, and only those are
-//! asked about.
+//! Neither tells when they change: a change of roles alone is noticed when the item or list is another one. They
+//! are asked for last ([`crate::workload::Workload::details`]) of what is new or changed otherwise. One listing
+//! tells which of many items have their own, and only those are asked about.
 
 use std::collections::BTreeSet;
 
@@ -84,7 +84,8 @@ impl Roles<'_> {
             let number = |row: &Value| row["Id"].as_u64();
             let own = |row: &&Value| row["HasUniqueRoleAssignments"] == true;
             unique.extend(rows.iter().filter(own).filter_map(number));
-            match rows.last().and_then(number).filter(|_| rows.len() >= PAGE) {
+            let more = rows.len() >= PAGE || told["odata.nextLink"].is_string();
+            match rows.last().and_then(number).filter(|_| more) {
                 Some(reached) if reached >= first => rest = rest.split_off(&(reached + 1)),
                 _ => break,
             }

@@ -41,6 +41,10 @@ impl Lists {
             let ids: Vec<String> = ids.filter_map(Value::as_str).map(str::to_owned).collect();
             let told = self.live.permissions(&account.id, &ids).await?;
             for (at, told) in lists.iter().zip(told) {
+                // Lists are told in each round: what is refused is not asked for in each.
+                if told.as_ref().is_err_and(|e| !e.class.is_temporary()) {
+                    items[*at].record["permissions"] = Value::Null;
+                }
                 put(&mut items[*at], "permissions", told, &mut answers[*at]);
             }
         }
@@ -79,16 +83,15 @@ impl Lists {
         }
         for (list, numbers) in by_list {
             let wanted: BTreeSet<u64> = numbers.keys().copied().collect();
-            let mut unique = roles.unique_items(&list, &wanted).await;
+            let unique = roles.unique_items(&list, &wanted).await;
+            let first = numbers.keys().next().copied();
             for (number, at) in numbers {
                 let told = match &unique {
                     Ok(unique) if unique.contains(&number) => roles.of_item(&list, number).await,
                     Ok(_) => Ok(Value::Null),
-                    Err(e) if e.class.is_temporary() => Err(e.clone()),
-                    // Said once.
-                    Err(_) => {
-                        std::mem::replace(&mut unique, Ok(BTreeSet::new())).map(|_| Value::Null)
-                    }
+                    // A refusal of all is said once.
+                    Err(e) if !e.class.is_temporary() && Some(number) != first => continue,
+                    Err(e) => Err(e.clone()),
                 };
                 put(&mut items[at], roles::PROPERTY, told, &mut answers[at]);
             }
@@ -96,7 +99,8 @@ impl Lists {
     }
 }
 
-/// Completes a record. One whose property can't be read is kept without.
+/// Completes a record. One whose property can't be read is kept without, and it is asked for again when
+/// the item or list is another one.
 fn put(
     item: &mut Detail,
     property: &str,
@@ -105,17 +109,13 @@ fn put(
 ) {
     match told {
         Ok(value) => item.record[property] = value,
-        Err(e) => {
-            if !e.class.is_temporary() {
-                item.record[property] = Value::Null;
-            }
-            if answer.is_ok() {
-                let reason = format!("{property}: {e}");
-                *answer = Err(ItemError {
-                    class: e.class,
-                    reason,
-                });
-            }
+        Err(e) if answer.is_ok() => {
+            let reason = format!("{property}: {e}");
+            *answer = Err(ItemError {
+                class: e.class,
+                reason,
+            });
         }
+        Err(_) => {}
     }
 }
