@@ -27,8 +27,25 @@ pub struct Facts {
     pub class: &'static str,
 }
 
-/// mail-parser panics on some malformed multiparts; their headers can still be read.
+/// What can be read of a message. Where lines end with CR alone, as those of old Macs, a server makes
+/// ordinary ones of them; nothing moves by that.
 fn parse(bytes: &[u8]) -> Option<Message<'_>> {
+    let end = bytes.iter().position(|b| matches!(b, b'\r' | b'\n'));
+    let behind = end.and_then(|at| bytes.get(at..at + 2));
+    if !matches!(behind, Some([b'\r', next]) if !matches!(next, b'\r' | b'\n')) {
+        return parse_lines(bytes);
+    }
+    let mut lines = bytes.to_vec();
+    for at in 0..lines.len() {
+        if lines[at] == b'\r' && lines.get(at + 1) != Some(&b'\n') {
+            lines[at] = b'\n';
+        }
+    }
+    parse_lines(&lines).map(Message::into_owned)
+}
+
+/// mail-parser panics on some malformed multiparts; their headers can still be read.
+fn parse_lines(bytes: &[u8]) -> Option<Message<'_>> {
     std::panic::catch_unwind(|| MessageParser::default().parse(bytes))
         .unwrap_or_else(|_| MessageParser::default().parse_headers(bytes))
 }
@@ -334,6 +351,14 @@ Date: Mon, 2 Mar 2026 10:00:00 +0100\r\nContent-Type: multipart/mixed; boundary=
             matches!(&all[0].kind, AttachmentKind::Item { mime: Some(m), .. } if m.starts_with(b"Subject: in\r\n\r\ninner"))
         );
         assert!(matches!(&all[1].kind, AttachmentKind::File(b) if &b[..] == b"a,b"));
+    }
+
+    #[test]
+    fn a_mail_of_an_old_mac_has_lines() {
+        let read = facts(b"Subject: y\rFrom: i@x.test\r\rone\rtwo\r");
+        assert_eq!(read.props["subject"], "y");
+        let shown = text(b"Subject: y\r\rone\rtwo\r").content;
+        assert_eq!(shown.trim_end(), "one\ntwo");
     }
 
     #[test]
