@@ -31,8 +31,10 @@ pub struct Facts {
 /// ordinary ones of them; nothing moves by that.
 fn parse(bytes: &[u8]) -> Option<Message<'_>> {
     let end = bytes.iter().position(|b| matches!(b, b'\r' | b'\n'));
-    let behind = end.and_then(|at| bytes.get(at..at + 2));
-    if !matches!(behind, Some([b'\r', next]) if !matches!(next, b'\r' | b'\n')) {
+    let first = &bytes[end.unwrap_or(bytes.len())..];
+    let lone =
+        first.starts_with(b"\r") && !first.starts_with(b"\r\n") && !first.starts_with(b"\r\r\n");
+    if !lone {
         return parse_lines(bytes);
     }
     let mut lines = bytes.to_vec();
