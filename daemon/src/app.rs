@@ -240,6 +240,7 @@ pub fn workloads(
     if protected("lists") {
         let options = ListsOptions {
             system: config.protect.system_lists,
+            restore_permissions: config.restore.permissions,
         };
         workloads.push(Arc::new(Lists::new(client.clone(), keyer.clone(), options)));
     }

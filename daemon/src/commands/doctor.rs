@@ -213,28 +213,56 @@ const WRITE_SHAREPOINT: &[&str] = &[
     "Sites.FullControl.All",
 ];
 
-/// Whether SharePoint's own interface can be used, which alone has the attachments of list items.
-async fn sharepoint(section: &str, client: &Client, needs: &[&str], without: &str) -> Check {
-    let limited = |why: String| Check::new(section, Health::Limited, format!("{why}: {without}"));
+/// What SharePoint's own interface is needed for, with the roles of which one is enough.
+type Need = (&'static [&'static str], &'static str);
+
+const READS_OF_SHAREPOINT: &[Need] = &[(
+    READ_SHAREPOINT,
+    "attachments of list items are not captured",
+)];
+const WRITES_OF_SHAREPOINT: &[Need] = &[
+    (
+        WRITE_SHAREPOINT,
+        "attachments of list items can't be put back, nor hyperlinks and who made an item",
+    ),
+    (
+        &["Sites.FullControl.All"],
+        "what only some have access to comes back open to all of its list or site, and whom a site does not know \
+         is not named in it",
+    ),
+];
+
+/// Whether SharePoint's own interface can be used.
+async fn sharepoint(section: &str, client: &Client, needs: &[Need]) -> Check {
+    let limited = |why: String, without: &str| {
+        Check::new(section, Health::Limited, format!("{why}: {without}"))
+    };
+    let without = needs.first().map_or("", |(_, without)| without);
     if client.sharepoint().is_err() {
         let why = "SharePoint's own interface takes no identity without a certificate";
-        return limited(why.into());
+        return limited(why.into(), without);
     }
     let root = Call::get("/sites/root", &[]).query("$select", "webUrl");
     let root = match client.json(&root).await {
         Ok(root) => root,
-        Err(error) => return limited(format!("the tenant's SharePoint is not known ({error})")),
+        Err(error) => {
+            let why = format!("the tenant's SharePoint is not known ({error})");
+            return limited(why, without);
+        }
     };
     let url = root["webUrl"].as_str().unwrap_or_default();
-    match client.sharepoint_roles(url).await {
-        Ok(roles) if roles.iter().any(|role| needs.contains(&role.as_str())) => {
-            Check::new(section, Health::Ok, format!("may use {url}/_api"))
+    let roles = match client.sharepoint_roles(url).await {
+        Ok(roles) => roles,
+        Err(error) => return limited(format!("no token for {url} ({error})"), without),
+    };
+    let has = |role: &&str| roles.iter().any(|granted| granted == role);
+    match needs.iter().find(|(any, _)| !any.iter().any(has)) {
+        None => Check::new(section, Health::Ok, format!("may use {url}/_api")),
+        Some((any, without)) => {
+            let role = any.first().unwrap_or(&"");
+            let why = format!("{role} of SharePoint (not of Microsoft Graph) is not granted");
+            limited(why, without)
         }
-        Ok(_) => limited(format!(
-            "{} of SharePoint (not of Microsoft Graph) is not granted",
-            needs[0]
-        )),
-        Err(error) => limited(format!("no token for {url} ({error})")),
     }
 }
 
@@ -264,8 +292,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
     match app::backup_client(config) {
         Ok(client) => runtime.block_on(async {
             identity("tenant.backup", &client, BACKUP, &mut checks).await;
-            let without = "attachments of list items are not captured";
-            checks.push(sharepoint("tenant.backup", &client, READ_SHAREPOINT, without).await);
+            checks.push(sharepoint("tenant.backup", &client, READS_OF_SHAREPOINT).await);
         }),
         Err(error) => checks.push(Check::new(
             "tenant.backup",
@@ -277,8 +304,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
         Ok(Some(client)) => {
             runtime.block_on(async {
                 identity("tenant.restore", &client, RESTORE, &mut checks).await;
-                let without = "attachments of list items can't be put back";
-                checks.push(sharepoint("tenant.restore", &client, WRITE_SHAREPOINT, without).await);
+                checks.push(sharepoint("tenant.restore", &client, WRITES_OF_SHAREPOINT).await);
             });
         }
         Ok(None) => checks.push(Check::new(

@@ -29,7 +29,7 @@ impl Drive {
         let (drive, site) = (&root.drive, root.site.as_deref());
         let when = self.options.restore_permissions;
         let original = Original {
-            shared: record["shared"].is_object() && when.apply(drive, site, record),
+            shared: record["shared"].is_object() && when.apply_in(drive, site, record),
             labelled: is_labelled(record) && is_home(drive, site, record),
             record,
         };

@@ -36,16 +36,18 @@ pub enum RestorePermissions {
 }
 
 impl RestorePermissions {
-    /// Whether what `record` is of gets its permissions again in a drive, of this site collection.
-    pub(super) fn apply(self, drive: &str, collection: Option<&str>, record: &Value) -> bool {
-        if !record["permissions"].is_array() {
-            return false;
-        }
+    /// Whether something gets its permissions again where it is put, which may be where it is from.
+    pub fn apply(self, is_home: impl FnOnce() -> bool) -> bool {
         match self {
             Self::Always => true,
             Self::Never => false,
-            Self::SameAccount => is_home(drive, collection, record),
+            Self::SameAccount => is_home(),
         }
+    }
+
+    /// The same for what `record` is of, in a drive, of this site collection.
+    pub(super) fn apply_in(self, drive: &str, collection: Option<&str>, record: &Value) -> bool {
+        record["permissions"].is_array() && self.apply(|| is_home(drive, collection, record))
     }
 }
 
@@ -253,12 +255,12 @@ mod tests {
         let record =
             json!({ "permissions": [], "parentReference": { "driveId": "d", "siteId": "S" } });
         let default = RestorePermissions::default();
-        assert!(default.apply("d", None, &record));
-        assert!(!default.apply("e", None, &record));
-        assert!(default.apply("e", Some("s"), &record));
-        assert!(!default.apply("e", Some("t"), &record));
-        assert!(RestorePermissions::Always.apply("e", None, &record));
-        assert!(!RestorePermissions::Never.apply("d", None, &record));
-        assert!(!RestorePermissions::Always.apply("d", None, &json!({})));
+        assert!(default.apply_in("d", None, &record));
+        assert!(!default.apply_in("e", None, &record));
+        assert!(default.apply_in("e", Some("s"), &record));
+        assert!(!default.apply_in("e", Some("t"), &record));
+        assert!(RestorePermissions::Always.apply_in("e", None, &record));
+        assert!(!RestorePermissions::Never.apply_in("d", None, &record));
+        assert!(!RestorePermissions::Always.apply_in("d", None, &json!({})));
     }
 }

@@ -228,7 +228,7 @@ impl Drive {
         record: &Value,
     ) -> Result<Vec<String>, GraphError> {
         let when = self.options.restore_permissions;
-        match record["shared"].is_object() && when.apply(drive, collection, record) {
+        match record["shared"].is_object() && when.apply_in(drive, collection, record) {
             true => self.share_again(drive, &folder.id, record).await,
             false => Ok(Vec::new()),
         }
@@ -242,7 +242,7 @@ impl Drive {
         record: &Value,
     ) -> Result<Vec<String>, GraphError> {
         let when = self.options.restore_permissions;
-        if !when.apply(drive, collection, record) {
+        if !when.apply_in(drive, collection, record) {
             return Ok(Vec::new());
         }
         let root = self.library_root(drive).await?;

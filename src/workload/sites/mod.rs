@@ -12,9 +12,10 @@
 //! ```
 
 pub mod libraries;
+mod listed;
 pub mod lists;
 pub mod pages;
-mod roles;
+mod rest;
 
 use super::{Account, Presence};
 use crate::graph::{Call, Client, GraphError, Scope};

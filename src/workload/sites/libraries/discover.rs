@@ -1,22 +1,13 @@
 //! Which libraries a site has, told by the root feed.
 
-use std::collections::BTreeSet;
-
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{DRIVES, FEED, Libraries, MAX_LIBRARIES, SELECT};
-use crate::graph::{BATCH, Call, GraphError, Scope};
-use crate::workload::sites::MANY;
-use crate::workload::{Change, Cursor, FeedError, FeedId, Page};
+use crate::graph::{Call, GraphError, Scope};
+use crate::workload::sites::{MANY, listed};
+use crate::workload::{Change, FeedError, FeedId, Page};
 
 const DRIVE: &str = "/drives/{drive}";
-
-/// Which libraries were there.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct RootCursor {
-    drives: BTreeSet<String>,
-}
 
 impl Libraries {
     /// The libraries that are captured.
@@ -43,61 +34,13 @@ impl Libraries {
         site: &str,
         cursor: Option<&str>,
     ) -> Result<Page, FeedError> {
-        let before: RootCursor = cursor
-            .and_then(|cursor| serde_json::from_str(cursor).ok())
-            .unwrap_or_default();
-        let drives = match self.all(site).await {
-            Ok(drives) => drives,
-            Err(e) if e.class.is_gone() => {
-                return Err(FeedError::Gone);
-            }
-            Err(e) => return Err(e.into()),
+        let libraries = listed::Kind {
+            client: &self.client,
+            is_captured: &|drive| self.is_captured(drive),
+            one: &drive_call,
+            tell: &|id, record| vec![folder(id, record)],
         };
-        let mut now = RootCursor::default();
-        let mut changes = Vec::new();
-        for record in drives {
-            let id = record["id"].as_str().unwrap_or_default().to_owned();
-            now.drives.insert(id.clone());
-            changes.push(folder(id, record));
-        }
-        let missing: Vec<String> = before.drives.difference(&now.drives).cloned().collect();
-        self.check_missing(&missing, &mut now, &mut changes).await?;
-        let cursor = serde_json::to_string(&now).unwrap_or_default();
-        Ok(Page {
-            changes,
-            cursor: Cursor::Done(cursor),
-            full: false,
-        })
-    }
-
-    /// Libraries that are no longer listed are asked for singly: hidden meanwhile, or left out by mistake,
-    /// they stay.
-    async fn check_missing(
-        &self,
-        missing: &[String],
-        now: &mut RootCursor,
-        changes: &mut Vec<Change>,
-    ) -> Result<(), GraphError> {
-        for ids in missing.chunks(BATCH) {
-            let calls: Vec<Call> = ids.iter().map(|id| drive_call(id)).collect();
-            let answers = self.client.batch(Scope::Drives, &calls).await?;
-            for (id, answer) in ids.iter().zip(answers) {
-                let stays = match answer {
-                    Ok(part) => self.is_captured(&part.body),
-                    Err(e) => !e.class.is_gone(),
-                };
-                if stays {
-                    now.drives.insert(id.clone());
-                } else {
-                    changes.push(Change::Removed {
-                        id: id.clone(),
-                        parent: None,
-                        verify: false,
-                    });
-                }
-            }
-        }
-        Ok(())
+        libraries.round(cursor, self.all(site).await).await
     }
 }
 

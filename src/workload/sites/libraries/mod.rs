@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::LIBRARIES;
-use super::roles::{Roles, address};
+use super::rest::{Web, address};
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
 use crate::workload::drive::{Drive, DriveOptions, KeepVersions, RestorePermissions, names};
@@ -111,12 +111,12 @@ impl Libraries {
         if self.client.sharepoint().is_err() {
             return Ok(None);
         }
-        let web = address(&self.client, site).await?;
-        let roles = Roles {
+        let address = address(&self.client, site).await?;
+        let web = Web {
             client: &self.client,
-            web: &web,
+            address: &address,
         };
-        roles.of_site().await.map(Some)
+        web.roles_of_site().await.map(Some)
     }
 }
 

@@ -248,7 +248,12 @@ impl Lists {
             Err(e) if e.class.is_temporary() && self.is_same(&target, &name, &bytes).await? => {}
             Err(e) => return Err(e.into()),
         }
-        Ok(self.attached_as(&target, &name, push, replaced))
+        let mut pushed = self.attached_as(&target, &name, push, replaced);
+        if let Some(record) = record_of_item(push) {
+            let signed = self.sign_again(account, &target.list, &target.item, record);
+            pushed.notes = signed.await?;
+        }
+        Ok(pushed)
     }
 
     /// Did it arrive?

@@ -11,6 +11,7 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::capture::ListCursor;
+use super::own::RESTRICTED;
 use super::{Lists, attachments_name, time};
 use crate::graph::sharepoint::UNITS;
 use crate::graph::{Call, ErrorClass, GraphError, Scope, odata_quote};
@@ -54,6 +55,13 @@ pub(super) fn place(id: &str) -> Option<Place<'_>> {
     })
 }
 
+/// What an item with attachments says of itself.
+struct Holding {
+    names: Vec<String>,
+    /// Only some have access to it.
+    restricted: bool,
+}
+
 /// Why there are none.
 fn not_captured(why: &str) -> String {
     format!("attachments of its items are not captured: {why}")
@@ -95,15 +103,20 @@ impl Lists {
                 let web = web.clone();
                 async move {
                     let number = record["id"].as_str().unwrap_or_default().to_owned();
-                    let names = self.attached(&web, list, &number).await;
-                    (id, record, names)
+                    let told = self.holding(&web, list, &number).await;
+                    (id, record, told)
                 }
             })
             .buffered(AT_ONCE);
         let told: Vec<_> = told.collect().await;
-        for (id, record, names) in told {
-            match names {
-                Ok(names) => tell(list, &id, record, names, changes),
+        for (id, mut record, told) in told {
+            match told {
+                Ok(told) => {
+                    if told.restricted {
+                        record[RESTRICTED] = json!(true);
+                    }
+                    tell(list, &id, record, told.names, changes);
+                }
                 // It is gone again: the next round tells.
                 Err(e) if e.class.is_gone() => {}
                 Err(e) if e.class.is_temporary() => return Err(e),
@@ -151,9 +164,13 @@ impl Lists {
         list: &str,
         item: &str,
     ) -> Result<Vec<String>, GraphError> {
+        Ok(self.holding(web, list, item).await?.names)
+    }
+
+    async fn holding(&self, web: &str, list: &str, item: &str) -> Result<Holding, GraphError> {
         let call = Call::get(ITEM, &[list, item])
             .sharepoint(web)
-            .query("$select", "AttachmentFiles")
+            .query("$select", "AttachmentFiles,HasUniqueRoleAssignments")
             .query("$expand", "AttachmentFiles")
             .scope(Scope::Drives, UNITS);
         let answer = self.live.client.send_sharepoint(&call).await?;
@@ -162,10 +179,11 @@ impl Lists {
         let files = told["AttachmentFiles"].as_array().into_iter().flatten();
         let names = files.filter_map(|file| file["FileName"].as_str());
         // A name with a slash could be no file, here or there.
-        Ok(names
-            .filter(|name| !name.is_empty() && !name.contains('/'))
-            .map(str::to_owned)
-            .collect())
+        let names = names.filter(|name| !name.is_empty() && !name.contains('/'));
+        Ok(Holding {
+            names: names.map(str::to_owned).collect(),
+            restricted: told["HasUniqueRoleAssignments"] == true,
+        })
     }
 
     /// The bytes of an attachment.

@@ -1,7 +1,6 @@
 //! The feeds of lists: which lists there are, and the items of each by delta. An item's file is made from
 //! what the feed tells; the whole list is read only to write `items.csv` anew.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,9 +13,9 @@ use super::columns::{self, is_custom};
 use super::live::{ITEMS, LIST, LISTS, PAGE, SELECT};
 use super::references::References;
 use super::{CSV, DEFINITION, FEED, Lists, attachments, csv};
-use crate::graph::{BATCH, Call, ErrorClass, GraphError, Onward, Scope};
+use crate::graph::{Call, ErrorClass, GraphError, Onward, Scope};
 use crate::workload::mail::cursor;
-use crate::workload::sites::MANY;
+use crate::workload::sites::{MANY, listed};
 use crate::workload::{
     Account, Alive, Change, Content, Cursor, FeedError, FeedId, ID, ItemError, Page, SINCE, id_in,
     merge,
@@ -35,12 +34,6 @@ const OTHERS: [&str; 7] = [
     "sharingLinks",
     "accessRequest",
 ];
-
-/// Which lists were there.
-#[derive(Default, Serialize, Deserialize)]
-struct RootCursor {
-    lists: BTreeSet<String>,
-}
 
 /// Where the feed of a list is.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -87,51 +80,17 @@ impl Lists {
         site: &str,
         cursor: Option<&str>,
     ) -> Result<Page, FeedError> {
-        let before: RootCursor = cursor
-            .and_then(|cursor| serde_json::from_str(cursor).ok())
-            .unwrap_or_default();
         let call = Call::get(LISTS, &[site])
             .query("$select", SELECT)
             .scope(Scope::Drives, MANY);
-        let lists = match self.live.client.pages(call, 10_000).await {
-            Ok(lists) => lists,
-            Err(e) if e.class.is_gone() => return Err(FeedError::Gone),
-            Err(e) => return Err(e.into()),
+        let lists = self.live.client.pages(call, 10_000).await;
+        let kind = listed::Kind {
+            client: &self.live.client,
+            is_captured: &|list| self.is_captured(list),
+            one: &|list| list_call(site, list),
+            tell: &tell,
         };
-        let mut now = RootCursor::default();
-        let mut changes = Vec::new();
-        for list in lists.into_iter().filter(|list| self.is_captured(list)) {
-            let id = list["id"].as_str().unwrap_or_default().to_owned();
-            now.lists.insert(id.clone());
-            tell(id, list, &mut changes);
-        }
-        // Lists of a site were seen with holes: what is missing is asked for before it counts as gone.
-        let missing: Vec<String> = before.lists.difference(&now.lists).cloned().collect();
-        for ids in missing.chunks(BATCH) {
-            let calls: Vec<Call> = ids.iter().map(|id| list_call(site, id)).collect();
-            let answers = self.live.client.batch(Scope::Drives, &calls).await?;
-            for (id, answer) in ids.iter().zip(answers) {
-                match answer {
-                    Ok(part) if self.is_captured(&part.body) => {
-                        now.lists.insert(id.clone());
-                    }
-                    Err(e) if !e.class.is_gone() => {
-                        now.lists.insert(id.clone());
-                    }
-                    _ => changes.push(Change::Removed {
-                        id: id.clone(),
-                        parent: None,
-                        verify: false,
-                    }),
-                }
-            }
-        }
-        let cursor = serde_json::to_string(&now).unwrap_or_default();
-        Ok(Page {
-            changes,
-            cursor: Cursor::Done(cursor),
-            full: false,
-        })
+        kind.round(cursor, lists).await
     }
 
     pub(super) async fn list_page(
@@ -377,14 +336,16 @@ pub(super) fn anew(cursor: &str) -> Option<String> {
 }
 
 /// A list is a folder, and in it a file that defines it.
-fn tell(id: String, list: Value, changes: &mut Vec<Change>) {
-    changes.push(definition(&id, list.clone()));
-    changes.push(Change::Folder {
-        feed: Some(FeedId(format!("{FEED}{id}"))),
-        id,
-        parent: None,
-        record: without_tags(list),
-    });
+fn tell(id: String, list: Value) -> Vec<Change> {
+    vec![
+        definition(&id, list.clone()),
+        Change::Folder {
+            feed: Some(FeedId(format!("{FEED}{id}"))),
+            id,
+            parent: None,
+            record: without_tags(list),
+        },
+    ]
 }
 
 fn definition(list: &str, record: Value) -> Change {

@@ -45,7 +45,9 @@ pub enum Kind {
     Person,
     Lookup,
     Calculated,
-    /// Read, but not written: hyperlinks, terms, places, pictures, what Graph has no name for.
+    /// A hyperlink or a picture's address: SharePoint's own interface writes it, Graph does not.
+    Link,
+    /// Read, but not written: terms, places, pictures, what Graph has no name for.
     Fixed(&'static str),
 }
 
@@ -54,7 +56,7 @@ pub fn is_custom(column: &Value) -> bool {
     let name = column["name"].as_str().unwrap_or_default();
     let service = name.is_empty()
         || name == MARKER
-        || name.starts_with('_')
+        || name.starts_with('_') && !is_encoded(name)
         || name.starts_with("LinkTitle")
         || name.ends_with("ChildCount")
         || OWN.contains(&name);
@@ -63,6 +65,14 @@ pub fn is_custom(column: &Value) -> bool {
         && column["hidden"] != true
         && (column["readOnly"] != true || calculated)
         && column["contentApprovalStatus"].is_null()
+}
+
+/// Whether it begins with a character that names have no place for: `_x00dc_bersicht` is `Übersicht`.
+fn is_encoded(name: &str) -> bool {
+    let code = name
+        .strip_prefix("_x")
+        .and_then(|rest| rest.split_once('_'));
+    code.is_some_and(|(code, _)| code.len() == 4 && code.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// What it holds.
@@ -78,7 +88,7 @@ pub fn kind(column: &Value) -> Kind {
         let many = column["type"] == "multichoice" || column["choice"]["displayAs"] == "checkBoxes";
         if many { Kind::Choices } else { Kind::Plain }
     } else if has("hyperlinkOrPicture") {
-        Kind::Fixed("a hyperlink or picture")
+        Kind::Link
     } else if has("term") {
         Kind::Fixed("managed metadata")
     } else if has("geolocation") || has("thumbnail") {
@@ -205,11 +215,15 @@ mod tests {
     #[test]
     fn columns_of_the_service_are_left_alone() {
         let column = |name: &str| json!({ "name": name, "text": {} });
-        assert!(is_custom(&column("Price")) && is_custom(&column("Title")));
+        for name in ["Price", "Title", "_x00dc_bersicht"] {
+            assert!(is_custom(&column(name)), "{name}");
+        }
         for name in [
             "ID",
             "LinkTitleNoMenu",
             "_UIVersionString",
+            "_x_",
+            "_xTags_",
             "ItemChildCount",
             "tenantfs",
             "",

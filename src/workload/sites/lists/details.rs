@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{Lists, item_of};
 use crate::graph::GraphError;
-use crate::workload::sites::roles::{self, Roles, needs_roles};
+use crate::workload::sites::rest::Web;
+use crate::workload::sites::rest::roles::{self, needs_roles};
 use crate::workload::{Account, Detail, ItemError};
 
 /// Its record is a list's.
@@ -51,27 +52,27 @@ impl Lists {
         if self.live.client.sharepoint().is_err() {
             return Ok(answers);
         }
-        let web = self.live.address(&account.id).await?;
-        let roles = Roles {
+        let address = self.live.address(&account.id).await?;
+        let web = Web {
             client: &self.live.client,
-            web: &web,
+            address: &address,
         };
         for at in lists {
             let id = items[at].record["id"]
                 .as_str()
                 .unwrap_or_default()
                 .to_owned();
-            let told = roles.of_list(&id).await;
+            let told = web.roles_of_list(&id).await;
             put(&mut items[at], roles::PROPERTY, told, &mut answers[at]);
         }
-        self.add_roles_of_items(&roles, items, &mut answers).await;
+        self.add_roles_of_items(&web, items, &mut answers).await;
         Ok(answers)
     }
 
     /// One listing for the items of each list, and a request for each that has its own.
     async fn add_roles_of_items(
         &self,
-        roles: &Roles<'_>,
+        web: &Web<'_>,
         items: &mut [Detail],
         answers: &mut [Result<(), ItemError>],
     ) {
@@ -83,11 +84,13 @@ impl Lists {
         }
         for (list, numbers) in by_list {
             let wanted: BTreeSet<u64> = numbers.keys().copied().collect();
-            let unique = roles.unique_items(&list, &wanted).await;
+            let unique = web.unique_items(&list, &wanted).await;
             let first = numbers.keys().next().copied();
             for (number, at) in numbers {
                 let told = match &unique {
-                    Ok(unique) if unique.contains(&number) => roles.of_item(&list, number).await,
+                    Ok(unique) if unique.contains(&number) => {
+                        web.roles_of_item(&list, number).await
+                    }
                     Ok(_) => Ok(Value::Null),
                     // A refusal of all is said once.
                     Err(e) if !e.class.is_temporary() && Some(number) != first => continue,

@@ -12,7 +12,7 @@ use super::capture::{item_call, without_tags};
 use super::columns::{Kind, MARKER, kind};
 use super::references::References;
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
-use crate::workload::sites::{MANY, roles};
+use crate::workload::sites::{MANY, rest};
 use crate::workload::{Account, Marker};
 
 pub const LISTS: &str = "/sites/{site}/lists";
@@ -141,11 +141,11 @@ impl Live {
     ) -> Result<References, GraphError> {
         let mut references = References::default();
         if columns.iter().any(|column| kind(column) == Kind::Person) {
-            let site = account.collection.as_deref().unwrap_or(&account.id);
+            let site = collection_of(account);
             let call = Call::get(ITEMS, &[site, PEOPLE])
                 .query("$expand", "fields($select=Title,Name,EMail)")
                 .query("$top", PAGE);
-            let key = format!("people {site} ");
+            let key = people_key(site);
             let people = readable(self.cached(key, call, MAX_NAMES).await)?;
             for person in people.iter().flat_map(|people| people.iter()) {
                 let fields = &person["fields"];
@@ -219,7 +219,7 @@ impl Live {
         {
             return Ok(url.to_owned());
         }
-        let url = roles::address(&self.client, site).await?;
+        let url = rest::address(&self.client, site).await?;
         let known = Arc::new(vec![json!(url)]);
         self.known.lock().insert(key, (Instant::now(), known));
         Ok(url)
@@ -229,6 +229,13 @@ impl Live {
     pub async fn item(&self, site: &str, list: &str, item: &str) -> Result<Value, GraphError> {
         let told = self.client.json(&item_call(site, list, item)).await?;
         Ok(without_tags(told))
+    }
+
+    /// Forgets who is known to a site collection: somebody was made known.
+    pub fn forget_people(&self, account: &Account) {
+        self.known
+            .lock()
+            .remove(&people_key(collection_of(account)));
     }
 
     /// Adds an item that was just made to what is known.
@@ -243,6 +250,15 @@ impl Live {
     pub fn forget_marks(&self, site: &str, list: &str) {
         self.known.lock().remove(&marks_key(site, list));
     }
+}
+
+/// The site that has the list of everybody.
+fn collection_of(account: &Account) -> &str {
+    account.collection.as_deref().unwrap_or(&account.id)
+}
+
+fn people_key(site: &str) -> String {
+    format!("people {site} ")
 }
 
 fn marks_key(site: &str, list: &str) -> String {

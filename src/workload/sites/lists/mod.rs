@@ -12,11 +12,11 @@
 //! One feed tells which lists there are, and each list has a delta feed of its own. An item's record has
 //! what it takes to bring it to another site: its columns, and the names behind its numbers.
 //!
-//! What differs after a restore, because Graph has no way to set it: author, editor, times, number and
-//! history of an item; hyperlinks and pictures, places, images, and columns that Graph has no type for;
-//! managed metadata in a list that was made anew (such a column can't be made). Views, validation,
-//! workflows and forms of a list are not in Graph at all. Attachments are in SharePoint's own interface
-//! only, which takes a certificate.
+//! What differs after a restore, because Graph has no way to set it: number and history of an item; places,
+//! images, and columns that Graph has no type for; managed metadata in a list that was made anew (such a
+//! column can't be made). Views, validation, workflows and forms of a list are not in Graph at all. Author,
+//! editor, times, hyperlinks, who alone may open an item, and attachments are given back through SharePoint's
+//! own interface only, which takes a certificate ([`own`]).
 
 mod attach;
 mod attachments;
@@ -27,6 +27,7 @@ mod details;
 mod late;
 pub(super) mod live;
 mod make;
+mod own;
 mod references;
 mod restore;
 mod shown;
@@ -39,8 +40,11 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::LISTS;
+use super::rest::item::Ways;
+use super::rest::people::People;
 use crate::graph::{Client, GraphError};
 use crate::tree::names::{exact_name, item_name};
+use crate::workload::drive::RestorePermissions;
 use crate::workload::known::Known;
 use crate::workload::mail::names::seconds;
 use crate::workload::once;
@@ -57,6 +61,8 @@ use live::Live;
 pub struct ListsOptions {
     /// Lists that SharePoint hides.
     pub system: bool,
+    /// When items and lists that only some had access to are opened to those alone again.
+    pub restore_permissions: RestorePermissions,
 }
 
 /// The lists of sites.
@@ -64,6 +70,10 @@ pub struct Lists {
     live: Live,
     keyer: Keyer,
     system: bool,
+    permissions: RestorePermissions,
+    /// Who has which number in which site, and how sites write times.
+    people: People,
+    ways: Ways,
     ongoing: Ongoing,
     known: Known,
     /// One push at a time makes columns.
@@ -91,6 +101,9 @@ impl Lists {
             live: Live::new(client),
             keyer,
             system: options.system,
+            permissions: options.restore_permissions,
+            people: People::default(),
+            ways: Ways::default(),
             ongoing: Ongoing::default(),
             known: Known::default(),
             making: tokio::sync::Mutex::default(),
@@ -270,6 +283,15 @@ impl Workload for Lists {
             [name] => self.make_list(account, name).await,
             path => self.make_attachments(account, path).await,
         }
+    }
+
+    async fn share_folder(
+        &self,
+        account: &Account,
+        folder: &LiveEntry,
+        record: &Value,
+    ) -> Result<Vec<String>, GraphError> {
+        self.share_list(account, folder, record).await
     }
 
     /// Everything is in the list, and in those before it.

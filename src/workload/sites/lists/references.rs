@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::columns::{Kind, kind};
+use super::columns::{Kind, is_custom, kind};
 
 /// Names by number.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +70,26 @@ impl References {
         };
         let found = ["login", "email", "name"].into_iter().find_map(is);
         found.and_then(|(number, _)| number.parse().ok())
+    }
+
+    /// Login names of people that a record refers to and that are not known here.
+    pub fn strangers(&self, record: &Value, columns: &[Value]) -> Vec<String> {
+        let mut logins = Vec::new();
+        for column in columns
+            .iter()
+            .filter(|c| kind(c) == Kind::Person && is_custom(c))
+        {
+            let name = column["name"].as_str().unwrap_or_default();
+            for number in numbers(&record["fields"], name) {
+                let login = record[PEOPLE][&number]["login"].as_str();
+                if let Some(login) = login.filter(|login| !login.is_empty())
+                    && self.person(record, &number).is_none()
+                {
+                    logins.push(login.to_owned());
+                }
+            }
+        }
+        logins
     }
 
     /// The number here of the item that a lookup column leads to in a record.
@@ -155,6 +175,11 @@ mod tests {
         assert_eq!(there.person(&record, "14"), Some(3));
         assert_eq!(there.item(&record, "Parts", "1"), Some(7));
         assert_eq!(there.item(&record, "Parts", "2"), None);
+        assert!(there.strangers(&record, &columns()).is_empty());
+        assert_eq!(
+            References::default().strangers(&record, &columns()),
+            ["i:0#.f|membership|bob"]
+        );
         assert_eq!(References::named(&record, "Owner", "14"), "bob@contoso.com");
         assert_eq!(References::named(&record, "Parts", "2"), "Fan");
     }

@@ -10,16 +10,19 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
+use super::attach::is_stand_in;
 use super::columns::{Kind, MARKER, is_custom, kind};
 use super::live::{ITEMS, known_as};
+use super::own::Own;
 use super::shown::shown;
-use super::values::{self, Written};
+use super::values;
 use super::{CSV, DEFINITION, Lists, item_of};
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::workload::known::{Fact, Known};
 use crate::workload::once::{self, Made, Once, Origin};
 use crate::workload::ongoing::Ongoing;
-use crate::workload::sites::{MANY, roles};
+use crate::workload::sites::MANY;
+use crate::workload::sites::rest::assign::Securable;
 use crate::workload::{
     Account, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed, Source, id_in,
 };
@@ -38,6 +41,25 @@ pub(in crate::workload) struct Composed {
     json: Value,
     /// It came from elsewhere: it is told apart by its values.
     foreign: bool,
+}
+
+impl Composed {
+    fn own<'a>(&'a self, links: &'a Map<String, Value>) -> Own<'a> {
+        Own {
+            record: &self.record,
+            links,
+            original: !self.foreign,
+        }
+    }
+}
+
+/// What writes an item.
+struct Prepared {
+    /// The body of the request.
+    body: Value,
+    links: Map<String, Value>,
+    /// What can't be written.
+    notes: Vec<String>,
 }
 
 impl once::Composed for Composed {
@@ -179,14 +201,12 @@ impl Once for Lists {
         push: &Push,
         composed: &Composed,
     ) -> Result<Made, PushError> {
-        let (mut body, mut notes) = self.prepare(account, list, composed).await?;
-        if let Some(own) = composed.record[roles::PROPERTY].as_array() {
-            let names = own.iter().filter_map(|own| own["title"].as_str());
-            let names: Vec<&str> = names.collect();
-            let names = names.join(", ");
-            notes.push(format!(
-                "only these had access to it, now all of the list: {names}"
-            ));
+        let prepared = self.prepare(account, list, composed).await?;
+        let (mut body, mut notes) = (prepared.body, prepared.notes);
+        notes.extend(self.opened(account, &composed.record));
+        if self.roles_to_give(account, &composed.record).is_some() {
+            // Its values follow when others have no access any more.
+            body["fields"] = json!({});
         }
         body["fields"][MARKER] = json!(composed.marker.value());
         let ready = Composed {
@@ -204,15 +224,27 @@ impl Once for Lists {
 
     async fn complete(
         &self,
-        _account: &Account,
-        _list: &str,
-        _id: &str,
-        _composed: &Composed,
+        account: &Account,
+        list: &str,
+        id: &str,
+        composed: &Composed,
         _journal: &dyn Journal,
     ) -> Result<Vec<String>, PushError> {
-        Ok(Vec::new())
+        let number = number_of(id);
+        let prepared = self.prepare(account, list, composed).await?;
+        let mut notes = Vec::new();
+        if let Some(roles) = self.roles_to_give(account, &composed.record) {
+            let item = Securable::Item(list, number);
+            notes = self.give_roles(account, item, roles).await?;
+            let fields = prepared.body["fields"].clone();
+            self.write_values(account, list, number, fields).await?;
+        }
+        let own = composed.own(&prepared.links);
+        notes.extend(self.write_own(account, list, number, own).await?);
+        Ok(notes)
     }
 
+    /// What is added to it is added again, if that can't be known.
     async fn is_complete(
         &self,
         _account: &Account,
@@ -220,12 +252,12 @@ impl Once for Lists {
         _id: &str,
         _composed: &Composed,
     ) -> Result<bool, PushError> {
-        Ok(true)
+        Ok(self.live.client.sharepoint().is_err())
     }
 
     fn deletion(&self, account: &Account, list: &str, id: &str) -> Call {
-        let number = id.rsplit('/').next().unwrap_or(id);
-        Call::new(Method::DELETE, ITEM, &[&account.id, list, number]).scope(Scope::Drives, MANY)
+        let call = Call::new(Method::DELETE, ITEM, &[&account.id, list, number_of(id)]);
+        call.scope(Scope::Drives, MANY)
     }
 
     fn entry(&self, list: &str, mut item: Value, marker: &Marker) -> Option<LiveEntry> {
@@ -326,19 +358,28 @@ impl Lists {
         let Some(old) = there.iter().find(|live| origin.is_original(live)) else {
             return Ok(None);
         };
-        let number = id_in(old).and_then(|id| id.rsplit('/').next());
-        let number = number.unwrap_or_default().to_owned();
-        let (body, notes) = self.prepare(account, &list, &composed).await?;
-        let mut fields = body["fields"].as_object().cloned().unwrap_or_default();
+        let number = number_of(id_in(old).unwrap_or_default()).to_owned();
+        let prepared = self.prepare(account, &list, &composed).await?;
+        let (mut notes, mut links) = (prepared.notes, prepared.links);
+        // What is overwritten keeps the access that it has now.
+        if is_stand_in(old)
+            && let Some(roles) = self.roles_to_give(account, &composed.record)
+        {
+            let item = Securable::Item(&list, &number);
+            notes.extend(self.give_roles(account, item, roles).await?);
+        }
+        let mut fields = prepared.body["fields"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
         for column in self.live.columns(&account.id, &list).await? {
-            clear(&column, &mut fields, &notes);
+            clear(&column, &mut fields, &mut links, &notes);
         }
         fields.insert(MARKER.into(), json!(composed.marker.value()));
-        let call = Call::new(Method::PATCH, VALUES, &[&account.id, &list, &number])
-            .json(Value::Object(fields))
-            .scope(Scope::Drives, MANY)
-            .repeatable();
-        self.live.client.json(&call).await?;
+        self.write_values(account, &list, &number, Value::Object(fields))
+            .await?;
+        let own = composed.own(&links);
+        notes.extend(self.write_own(account, &list, &number, own).await?);
         self.live.forget_marks(&account.id, &list);
         let item = json!({ "id": number });
         let entry = self.entry(&list, item, &composed.marker);
@@ -350,23 +391,41 @@ impl Lists {
         }))
     }
 
-    /// The body of the request that writes an item into a list, and what can't be written.
+    /// Sets the values of an item that is there.
+    async fn write_values(
+        &self,
+        account: &Account,
+        list: &str,
+        number: &str,
+        fields: Value,
+    ) -> Result<(), GraphError> {
+        let call = Call::new(Method::PATCH, VALUES, &[&account.id, list, number])
+            .json(fields)
+            .scope(Scope::Drives, MANY)
+            .repeatable();
+        self.live.client.json(&call).await.map(drop)
+    }
+
+    /// What writes an item into a list.
     async fn prepare(
         &self,
         account: &Account,
         list: &str,
         composed: &Composed,
-    ) -> Result<(Value, Vec<String>), PushError> {
+    ) -> Result<Prepared, PushError> {
         let record = &composed.record;
         let mut notes = self.ready(account, list, record).await?;
         let columns = self.live.columns(&account.id, list).await?;
-        let here = self.live.references(account, &columns).await?;
-        let Written {
-            fields,
-            notes: left,
-        } = values::write(record, &columns, &here);
-        notes.extend(left);
-        let mut body = json!({ "fields": fields });
+        let mut here = self.live.references(account, &columns).await?;
+        let strangers = here.strangers(record, &columns);
+        if self.introduce(account, &strangers).await? {
+            self.live.forget_people(account);
+            here = self.live.references(account, &columns).await?;
+        }
+        let written = values::write(record, &columns, &here);
+        notes.extend(written.notes);
+        notes.extend(self.without_links(&written.links));
+        let mut body = json!({ "fields": written.fields });
         let kind = record["contentType"]["name"].as_str().unwrap_or("Item");
         if kind != "Item" {
             let types = self.live.types(&account.id, list).await?;
@@ -375,7 +434,11 @@ impl Lists {
                 None => notes.push(format!("the list has no content type {kind}")),
             }
         }
-        Ok((body, notes))
+        Ok(Prepared {
+            body,
+            links: written.links,
+            notes,
+        })
     }
 
     /// A table that is copied along with the items.
@@ -393,12 +456,26 @@ impl Lists {
     }
 }
 
+/// The number of an item, from the collection's id.
+fn number_of(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
 /// Empties a column that the item to be restored has nothing in.
-fn clear(column: &Value, fields: &mut Map<String, Value>, notes: &[String]) {
+fn clear(
+    column: &Value,
+    fields: &mut Map<String, Value>,
+    links: &mut Map<String, Value>,
+    notes: &[String],
+) {
     let name = column["name"].as_str().unwrap_or_default();
     let reference = matches!(kind(column), Kind::Person | Kind::Lookup);
     let key = match kind(column) {
         Kind::Calculated | Kind::Fixed(_) => return,
+        Kind::Link if is_custom(column) => {
+            links.entry(name).or_insert(Value::Null);
+            return;
+        }
         _ if reference => format!("{name}LookupId"),
         _ => name.to_owned(),
     };
@@ -420,7 +497,7 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_snapshot_is_emptied() {
-        let mut fields = Map::new();
+        let (mut fields, mut links) = (Map::new(), Map::new());
         fields.insert("A".into(), json!(1));
         let notes = ["column D: bob is not known to this site".to_owned()];
         for column in [
@@ -430,9 +507,11 @@ mod tests {
             json!({ "name": "D", "personOrGroup": {} }),
             json!({ "name": "E", "calculated": {} }),
             json!({ "name": "F" }),
+            json!({ "name": "G", "hyperlinkOrPicture": {} }),
         ] {
-            clear(&column, &mut fields, &notes);
+            clear(&column, &mut fields, &mut links, &notes);
         }
+        assert_eq!(Value::Object(links), json!({ "G": null }));
         assert_eq!(
             Value::Object(fields),
             json!({ "A": 1, "B": null, "CLookupId": null })

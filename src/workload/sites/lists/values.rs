@@ -11,6 +11,8 @@ use super::references::{References, numbers};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Written {
     pub fields: Map<String, Value>,
+    /// Hyperlinks, which Graph does not take.
+    pub links: Map<String, Value>,
     /// What can't be set, in words.
     pub notes: Vec<String>,
 }
@@ -36,6 +38,11 @@ pub fn write(record: &Value, columns: &[Value], here: &References) -> Written {
             }
             Kind::Person | Kind::Lookup => reference(&mut written, record, column, here),
             Kind::Calculated => {}
+            Kind::Link => {
+                if value["Url"].is_string() {
+                    written.links.insert(name.to_owned(), value.clone());
+                }
+            }
             Kind::Fixed(what) => {
                 if value.is_null() {
                     continue;
@@ -44,9 +51,7 @@ pub fn write(record: &Value, columns: &[Value], here: &References) -> Written {
                     (Some(term), Some(note)) => {
                         written.fields.insert(note.to_owned(), term);
                     }
-                    _ => written.notes.push(format!(
-                        "column {name} is {what}: its value can't be set through Graph"
-                    )),
+                    _ => written.notes.push(not_set(name, what)),
                 }
             }
         }
@@ -62,6 +67,11 @@ pub fn write(record: &Value, columns: &[Value], here: &References) -> Written {
         }
     }
     written
+}
+
+/// What is said of a column that Graph does not write.
+pub fn not_set(name: &str, what: &str) -> String {
+    format!("column {name} is {what}: its value can't be set through Graph")
 }
 
 impl Written {
@@ -166,9 +176,13 @@ mod tests {
                     "TeamLookupId": [5], "VendorLookupId": 9, "abc": "-1;#IT|g" })
         );
         let notes = written.notes.join("\n");
-        for part in ["eve@fabrikam.com", "Site is a hyperlink", "no column Gone"] {
+        for part in ["eve@fabrikam.com", "no column Gone"] {
             assert!(notes.contains(part), "{notes}");
         }
-        assert_eq!(written.notes.len(), 3, "{notes}");
+        assert_eq!(written.notes.len(), 2, "{notes}");
+        assert_eq!(
+            Value::Object(written.links),
+            json!({ "Site": { "Url": "u" } })
+        );
     }
 }

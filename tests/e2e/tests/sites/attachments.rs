@@ -28,7 +28,7 @@ fn scene() -> Result<Scene> {
 }
 
 /// SharePoint's own interface at the site of finance, as another application uses it.
-struct Rest<'a> {
+pub struct Rest<'a> {
     scene: &'a Scene,
     http: Client,
     token: String,
@@ -36,7 +36,7 @@ struct Rest<'a> {
 
 impl<'a> Rest<'a> {
     /// Signs in with an identity of another issuer, which counts as much as a certificate.
-    fn of(scene: &'a Scene) -> Result<Self> {
+    pub fn of(scene: &'a Scene) -> Result<Self> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let claims = json!({ "aud": "api://AzureADTokenExchange", "sub": "x", "iss": "y",
@@ -70,6 +70,20 @@ impl<'a> Rest<'a> {
             http,
             token: token.to_owned(),
         })
+    }
+
+    /// Makes somebody known to the site; the number there.
+    pub fn ensure_user(&self, login: &str) -> Result<u64> {
+        let url = format!(
+            "{}/sites/Finance/_api/web/ensureuser",
+            self.scene.tenant.emulator.url
+        );
+        let request = self.http.post(url).bearer_auth(&self.token);
+        let answer: Value = request
+            .json(&json!({ "logonName": login }))
+            .send()?
+            .json()?;
+        answer["Id"].as_u64().with_context(|| answer.to_string())
     }
 
     fn send(&self, method: Method, list: &str, item: &str, below: &str) -> Result<Response> {

@@ -3,6 +3,7 @@
 mod attachments;
 mod capture;
 mod lists;
+mod originals;
 mod pages;
 mod restore;
 mod roles;

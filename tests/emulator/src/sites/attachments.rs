@@ -9,15 +9,15 @@ use crate::drive::{Content, Failure};
 
 use super::dispatch::Need;
 use super::list::{Item, List};
-use super::rest::{Call, argument, not_found};
-use super::roles;
+use super::rest::{self, Call, argument, not_found};
 use super::tenant::{At, Tenant};
 use super::web::{Web, lower};
+use super::{forms, roles};
 
 /// Largest attachment (bytes).
 const MAX: usize = 250 << 20;
 
-fn missing() -> Failure {
+pub fn missing() -> Failure {
     let message = "Item does not exist. It may have been deleted by another user.";
     Failure::new(404, "itemNotFound", message)
 }
@@ -54,6 +54,21 @@ pub fn item(
                 json["AttachmentFiles"] = files(web, list, item).into();
             }
             Ok(ApiResponse::ok(json))
+        }
+        ("POST", function, path) if rest::is_grant(function) => {
+            let own = item.sharing.as_deref().and_then(|s| s.grants.clone());
+            let above = super::sharing::of_item(web, list, None);
+            let own = roles::changed(call, tenant, at, own, above, path)?;
+            let items = tenant.web_mut(at).lists[n].items_mut();
+            let item = items
+                .and_then(|items| items.get_mut(id))
+                .ok_or_else(missing)?;
+            item.sharing.get_or_insert_default().grants = Some(own);
+            Ok(rest::null())
+        }
+        ("MERGE", "", _) => forms::merge(call, tenant, at, n, id),
+        ("POST", "validateupdatelistitem" | "validateupdatelistitem()", _) => {
+            forms::fill_in(call, tenant, at, n, id)
         }
         ("GET", "roleassignments", _) => {
             let all = super::sharing::of_item(web, list, item.sharing.as_deref());

@@ -16,6 +16,7 @@ mod edit;
 mod expand;
 mod feed;
 mod fields;
+mod forms;
 mod formula;
 mod generate;
 mod item_json;

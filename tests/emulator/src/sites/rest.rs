@@ -1,5 +1,6 @@
 //! SharePoint's own REST interface (`https://{host}/{site}/_api/...`), for what Graph does not have: attachments of
-//! list items, the recycle bin, people a site does not know yet, and who has which role.
+//! list items, the recycle bin, people a site does not know yet, who has which role, and values of items that only
+//! forms take.
 //!
 //! It takes tokens for the site's own host, of applications that proved themselves by a certificate. Answers are
 //! those to `Accept: application/json;odata=nometadata`.
@@ -15,7 +16,7 @@ use crate::world::World;
 use super::dispatch::{Need, check_open};
 use super::tenant::{At, Tenant};
 use super::web::{Web, lower};
-use super::{attachments, bin, people, roles};
+use super::{attachments, bin, forms, people, roles};
 
 /// What a call costs; there is no fixed price, but it is more than Graph's.
 const UNITS: u64 = 3;
@@ -144,6 +145,11 @@ fn answer(call: &Call, tenant: &mut Tenant, at: At, path: &[&str]) -> Result<Api
         }
         ("POST", ["web", "ensureuser"]) => ensure_user(call, tenant, at),
         ("GET", ["web", "roleassignments"]) => Ok(roles::of_site(tenant.web(at))),
+        ("GET", ["web", "roledefinitions"]) => Ok(roles::levels()),
+        ("GET", ["web", "regionalsettings"]) => Ok(forms::region(tenant.web(at))),
+        ("GET", ["web", "sitegroups", function]) if function.starts_with("getbyname(") => {
+            roles::group(tenant, at, &argument(path[2]))
+        }
         (_, ["web" | "site", "recyclebin", below @ ..]) => {
             let scope = match lower[0] {
                 "site" => tenant.tree(tenant.top(at)),
@@ -162,6 +168,17 @@ fn answer(call: &Call, tenant: &mut Tenant, at: At, path: &[&str]) -> Result<Api
         }
         _ => Err(not_found()),
     }
+}
+
+/// True for what changes who may do what.
+pub fn is_grant(segment: &str) -> bool {
+    let segment = segment.to_ascii_lowercase();
+    segment.starts_with("breakroleinheritance(") || segment == "roleassignments"
+}
+
+/// The answer of what has nothing to say.
+pub fn null() -> ApiResponse {
+    ApiResponse::ok(json!({"odata.null": true}))
 }
 
 /// What is said of a resource that does not exist.
@@ -199,6 +216,14 @@ fn list(
                 "Id": lower(list.guid), "Title": list.title, "Hidden": list.hidden,
                 "HasUniqueRoleAssignments": roles::unique(list.sharing.as_deref()),
             })))
+        }
+        [first, ..] if call.method == Method::POST && is_grant(first) => {
+            let (web, list) = (tenant.web(at), &tenant.web(at).lists[n]);
+            let own = list.sharing.as_deref().and_then(|s| s.grants.clone());
+            let own = roles::changed(call, tenant, at, own, web.grants(), path)?;
+            let list = &mut tenant.web_mut(at).lists[n];
+            list.sharing.get_or_insert_default().grants = Some(own);
+            Ok(null())
         }
         ["items"] if call.method == Method::GET => roles::listing(call, &tenant.web(at).lists[n]),
         [item, rest @ ..] if item.to_ascii_lowercase().starts_with("items(") => {
@@ -283,7 +308,7 @@ fn recycle_bin(
                     _ => bin::restore(call.world, tenant, at, id, &call.stamp)?,
                 }
             }
-            Ok(ApiResponse::ok(json!({"odata.null": true})))
+            Ok(null())
         }
         _ => Err(not_found()),
     }

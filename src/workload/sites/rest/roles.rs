@@ -10,10 +10,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::graph::sharepoint::UNITS;
-use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
+use super::Web;
+use crate::graph::{Call, Client, GraphError};
 
-const SITE: &str = "/sites/{site}";
 const ITEMS: &str = "/_api/web/lists(guid'{list}')/items";
 const LIST: &str = "/_api/web/lists(guid'{list}')";
 const OF_ITEM: &str = "/_api/web/lists(guid'{list}')/items({item})/roleassignments";
@@ -21,40 +20,30 @@ const OF_LIST: &str = "/_api/web/lists(guid'{list}')/roleassignments";
 const OF_SITE: &str = "/_api/web/roleassignments";
 
 /// The record's property: principals with their roles, or `null` where what is above holds.
-pub(super) const PROPERTY: &str = "roleAssignments";
+pub(in crate::workload::sites) const PROPERTY: &str = "roleAssignments";
 /// Items that one listing tells.
 const PAGE: usize = 5_000;
-
-/// The address of a site.
-pub(super) async fn address(client: &Client, site: &str) -> Result<String, GraphError> {
-    let call = Call::get(SITE, &[site])
-        .query("$select", "id,webUrl")
-        .scope(Scope::Drives, 1);
-    let told = client.json(&call).await?;
-    Ok(told["webUrl"].as_str().unwrap_or_default().to_owned())
-}
+/// `RoleTypeKind` of "Limited Access", which nobody can be given.
+pub(super) const LIMITED: u64 = 1;
 
 /// Whether they are still to be asked for: of something new, or changed otherwise.
-pub(super) fn needs_roles(client: &Client, stored: Option<&Value>, record: &Value) -> bool {
+pub(in crate::workload::sites) fn needs_roles(
+    client: &Client,
+    stored: Option<&Value>,
+    record: &Value,
+) -> bool {
     let other = |stored: &Value| stored["eTag"] != record["eTag"];
     client.sharepoint().is_ok() && (record.get(PROPERTY).is_none() || stored.is_some_and(other))
 }
 
-/// SharePoint's own interface at one site, asked for roles.
-pub(super) struct Roles<'a> {
-    pub client: &'a Client,
-    /// Address of the site.
-    pub web: &'a str,
-}
-
-impl Roles<'_> {
+impl Web<'_> {
     /// Who may do what in the site.
-    pub async fn of_site(&self) -> Result<Value, GraphError> {
+    pub async fn roles_of_site(&self) -> Result<Value, GraphError> {
         self.assignments(Call::get(OF_SITE, &[])).await
     }
 
     /// What a list has of its own; `null`: what its site has.
-    pub async fn of_list(&self, list: &str) -> Result<Value, GraphError> {
+    pub async fn roles_of_list(&self, list: &str) -> Result<Value, GraphError> {
         let told = self
             .ask(Call::get(LIST, &[list]).query("$select", "HasUniqueRoleAssignments"))
             .await?;
@@ -95,7 +84,7 @@ impl Roles<'_> {
     }
 
     /// What an item that has its own has.
-    pub async fn of_item(&self, list: &str, item: u64) -> Result<Value, GraphError> {
+    pub async fn roles_of_item(&self, list: &str, item: u64) -> Result<Value, GraphError> {
         self.assignments(Call::get(OF_ITEM, &[list, &item.to_string()]))
             .await
     }
@@ -107,14 +96,6 @@ impl Roles<'_> {
         let rows = told["value"].as_array().into_iter().flatten();
         Ok(rows.map(assignment).collect())
     }
-
-    async fn ask(&self, call: Call) -> Result<Value, GraphError> {
-        let label = call.label();
-        let call = call.sharepoint(self.web).scope(Scope::Drives, UNITS);
-        let answer = self.client.send_sharepoint(&call).await?;
-        crate::graph::json::parse(&answer.body)
-            .map_err(|e| GraphError::local(ErrorClass::Network, label, e.to_string()))
-    }
 }
 
 /// One principal and what it may do, without what says the same in other words.
@@ -124,7 +105,9 @@ fn assignment(row: &Value) -> Value {
         .as_array()
         .into_iter()
         .flatten();
-    let roles: Vec<&Value> = roles.map(|role| &role["Name"]).collect();
+    // What the service gives by itself to who may do something further down.
+    let given = roles.filter(|role| role["RoleTypeKind"] != LIMITED);
+    let roles: Vec<&Value> = given.map(|role| &role["Name"]).collect();
     json!({
         "loginName": member["LoginName"], "title": member["Title"], "email": member["Email"],
         "principalType": member["PrincipalType"], "roles": roles,
@@ -139,7 +122,8 @@ mod tests {
     fn an_assignment_is_who_and_what() {
         let row = json!({ "PrincipalId": 7,
             "Member": { "Id": 7, "Title": "Bob", "LoginName": "i:0#.f|membership|bob@x", "Email": "bob@x", "PrincipalType": 1 },
-            "RoleDefinitionBindings": [{ "Id": 1, "Name": "Read" }] });
+            "RoleDefinitionBindings": [{ "Id": 1, "Name": "Read", "RoleTypeKind": 2 },
+                                       { "Id": 2, "Name": "Limited Access", "RoleTypeKind": 1 }] });
         let told = json!({ "loginName": "i:0#.f|membership|bob@x", "title": "Bob", "email": "bob@x",
                            "principalType": 1, "roles": ["Read"] });
         assert_eq!(assignment(&row), told);
