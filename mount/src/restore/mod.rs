@@ -15,6 +15,7 @@ mod files;
 mod holders;
 mod local;
 mod nodes;
+mod reasons;
 mod service;
 mod temporary;
 
@@ -43,11 +44,6 @@ const LOG_NAME: &str = ".log";
 const QUEUE_NAME: &str = ".queue";
 /// Hidden; counts of requests as JSON, for benchmarks.
 const REQUESTS_NAME: &str = ".requests";
-
-/// Why a place was refused, in full.
-const ERROR_XATTR: &str = "user.tenantfs.error";
-/// Refusals remembered for [`ERROR_XATTR`].
-const MAX_ERRORS: usize = 1000;
 
 /// See the module's invariants.
 pub struct RestoreFs {
@@ -391,55 +387,6 @@ impl RestoreFs {
                 queue
             }
         }
-    }
-
-    /// Value of an xattr. Does not wait.
-    pub fn xattr(&self, ino: u64, name: &OsStr) -> Result<Vec<u8>, FsError> {
-        if name != ERROR_XATTR {
-            return Err(FsError::NoAttribute);
-        }
-        self.error_of(ino)?
-            .map(String::into_bytes)
-            .ok_or(FsError::NoAttribute)
-    }
-
-    /// Names of xattrs, each ended by NUL. Does not wait.
-    pub fn xattr_names(&self, ino: u64) -> Result<Vec<u8>, FsError> {
-        let names = self
-            .error_of(ino)?
-            .map(|_| format!("{ERROR_XATTR}\0").into_bytes());
-        Ok(names.unwrap_or_default())
-    }
-
-    /// The newest refusal at a place, or, for a folder, directly in it.
-    fn error_of(&self, ino: u64) -> Result<Option<String>, FsError> {
-        let Key::Place(place) = self.node(ino)?.key else {
-            return Ok(None);
-        };
-        let place = place.with_policy(Default::default());
-        let errors = self.errors.lock();
-        let newest = |here: &dyn Fn(&TargetPath) -> bool| errors.iter().rfind(|(at, _)| here(at));
-        let at_itself = newest(&|at| *at == place);
-        let found = at_itself.or_else(|| newest(&|at| at.parent().as_ref() == Some(&place)));
-        Ok(found.map(|(_, reason)| reason.clone()))
-    }
-
-    /// Writes down why something was refused, and passes it on.
-    fn refuse(&self, place: &TargetPath, error: FsError) -> FsError {
-        self.service.note(place, &error.to_string());
-        self.remember_error(place, &error);
-        error
-    }
-
-    fn remember_error(&self, place: &TargetPath, error: &FsError) {
-        let mut errors = self.errors.lock();
-        if errors.len() >= MAX_ERRORS {
-            errors.pop_front();
-        }
-        errors.push_back((
-            place.clone().with_policy(Default::default()),
-            error.to_string(),
-        ));
     }
 
     fn writable(&self, place: &TargetPath) -> Result<(), FsError> {
