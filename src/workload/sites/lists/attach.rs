@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::attachments::{ITEM, MAX_SIZE, TIMEOUT, folder_of};
 use super::live::known_as;
 use super::make::only_in_lists;
+use super::own::RESTRICTED;
 use super::shown::folder;
 use super::{ATTACHMENTS, Lists, file_name};
 use crate::graph::sharepoint::UNITS;
@@ -329,15 +330,16 @@ impl Lists {
             return Ok(());
         };
         let key = (self.keyer)(id_in(record).unwrap_or_default());
+        let mut record = record.clone();
+        if let Source::Record { record: own, .. } = &push.source {
+            record[RESTRICTED] = own[RESTRICTED].clone();
+        }
         let item = Push {
             id: stand_in(&key),
             folder: push.folder.iter().take(1).cloned().collect(),
-            name: self.file_of(record),
+            name: self.file_of(&record),
             policy: Policy::Skip,
-            source: Source::Record {
-                record: record.clone(),
-                key,
-            },
+            source: Source::Record { record, key },
             original: None,
             file: push.file.clone(),
             mtime: push.mtime,

@@ -71,11 +71,12 @@ impl Lists {
     /// Tells of the attachments of the items on a page.
     pub(super) async fn tell_attachments(
         &self,
-        site: &str,
+        account: &Account,
         list: &str,
         at: &mut ListCursor,
         changes: &mut Vec<Change>,
     ) -> Result<(), GraphError> {
+        let site = account.id.as_str();
         let mut with = Vec::new();
         for change in changes.iter() {
             if let Change::Item { id, record, .. } = change {
@@ -112,10 +113,8 @@ impl Lists {
         for (id, mut record, told) in told {
             match told {
                 Ok(told) => {
-                    if told.restricted {
-                        record[RESTRICTED] = json!(true);
-                    }
-                    tell(list, &id, record, told.names, changes);
+                    self.complete_record(account, list, &mut record).await?;
+                    changes.extend(tell(list, &id, &record, told));
                 }
                 // It is gone again: the next round tells.
                 Err(e) if e.class.is_gone() => {}
@@ -203,7 +202,7 @@ impl Lists {
         Ok(self.live.client.send_sharepoint(&call).await?.body)
     }
 
-    /// Brings an attachment, and completes the record of the item that goes along with it.
+    /// Brings an attachment.
     pub(super) async fn fetch_attachment(
         &self,
         account: &Account,
@@ -218,16 +217,14 @@ impl Lists {
         else {
             return Ok(Content::None);
         };
-        self.complete_record(account, list, &mut record["item"])
-            .await?;
         let web = self.live.address(&account.id).await?;
         let bytes = self.attachment(&web, list, item, name).await?;
         Ok(Content::File(bytes))
     }
 
     /// What became of an attachment, or of a folder of them.
-    pub(super) async fn look_up_attachment(&self, site: &str, place: &Place<'_>) -> Alive {
-        match self.find_attachment(site, place).await {
+    pub(super) async fn look_up_attachment(&self, account: &Account, place: &Place<'_>) -> Alive {
+        match self.find_attachment(account, place).await {
             Ok(Some((parent, record))) => Alive::Here {
                 parent: Some(parent),
                 record,
@@ -240,18 +237,21 @@ impl Lists {
 
     async fn find_attachment(
         &self,
-        site: &str,
+        account: &Account,
         place: &Place<'_>,
     ) -> Result<Option<(String, Value)>, GraphError> {
+        let site = account.id.as_str();
         let web = self.live.address(site).await?;
-        let names = self.attached(&web, place.list, place.item).await?;
+        let holding = self.holding(&web, place.list, place.item).await?;
         let id = format!("{}/{}", place.list, place.item);
         Ok(match place.name {
-            None if names.is_empty() => None,
+            None if holding.names.is_empty() => None,
             None => Some((place.list.to_owned(), folder_record(&id))),
-            Some(name) if names.iter().any(|other| other == name) => {
-                let item = self.live.item(site, place.list, place.item).await?;
-                Some((folder_of(&id), file_record(&id, name, &item)))
+            Some(name) if holding.names.iter().any(|other| other == name) => {
+                let mut item = self.live.item(site, place.list, place.item).await?;
+                item[ID] = json!(id);
+                self.complete_record(account, place.list, &mut item).await?;
+                Some((folder_of(&id), file_record(&id, name, &item, &holding)))
             }
             Some(_) => None,
         })
@@ -278,16 +278,16 @@ impl Lists {
 }
 
 /// A folder with files in it.
-fn tell(list: &str, id: &str, item: Value, names: Vec<String>, changes: &mut Vec<Change>) {
+fn tell(list: &str, id: &str, item: &Value, holding: Holding) -> Vec<Change> {
     let folder = folder_of(id);
-    let ids = names.iter().map(|name| format!("{folder}/{name}"));
-    changes.push(Change::Holds {
+    let ids = holding.names.iter().map(|name| format!("{folder}/{name}"));
+    let mut changes = vec![Change::Holds {
         folder: folder.clone(),
         parent: Some(list.to_owned()),
         items: ids.collect(),
-    });
-    if names.is_empty() {
-        return;
+    }];
+    if holding.names.is_empty() {
+        return changes;
     }
     let mut record = folder_record(id);
     record["createdDateTime"] = item["createdDateTime"].clone();
@@ -297,20 +297,22 @@ fn tell(list: &str, id: &str, item: Value, names: Vec<String>, changes: &mut Vec
         record,
         feed: None,
     });
-    changes.extend(names.iter().map(|name| Change::Item {
+    changes.extend(holding.names.iter().map(|name| Change::Item {
         id: format!("{folder}/{name}"),
         parent: Some(folder.clone()),
-        record: file_record(id, name, &item),
+        record: file_record(id, name, item, &holding),
     }));
+    changes
 }
 
 fn folder_record(item: &str) -> Value {
     json!({ "id": BELOW, ID: folder_of(item) })
 }
 
-fn file_record(id: &str, name: &str, item: &Value) -> Value {
+fn file_record(id: &str, name: &str, item: &Value, holding: &Holding) -> Value {
     json!({
         "id": name, ID: format!("{}/{name}", folder_of(id)), "name": name, "eTag": item["eTag"],
+        RESTRICTED: holding.restricted,
         "lastModifiedDateTime": item["lastModifiedDateTime"], "item": item,
     })
 }
@@ -338,11 +340,13 @@ mod tests {
     #[test]
     fn a_folder_holds_what_is_attached_and_nothing_else() {
         let item = json!({ "id": "7", "eTag": "e", "createdDateTime": "2026-01-02T03:04:05Z" });
-        let mut changes = Vec::new();
-        tell("L", "L/7", item.clone(), Vec::new(), &mut changes);
+        let holding = |names: &[&str]| Holding {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            restricted: true,
+        };
+        let changes = tell("L", "L/7", &item, holding(&[]));
         assert!(matches!(&changes[..], [Change::Holds { items, .. }] if items.is_empty()));
-        changes.clear();
-        tell("L", "L/7", item, vec!["list.json".into()], &mut changes);
+        let changes = tell("L", "L/7", &item, holding(&["list.json"]));
         let [
             Change::Holds { items, .. },
             Change::Folder { id, .. },
@@ -354,6 +358,7 @@ mod tests {
         assert_eq!(items, &["L/7/files/list.json"]);
         assert_eq!(parent.as_ref(), Some(id));
         assert_eq!(record["item"]["id"], "7");
+        assert_eq!(record[RESTRICTED], true);
         assert_eq!(id_in(record), Some("L/7/files/list.json"));
     }
 }

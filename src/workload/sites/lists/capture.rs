@@ -95,10 +95,11 @@ impl Lists {
 
     pub(super) async fn list_page(
         &self,
-        site: &str,
+        account: &Account,
         list: &str,
         cursor: Option<&str>,
     ) -> Result<Page, FeedError> {
+        let site = account.id.as_str();
         let at = cursor.map(serde_json::from_str).transpose();
         let at: Option<ListCursor> = at.map_err(|_| FeedError::Reset { start: None })?;
         let mut at = at.unwrap_or_else(|| ListCursor::anew(false));
@@ -128,8 +129,11 @@ impl Lists {
         if full {
             at.sum = changes.iter().fold(at.sum, sum);
         }
-        self.tell_attachments(site, list, &mut at, &mut changes)
+        self.tell_attachments(account, list, &mut at, &mut changes)
             .await?;
+        if at.sweep {
+            self.tell_roles(site, &mut changes).await?;
+        }
         let cursor = match onward {
             Onward::More(link) => {
                 at.link = Some(link);
@@ -299,7 +303,7 @@ impl Lists {
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some(place) = attachments::place(id) {
-                found.push(self.look_up_attachment(&account.id, &place).await);
+                found.push(self.look_up_attachment(account, &place).await);
                 continue;
             }
             found.push(match answers.next() {

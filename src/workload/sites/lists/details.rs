@@ -9,7 +9,7 @@ use super::{Lists, item_of};
 use crate::graph::GraphError;
 use crate::workload::sites::rest::Web;
 use crate::workload::sites::rest::roles::{self, needs_roles};
-use crate::workload::{Account, Detail, ItemError};
+use crate::workload::{Account, Change, Detail, ItemError};
 
 /// Its record is a list's.
 fn is_list(record: &Value) -> bool {
@@ -69,19 +69,32 @@ impl Lists {
         Ok(answers)
     }
 
-    /// One listing for the items of each list, and a request for each that has its own.
     async fn add_roles_of_items(
         &self,
         web: &Web<'_>,
         items: &mut [Detail],
         answers: &mut [Result<(), ItemError>],
     ) {
+        let places = items.iter().map(|item| item_of(&item.record)).collect();
+        for (at, told) in self.roles_of_items(web, places).await {
+            put(&mut items[at], roles::PROPERTY, told, &mut answers[at]);
+        }
+    }
+
+    /// The roles of items, with their place among those asked about: one listing for the items of each list,
+    /// and a request for each that has its own. Where all of a list is refused, the first one says so.
+    async fn roles_of_items(
+        &self,
+        web: &Web<'_>,
+        places: Vec<Option<(String, u64)>>,
+    ) -> Vec<(usize, Result<Value, GraphError>)> {
         let mut by_list: BTreeMap<String, BTreeMap<u64, usize>> = BTreeMap::new();
-        for (at, item) in items.iter().enumerate() {
-            if let Some((list, number)) = item_of(&item.record) {
+        for (at, place) in places.into_iter().enumerate() {
+            if let Some((list, number)) = place {
                 by_list.entry(list).or_default().insert(number, at);
             }
         }
+        let mut all = Vec::new();
         for (list, numbers) in by_list {
             let wanted: BTreeSet<u64> = numbers.keys().copied().collect();
             let unique = web.unique_items(&list, &wanted).await;
@@ -92,13 +105,45 @@ impl Lists {
                         web.roles_of_item(&list, number).await
                     }
                     Ok(_) => Ok(Value::Null),
-                    // A refusal of all is said once.
                     Err(e) if !e.class.is_temporary() && Some(number) != first => continue,
                     Err(e) => Err(e.clone()),
                 };
-                put(&mut items[at], roles::PROPERTY, told, &mut answers[at]);
+                all.push((at, told));
             }
         }
+        all
+    }
+
+    /// Puts roles into what a sweep tells of items: nothing else tells that they changed.
+    ///
+    /// # Errors
+    /// What passes. What is refused is left as it is known.
+    pub(super) async fn tell_roles(
+        &self,
+        site: &str,
+        changes: &mut [Change],
+    ) -> Result<(), GraphError> {
+        if self.live.client.sharepoint().is_err() {
+            return Ok(());
+        }
+        let address = self.live.address(site).await?;
+        let web = Web {
+            client: &self.live.client,
+            address: &address,
+        };
+        let place = |change: &Change| match change {
+            Change::Item { record, .. } => item_of(record),
+            _ => None,
+        };
+        let places = changes.iter().map(place).collect();
+        for (at, told) in self.roles_of_items(&web, places).await {
+            match (&mut changes[at], told) {
+                (Change::Item { record, .. }, Ok(told)) => record[roles::PROPERTY] = told,
+                (_, Err(e)) if e.class.is_temporary() => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 

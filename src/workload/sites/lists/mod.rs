@@ -182,7 +182,7 @@ impl Workload for Lists {
         cursor: Option<&str>,
     ) -> Result<Page, FeedError> {
         match feed.0.strip_prefix(FEED) {
-            Some(list) => self.list_page(&account.id, list, cursor).await,
+            Some(list) => self.list_page(account, list, cursor).await,
             None => self.root_page(&account.id, cursor).await,
         }
     }

@@ -14,8 +14,8 @@ use crate::workload::sites::rest::item::{Place, Signature, Signing};
 use crate::workload::sites::rest::roles;
 use crate::workload::{Account, LiveEntry};
 
-/// Property of the record that goes along with an attachment: only some had access to its item. Who, the
-/// item's own record tells.
+/// Property of the record of an attachment: whether only some had access to its item. Who, the item's own
+/// record tells.
 pub(super) const RESTRICTED: &str = "restricted";
 
 /// What is written of an item that way.

@@ -2,9 +2,9 @@
 //! place of inherited ones. Graph tells who may open files; these only SharePoint's own interface tells, to an
 //! identity with a certificate. Without one nothing is asked.
 //!
-//! Neither tells when they change: a change of roles alone is noticed when the item or list is another one. They
-//! are asked for last ([`crate::workload::Workload::details`]) of what is new or changed otherwise. One listing
-//! tells which of many items have their own, and only those are asked about.
+//! Neither tells when they change: a change of roles alone is noticed by a sweep of the list's items, or when the
+//! item or list is another one. They are asked for last ([`crate::workload::Workload::details`]) of what is new or
+//! changed otherwise. One listing tells which of many items have their own, and only those are asked about.
 
 use std::collections::BTreeSet;
 

@@ -86,7 +86,7 @@ impl<'a> Rest<'a> {
         answer["Id"].as_u64().with_context(|| answer.to_string())
     }
 
-    fn send(&self, method: Method, list: &str, item: &str, below: &str) -> Result<Response> {
+    pub fn send(&self, method: Method, list: &str, item: &str, below: &str) -> Result<Response> {
         let (_, list) = self.scene.list_id("/sites/Finance", list)?;
         let url = format!(
             "{}/sites/Finance/_api/web/lists(guid'{list}')/items({item}){below}",

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use graph_emulator::Quirk;
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::attachments::Rest;
 use super::lists::files;
 use super::scene::Scene;
 
@@ -112,5 +114,37 @@ fn what_delta_loses_of_a_list_is_found() -> Result<()> {
     );
     let idle = backup(&scene)?;
     ensure!(idle["snapshot"].is_null(), "{}", changes(&scene)?);
+    Ok(())
+}
+
+/// Nothing tells that somebody was given access to an item: a sweep asks.
+#[test]
+fn a_sweep_finds_who_was_given_access_to_an_item() -> Result<()> {
+    let scene = Scene::with_certificate(ALWAYS, |o| {
+        o.site_files = 0;
+        o.site_items = 60;
+    })?;
+    scene.tenant.backup()?;
+    let idle = backup(&scene)?;
+    ensure!(idle["snapshot"].is_null(), "{}", changes(&scene)?);
+    let below = "/roleassignments/addroleassignment(principalid=5,roledefid=1073741826)";
+    let given = Rest::of(&scene)?.send(Method::POST, "Assets", "7", below)?;
+    ensure!(given.status().is_success(), "{}", given.text()?);
+    let found = backup(&scene)?;
+    ensure!(found["counts"]["updated"] == 1, "{found:#}");
+    let mount = scene.tenant.mount()?;
+    let records = mount.path("snapshots/latest/.tenantfs/graph/Sites/Finance/Lists/Assets");
+    let seventh = fs::read_dir(records)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("0007."))
+        });
+    let record: Value = serde_json::from_slice(&fs::read(seventh.context("no item 7")?)?)?;
+    let own = record["roleAssignments"].as_array().context("no roles")?;
+    ensure!(
+        own.iter().any(|one| one["title"] == "Finance Members"),
+        "{record:#}"
+    );
     Ok(())
 }
