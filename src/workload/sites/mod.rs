@@ -34,6 +34,11 @@ pub const PAGES: &str = "pages";
 /// Resource units of a listing or a write (SharePoint).
 const MANY: u64 = 2;
 
+/// The site collection of a site, from its id: `host,collection,web`.
+fn collection_id(site: &str) -> Option<&str> {
+    site.split(',').nth(1)
+}
+
 /// Whether a site has what a route lists (`what`, in words).
 async fn has(
     client: &Client,

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::discover::{Kind, kind};
-use super::{Libraries, collection_id, created};
+use super::{Libraries, created};
 use crate::graph::GraphError;
 use crate::tree::names::exact_name;
 use crate::workload::drive::target::Root;
+use crate::workload::sites::collection_id;
 use crate::workload::{Account, LiveEntry, PushError};
 
 /// How long the libraries of a site are believed without asking.
@@ -73,7 +74,7 @@ impl Libraries {
         if root.is_err() {
             self.known.lock().remove(&account.id);
         }
-        let site = collection_id(account);
+        let site = collection_id(&account.id).map(str::to_owned);
         Ok((Root { site, ..root? }, rest))
     }
 

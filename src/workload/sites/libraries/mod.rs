@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::LIBRARIES;
+use super::collection_id;
 use super::rest::{Web, address};
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::tree::names::exact_name;
@@ -118,11 +119,6 @@ impl Libraries {
         };
         web.roles_of_site().await.map(Some)
     }
-}
-
-/// The site collection of a site, from its id: `host,collection,web`.
-fn collection_id(site: &Account) -> Option<String> {
-    site.id.split(',').nth(1).map(str::to_owned)
 }
 
 /// Its record is a library's, not that of a file or folder in one.
@@ -368,8 +364,7 @@ impl Workload for Libraries {
         folder: &LiveEntry,
         record: &Value,
     ) -> Result<Vec<String>, GraphError> {
-        let collection = collection_id(account);
-        let collection = collection.as_deref();
+        let collection = collection_id(&account.id);
         match drive_of(folder) {
             None => {
                 let library = &folder.id;
@@ -393,9 +388,9 @@ impl Workload for Libraries {
         let Some(drive) = drive_of(folder) else {
             return Ok(Vec::new());
         };
-        let collection = collection_id(account);
+        let collection = collection_id(&account.id);
         self.drive
-            .finish_drive_folder(drive, collection.as_deref(), folder, record)
+            .finish_drive_folder(drive, collection, folder, record)
             .await
     }
 

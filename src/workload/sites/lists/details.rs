@@ -53,10 +53,7 @@ impl Lists {
             return Ok(answers);
         }
         let address = self.live.address(&account.id).await?;
-        let web = Web {
-            client: &self.live.client,
-            address: &address,
-        };
+        let web = self.web(&address);
         for at in lists {
             let id = items[at].record["id"]
                 .as_str()
@@ -127,10 +124,7 @@ impl Lists {
             return Ok(());
         }
         let address = self.live.address(site).await?;
-        let web = Web {
-            client: &self.live.client,
-            address: &address,
-        };
+        let web = self.web(&address);
         let place = |change: &Change| match change {
             Change::Item { record, .. } => item_of(record),
             _ => None,

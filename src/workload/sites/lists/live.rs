@@ -141,11 +141,11 @@ impl Live {
     ) -> Result<References, GraphError> {
         let mut references = References::default();
         if columns.iter().any(|column| kind(column) == Kind::Person) {
-            let site = collection_of(account);
+            let site = account.collection.as_deref().unwrap_or(&account.id);
             let call = Call::get(ITEMS, &[site, PEOPLE])
                 .query("$expand", "fields($select=Title,Name,EMail)")
                 .query("$top", PAGE);
-            let key = people_key(site);
+            let key = format!("people {site} ");
             let people = readable(self.cached(key, call, MAX_NAMES).await)?;
             for person in people.iter().flat_map(|people| people.iter()) {
                 let fields = &person["fields"];
@@ -231,13 +231,6 @@ impl Live {
         Ok(without_tags(told))
     }
 
-    /// Forgets who is known to a site collection: somebody was made known.
-    pub fn forget_people(&self, account: &Account) {
-        self.known
-            .lock()
-            .remove(&people_key(collection_of(account)));
-    }
-
     /// Adds an item that was just made to what is known.
     pub fn add_mark(&self, site: &str, list: &str, item: Value) {
         let mut known = self.known.lock();
@@ -250,15 +243,6 @@ impl Live {
     pub fn forget_marks(&self, site: &str, list: &str) {
         self.known.lock().remove(&marks_key(site, list));
     }
-}
-
-/// The site that has the list of everybody.
-fn collection_of(account: &Account) -> &str {
-    account.collection.as_deref().unwrap_or(&account.id)
-}
-
-fn people_key(site: &str) -> String {
-    format!("people {site} ")
 }
 
 fn marks_key(site: &str, list: &str) -> String {

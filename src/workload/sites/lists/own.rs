@@ -6,8 +6,10 @@
 use serde_json::{Map, Value};
 
 use super::Lists;
+use super::references::References;
 use super::values::not_set;
 use crate::graph::{ErrorClass, GraphError};
+use crate::workload::sites::collection_id;
 use crate::workload::sites::rest::Web;
 use crate::workload::sites::rest::assign::Securable;
 use crate::workload::sites::rest::item::{Place, Signature, Signing};
@@ -37,11 +39,6 @@ fn own_roles(record: &Value) -> Option<&[Value]> {
     }
 }
 
-/// Site collection of a site's id: `host,collection,web`.
-fn collection(site: &str) -> Option<&str> {
-    site.split(',').nth(1)
-}
-
 impl Lists {
     /// Who alone gets access to an item that is put into this site: those who had it, if it is from here.
     pub(super) fn roles_to_give<'a>(
@@ -52,8 +49,8 @@ impl Lists {
         self.live.client.sharepoint().ok()?;
         let site = record["parentReference"]["siteId"].as_str();
         let is_home = || {
-            let from = site.and_then(collection);
-            from.is_some() && from == collection(&account.id)
+            let from = site.and_then(collection_id);
+            from.is_some() && from == collection_id(&account.id)
         };
         self.permissions
             .apply(is_home)
@@ -70,7 +67,7 @@ impl Lists {
     }
 
     /// Takes access from everybody, and gives it to those who had it.
-    /// Returns what could not be done, and whether the item is open to all for that.
+    /// Returns what could not be done: that all have access to it after all, or that some have none.
     pub(super) async fn give_roles(
         &self,
         account: &Account,
@@ -154,25 +151,28 @@ impl Lists {
         }
     }
 
-    /// Makes people of a record known to the site that it does not know, so that values can name them.
+    /// Makes people that a record names known to the site where it does not know them, and adds them to `here`.
     pub(super) async fn introduce(
         &self,
         account: &Account,
-        logins: &[String],
-    ) -> Result<bool, GraphError> {
-        if logins.is_empty() || self.live.client.sharepoint().is_err() {
-            return Ok(false);
+        record: &Value,
+        columns: &[Value],
+        here: &mut References,
+    ) -> Result<(), GraphError> {
+        let strangers = here.strangers(record, columns);
+        if strangers.is_empty() || self.live.client.sharepoint().is_err() {
+            return Ok(());
         }
         let address = self.live.address(&account.id).await?;
-        let mut any = false;
-        for login in logins {
-            match self.people.number(&self.web(&address), login).await {
-                Ok(number) => any |= number.is_some(),
-                Err(e) if e.class == ErrorClass::Denied => return Ok(any),
+        for login in strangers {
+            match self.people.number(&self.web(&address), &login).await {
+                Ok(Some(number)) => here.meet(number, &login),
+                Ok(None) => {}
+                Err(e) if e.class == ErrorClass::Denied => return Ok(()),
                 Err(e) => return Err(e),
             }
         }
-        Ok(any)
+        Ok(())
     }
 
     /// Gives a list that was made for a restore the access that its original had, if it had its own.
@@ -205,7 +205,8 @@ impl Lists {
         }
     }
 
-    fn web<'a>(&'a self, address: &'a str) -> Web<'a> {
+    /// A site of that address.
+    pub(super) fn web<'a>(&'a self, address: &'a str) -> Web<'a> {
         Web {
             client: &self.live.client,
             address,

@@ -92,6 +92,12 @@ impl References {
         logins
     }
 
+    /// Adds somebody who became known.
+    pub fn meet(&mut self, number: u64, login: &str) {
+        let names = json!({ "login": login });
+        self.people.insert(number.to_string(), names);
+    }
+
     /// The number here of the item that a lookup column leads to in a record.
     pub fn item(&self, record: &Value, column: &str, number: &str) -> Option<u64> {
         let there = self.lookups.get(column)?;
@@ -175,6 +181,9 @@ mod tests {
         assert_eq!(there.person(&record, "14"), Some(3));
         assert_eq!(there.item(&record, "Parts", "1"), Some(7));
         assert_eq!(there.item(&record, "Parts", "2"), None);
+        let mut met = References::default();
+        met.meet(9, "i:0#.f|membership|bob");
+        assert_eq!(met.person(&record, "14"), Some(9));
         assert!(there.strangers(&record, &columns()).is_empty());
         assert_eq!(
             References::default().strangers(&record, &columns()),

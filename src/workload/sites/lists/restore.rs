@@ -15,7 +15,7 @@ use super::columns::{Kind, MARKER, is_custom, kind};
 use super::live::{ITEMS, known_as};
 use super::own::Own;
 use super::shown::shown;
-use super::values;
+use super::values::{self, Written};
 use super::{CSV, DEFINITION, Lists, item_of};
 use crate::graph::{Call, Client, ErrorClass, GraphError, Scope};
 use crate::workload::known::{Fact, Known};
@@ -51,15 +51,6 @@ impl Composed {
             original: !self.foreign,
         }
     }
-}
-
-/// What writes an item.
-struct Prepared {
-    /// The body of the request.
-    body: Value,
-    links: Map<String, Value>,
-    /// What can't be written.
-    notes: Vec<String>,
 }
 
 impl once::Composed for Composed {
@@ -201,8 +192,7 @@ impl Once for Lists {
         push: &Push,
         composed: &Composed,
     ) -> Result<Made, PushError> {
-        let prepared = self.prepare(account, list, composed).await?;
-        let (mut body, mut notes) = (prepared.body, prepared.notes);
+        let (mut body, mut notes) = self.prepare(account, list, composed).await?;
         notes.extend(self.opened(account, &composed.record));
         if self.roles_to_give(account, &composed.record).is_some() {
             // Its values follow when others have no access any more.
@@ -230,16 +220,22 @@ impl Once for Lists {
         composed: &Composed,
         _journal: &dyn Journal,
     ) -> Result<Vec<String>, PushError> {
+        if self.live.client.sharepoint().is_err() {
+            return Ok(Vec::new());
+        }
         let number = number_of(id);
-        let prepared = self.prepare(account, list, composed).await?;
         let mut notes = Vec::new();
         if let Some(roles) = self.roles_to_give(account, &composed.record) {
             let item = Securable::Item(list, number);
             notes = self.give_roles(account, item, roles).await?;
-            let fields = prepared.body["fields"].clone();
-            self.write_values(account, list, number, fields).await?;
+            // What can't be set was told when the item was made.
+            let (mut body, _) = self.prepare(account, list, composed).await?;
+            self.write_values(account, list, number, body["fields"].take())
+                .await?;
         }
-        let own = composed.own(&prepared.links);
+        let columns = self.live.columns(&account.id, list).await?;
+        let links = values::links(&composed.record, &columns);
+        let own = composed.own(&links);
         notes.extend(self.write_own(account, list, number, own).await?);
         Ok(notes)
     }
@@ -359,8 +355,7 @@ impl Lists {
             return Ok(None);
         };
         let number = number_of(id_in(old).unwrap_or_default()).to_owned();
-        let prepared = self.prepare(account, &list, &composed).await?;
-        let (mut notes, mut links) = (prepared.notes, prepared.links);
+        let (body, mut notes) = self.prepare(account, &list, &composed).await?;
         // What is overwritten keeps the access that it has now.
         if is_stand_in(old)
             && let Some(roles) = self.roles_to_give(account, &composed.record)
@@ -368,12 +363,11 @@ impl Lists {
             let item = Securable::Item(&list, &number);
             notes.extend(self.give_roles(account, item, roles).await?);
         }
-        let mut fields = prepared.body["fields"]
-            .as_object()
-            .cloned()
-            .unwrap_or_default();
-        for column in self.live.columns(&account.id, &list).await? {
-            clear(&column, &mut fields, &mut links, &notes);
+        let mut fields = body["fields"].as_object().cloned().unwrap_or_default();
+        let columns = self.live.columns(&account.id, &list).await?;
+        let mut links = values::links(&composed.record, &columns);
+        for column in &columns {
+            clear(column, &mut fields, &mut links, &notes);
         }
         fields.insert(MARKER.into(), json!(composed.marker.value()));
         self.write_values(account, &list, &number, Value::Object(fields))
@@ -406,26 +400,25 @@ impl Lists {
         self.live.client.json(&call).await.map(drop)
     }
 
-    /// What writes an item into a list.
+    /// The body of the request that writes an item into a list, and what can't be written.
     async fn prepare(
         &self,
         account: &Account,
         list: &str,
         composed: &Composed,
-    ) -> Result<Prepared, PushError> {
+    ) -> Result<(Value, Vec<String>), PushError> {
         let record = &composed.record;
         let mut notes = self.ready(account, list, record).await?;
         let columns = self.live.columns(&account.id, list).await?;
         let mut here = self.live.references(account, &columns).await?;
-        let strangers = here.strangers(record, &columns);
-        if self.introduce(account, &strangers).await? {
-            self.live.forget_people(account);
-            here = self.live.references(account, &columns).await?;
-        }
-        let written = values::write(record, &columns, &here);
-        notes.extend(written.notes);
-        notes.extend(self.without_links(&written.links));
-        let mut body = json!({ "fields": written.fields });
+        self.introduce(account, record, &columns, &mut here).await?;
+        let Written {
+            fields,
+            notes: left,
+        } = values::write(record, &columns, &here);
+        notes.extend(left);
+        notes.extend(self.without_links(&values::links(record, &columns)));
+        let mut body = json!({ "fields": fields });
         let kind = record["contentType"]["name"].as_str().unwrap_or("Item");
         if kind != "Item" {
             let types = self.live.types(&account.id, list).await?;
@@ -434,11 +427,7 @@ impl Lists {
                 None => notes.push(format!("the list has no content type {kind}")),
             }
         }
-        Ok(Prepared {
-            body,
-            links: written.links,
-            notes,
-        })
+        Ok((body, notes))
     }
 
     /// A table that is copied along with the items.

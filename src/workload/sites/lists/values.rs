@@ -11,8 +11,6 @@ use super::references::{References, numbers};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Written {
     pub fields: Map<String, Value>,
-    /// Hyperlinks, which Graph does not take.
-    pub links: Map<String, Value>,
     /// What can't be set, in words.
     pub notes: Vec<String>,
 }
@@ -37,12 +35,7 @@ pub fn write(record: &Value, columns: &[Value], here: &References) -> Written {
                 }
             }
             Kind::Person | Kind::Lookup => reference(&mut written, record, column, here),
-            Kind::Calculated => {}
-            Kind::Link => {
-                if value["Url"].is_string() {
-                    written.links.insert(name.to_owned(), value.clone());
-                }
-            }
+            Kind::Calculated | Kind::Link => {}
             Kind::Fixed(what) => {
                 if value.is_null() {
                     continue;
@@ -67,6 +60,21 @@ pub fn write(record: &Value, columns: &[Value], here: &References) -> Written {
         }
     }
     written
+}
+
+/// The hyperlinks of `record` by columns, which Graph does not take.
+pub fn links(record: &Value, columns: &[Value]) -> Map<String, Value> {
+    let links = columns
+        .iter()
+        .filter(|column| is_custom(column) && kind(column) == Kind::Link);
+    let links = links.filter_map(|column| {
+        let name = column["name"].as_str()?;
+        let link = &record["fields"][name];
+        link["Url"]
+            .is_string()
+            .then(|| (name.to_owned(), link.clone()))
+    });
+    links.collect()
 }
 
 /// What is said of a column that Graph does not write.
@@ -181,7 +189,7 @@ mod tests {
         }
         assert_eq!(written.notes.len(), 2, "{notes}");
         assert_eq!(
-            Value::Object(written.links),
+            Value::Object(links(&record, &columns)),
             json!({ "Site": { "Url": "u" } })
         );
     }

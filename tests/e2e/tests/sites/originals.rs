@@ -87,6 +87,7 @@ fn items_say_again_who_made_them_and_only_those_who_had_access_have_it() -> Resu
         "{open:#?}"
     );
 
+    let mut newest = first.clone();
     for by_hand in [false, true] {
         scene.delete_list("Assets")?;
         scene.delete_list("Announcements")?;
@@ -112,8 +113,8 @@ fn items_say_again_who_made_them_and_only_those_who_had_access_have_it() -> Resu
             );
         }
         scene.tenant.backup()?;
-        let next = scene.next_snapshot(&mount, &first)?;
-        let again = access(&next.join(".tenantfs/graph").join(LISTS))?;
+        newest = scene.next_snapshot(&mount, &newest)?;
+        let again = access(&newest.join(".tenantfs/graph").join(LISTS))?;
         ensure!(again == open, "{by_hand}: {open:#?} {again:#?}");
     }
     scene.nothing_was_sent()
