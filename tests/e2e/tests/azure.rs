@@ -1,7 +1,7 @@
 //! A repository in Azure Blob Storage, as Azurite emulates it.
 //!
 //! Azurite comes from npm, which is not everywhere: `npm install azurite` somewhere, its
-//! `node_modules/.bin` into the PATH, and `cargo test --workspace --test azure -- --ignored`.
+//! `node_modules/.bin` into the PATH, and `cargo test --workspace --test end_to_end azure:: -- --ignored`.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

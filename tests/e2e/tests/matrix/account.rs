@@ -5,17 +5,17 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use e2e::shell::{quote, sh_ok};
 
-use crate::row::{Census, Home, Row, census, fingerprint, furnish, same, wipe};
-use crate::stage::{Cast, Shared, Stage, tenant};
+use crate::matrix::row::{Census, Home, Row, census, fingerprint, furnish, same, wipe};
+use crate::matrix::stage::{Cast, Shared, Stage, tenant};
 
 /// Every kind there is.
 pub const ROWS: [&dyn Row; 6] = [
-    &crate::mailbox::Mailbox,
-    &crate::calendar::Calendar,
-    &crate::contacts::Contacts,
-    &crate::archive::Archive,
-    &crate::tasks::Tasks,
-    &crate::onedrive::OneDrive,
+    &crate::matrix::mailbox::Mailbox,
+    &crate::matrix::calendar::Calendar,
+    &crate::matrix::contacts::Contacts,
+    &crate::matrix::archive::Archive,
+    &crate::matrix::tasks::Tasks,
+    &crate::matrix::onedrive::OneDrive,
 ];
 
 /// All that is live in an account, to the last id.

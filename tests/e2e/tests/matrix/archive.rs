@@ -8,14 +8,14 @@ use e2e::{corpus, exported};
 use serde_json::{Value, json};
 use tenantfs::format::{eml, fasttransfer};
 
-use crate::attached::{to_library, to_mailbox, to_onedrive};
-use crate::calendar::Calendar;
-use crate::cells;
-use crate::contacts::Contacts;
-use crate::mailbox::Mailbox;
-use crate::row::{ALPHA, BETA, Home, Item, Row, census, find, fingerprint, furnish, same, text};
-use crate::stage::{CAST, Cast, Shared, Stage, tenant};
-use crate::tasks::Tasks;
+use crate::matrix::attached::{to_library, to_mailbox, to_onedrive};
+use crate::matrix::calendar::Calendar;
+use crate::matrix::cells;
+use crate::matrix::contacts::Contacts;
+use crate::matrix::mailbox::Mailbox;
+use crate::matrix::row::{ALPHA, BETA, Home, Item, Row, census, find, fingerprint, furnish, same, text};
+use crate::matrix::stage::{CAST, Cast, Shared, Stage, tenant};
+use crate::matrix::tasks::Tasks;
 
 pub struct Archive;
 

@@ -10,9 +10,9 @@ use e2e::graph::Graph;
 use serde_json::Value;
 use tenantfs::format::eml;
 
-use crate::mailbox::folders;
-use crate::row::{Home, Row, place_below, text};
-use crate::stage::{Cast, Stage};
+use crate::matrix::mailbox::folders;
+use crate::matrix::row::{Home, Row, place_below, text};
+use crate::matrix::stage::{Cast, Stage};
 
 /// Files by their paths.
 type Files = BTreeMap<String, Vec<u8>>;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::attached::{to_library, to_mailbox, to_onedrive};
-use crate::cells;
-use crate::row::{ALPHA, BETA, Home, Item, Row, attachment, attachments, chosen, find};
-use crate::row::{fingerprint, text};
-use crate::stage::{Cast, Shared, Stage, tenant};
+use crate::matrix::attached::{to_library, to_mailbox, to_onedrive};
+use crate::matrix::cells;
+use crate::matrix::row::{ALPHA, BETA, Home, Item, Row, attachment, attachments, chosen, find};
+use crate::matrix::row::{fingerprint, text};
+use crate::matrix::stage::{Cast, Shared, Stage, tenant};
 
 pub struct Calendar;
 

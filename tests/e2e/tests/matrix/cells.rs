@@ -8,12 +8,12 @@ use anyhow::{Context, Result, ensure};
 use e2e::corpus;
 use e2e::shell::{quote, sh_ok};
 
-use crate::account::everything;
-use crate::row::{
+use crate::matrix::account::everything;
+use crate::matrix::row::{
     ALPHA, BETA, Census, DELTA, GAMMA, Home, Item, Row, ZETA, census, find, fingerprint,
     place_below, same, wipe,
 };
-use crate::stage::{Cast, Stage};
+use crate::matrix::stage::{Cast, Stage};
 
 /// `ACCOUNT/SERVICE/PLACE`.
 fn at(row: &dyn Row, home: &Home, place: &str) -> String {

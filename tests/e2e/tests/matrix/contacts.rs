@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use base64::Engine;
 use serde_json::{Value, json};
 
-use crate::attached::{to_library, to_mailbox, to_onedrive};
-use crate::cells;
-use crate::row::{ALPHA, BETA, Home, Item, Row, find, text};
-use crate::stage::{Cast, Shared, Stage};
+use crate::matrix::attached::{to_library, to_mailbox, to_onedrive};
+use crate::matrix::cells;
+use crate::matrix::row::{ALPHA, BETA, Home, Item, Row, find, text};
+use crate::matrix::stage::{Cast, Shared, Stage};
 
 pub struct Contacts;
 

@@ -6,13 +6,13 @@ use anyhow::{Context, Result, ensure};
 use e2e::graph::encoded;
 use serde_json::{Value, json};
 
-use crate::account::everything;
-use crate::attached::{Drive, to_drive, to_mailbox_of};
-use crate::cells;
-use crate::onedrive::{files_of, nameless, put_file};
-use crate::row::{ALPHA, BETA, GAMMA, Home, Item, Row, census, find, fingerprint, place_below};
-use crate::row::{same, text};
-use crate::stage::{Cast, Shared, Stage};
+use crate::matrix::account::everything;
+use crate::matrix::attached::{Drive, to_drive, to_mailbox_of};
+use crate::matrix::cells;
+use crate::matrix::onedrive::{files_of, nameless, put_file};
+use crate::matrix::row::{ALPHA, BETA, GAMMA, Home, Item, Row, census, find, fingerprint, place_below};
+use crate::matrix::row::{same, text};
+use crate::matrix::stage::{Cast, Shared, Stage};
 
 pub struct Libraries;
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::account::everything;
-use crate::attached::{Drive, to_drive, to_library, to_mailbox_of};
-use crate::cells;
-use crate::row::{ALPHA, BETA, Home, Item, Row, chosen, find, fingerprint, text};
-use crate::stage::{Cast, Shared, Stage};
+use crate::matrix::account::everything;
+use crate::matrix::attached::{Drive, to_drive, to_library, to_mailbox_of};
+use crate::matrix::cells;
+use crate::matrix::row::{ALPHA, BETA, Home, Item, Row, chosen, find, fingerprint, text};
+use crate::matrix::stage::{Cast, Shared, Stage};
 
 pub struct Lists;
 

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use e2e::exported;
 use serde_json::{Value, json};
 
-use crate::attached::{to_library, to_onedrive};
-use crate::cells;
-use crate::row::{ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, attachment, attachments, chosen};
-use crate::row::{find, fingerprint, place_below, text};
-use crate::stage::{Cast, Shared, Stage};
+use crate::matrix::attached::{to_library, to_onedrive};
+use crate::matrix::cells;
+use crate::matrix::row::{ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, attachment, attachments, chosen};
+use crate::matrix::row::{find, fingerprint, place_below, text};
+use crate::matrix::stage::{Cast, Shared, Stage};
 
 pub struct Mailbox;
 
@@ -233,7 +233,7 @@ fn deleted_only() -> Result<()> {
     ensure!(done["restored"] == 1 && done["failed"] == 0, "{done:#}");
     let told = done["items"].to_string();
     ensure!(told.contains("is not deleted"), "{done:#}");
-    let now = crate::row::Row::live(&Mailbox, &home)?;
+    let now = crate::matrix::row::Row::live(&Mailbox, &home)?;
     let places = |title: &str| -> Vec<&str> {
         let found = now.iter().filter(|item| item.title.starts_with(title));
         let mut places: Vec<&str> = found.map(|item| &item.place[..]).collect();
@@ -339,7 +339,7 @@ fn archive() -> Result<()> {
     ensure!(again["existing"] == 1, "{again:#}");
 
     // Everything, with its folders.
-    let row = &crate::archive::Archive;
+    let row = &crate::matrix::archive::Archive;
     let live = || fingerprint(row, &home);
     let all = format!("{}/Mail", home.upn);
     let to = |way: &str| format!("{}/Archive/All by {way}", home.upn);

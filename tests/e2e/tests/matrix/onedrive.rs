@@ -8,11 +8,11 @@ use e2e::exported;
 use e2e::graph::{Graph, encoded};
 use serde_json::{Value, json};
 
-use crate::attached::{to_library, to_mailbox};
-use crate::cells;
-use crate::row::{ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, find, fingerprint, text};
-use crate::stage::{Cast, Shared, Stage};
-use crate::{calendar, contacts, mailbox, tasks};
+use crate::matrix::attached::{to_library, to_mailbox};
+use crate::matrix::cells;
+use crate::matrix::row::{ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, find, fingerprint, text};
+use crate::matrix::stage::{Cast, Shared, Stage};
+use crate::matrix::{calendar, contacts, mailbox, tasks};
 
 pub struct OneDrive;
 
@@ -276,7 +276,7 @@ fn tasks() -> Result<()> {
 /// A `.eml` becomes a mail of the archive.
 #[test]
 fn archive() -> Result<()> {
-    let row = &crate::archive::Archive;
+    let row = &crate::matrix::archive::Archive;
     let stage = stage()?;
     becomes(&stage, row, BETA, "Archive/Saved", "Saved mail")?;
     let home = stage.home(Cast::Services);

@@ -110,7 +110,7 @@ fn every_cell_names_its_tests() -> Result<()> {
         );
     }
     ensure!(
-        readme.contains("cargo test --workspace --test matrix"),
+        readme.contains("cargo test --workspace --test end_to_end matrix::"),
         "README does not say how to run it"
     );
     ensure!(

@@ -10,7 +10,7 @@ use e2e::{Mounted, Tenant, corpus, text};
 use graph_emulator::Options;
 use serde_json::{Value, json};
 
-use crate::row::{Home, Item, Row, SITE_HOST, furnish};
+use crate::matrix::row::{Home, Item, Row, SITE_HOST, furnish};
 
 /// Whose accounts they are: each test has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::attached::{to_library, to_mailbox, to_onedrive};
-use crate::cells;
-use crate::row::{ALPHA, BETA, Home, Item, Row, attachments, chosen, find, text};
-use crate::stage::{Cast, Shared, Stage};
+use crate::matrix::attached::{to_library, to_mailbox, to_onedrive};
+use crate::matrix::cells;
+use crate::matrix::row::{ALPHA, BETA, Home, Item, Row, attachments, chosen, find, text};
+use crate::matrix::stage::{Cast, Shared, Stage};
 
 pub struct Tasks;
 
@@ -90,7 +90,7 @@ impl Row for Tasks {
             let steps = format!("{tasks}/{id}/checklistItems");
             graph.post(&steps, &json!({ "displayName": step }))?;
         }
-        let mut file = crate::row::attachment("sketch.txt", b"a sketch");
+        let mut file = crate::matrix::row::attachment("sketch.txt", b"a sketch");
         file["@odata.type"] = json!("#microsoft.graph.taskFileAttachment");
         graph
             .post(&format!("{tasks}/{id}/attachments"), &file)

@@ -5,7 +5,7 @@ use e2e::rig::id;
 use graph_emulator::Quirk;
 use serde_json::json;
 
-use crate::{alice, captured, complete, item};
+use crate::traps::{alice, captured, complete, item};
 
 #[test]
 fn read_state_flags_and_categories_fetch_no_content() -> Result<()> {

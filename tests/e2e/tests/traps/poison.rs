@@ -6,7 +6,7 @@ use e2e::rig::{everything, id, live};
 use graph_emulator::Quirk;
 use serde_json::{Value, json};
 
-use crate::{ALL, alice, archived, captured, complete, make_one_of_each, tasks, tenant};
+use crate::traps::{ALL, alice, archived, captured, complete, make_one_of_each, tasks, tenant};
 
 /// What the mail of the archive is known by.
 const LEASE: &str = "lease@northwind.test";

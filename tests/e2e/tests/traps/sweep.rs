@@ -8,7 +8,7 @@ use graph_emulator::Quirk;
 use serde_json::{Value, json};
 use tenantfs::sync::CycleOutcome;
 
-use crate::{ALL, alice, captured, complete, item, make_one_of_each, tasks};
+use crate::traps::{ALL, alice, captured, complete, item, make_one_of_each, tasks};
 
 /// A little more than the time after which a sweep is due.
 const WEEK: i64 = 7 * 86_400 + 60;

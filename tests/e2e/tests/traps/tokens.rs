@@ -6,7 +6,7 @@ use e2e::rig::{everything, id};
 use graph_emulator::Options;
 use serde_json::{Value, json};
 
-use crate::{alice, archived, captured, complete, make_one_of_each, tasks, tenant};
+use crate::traps::{alice, archived, captured, complete, make_one_of_each, tasks, tenant};
 
 #[test]
 fn lost_tokens_cost_no_content() -> Result<()> {

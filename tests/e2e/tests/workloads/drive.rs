@@ -6,7 +6,7 @@ use tenantfs::workload::{
     Detail, EntryKind, NoJournal, Policy, Presence, PushError, Source, Workload,
 };
 
-use crate::support::{Mirror, Tenant, count, key, total};
+use crate::workloads::support::{Mirror, Tenant, count, key, total};
 
 const CONTENT: &str = "/drives/{drive}/items/{item}/content";
 

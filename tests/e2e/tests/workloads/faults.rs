@@ -3,7 +3,7 @@ use serde_json::json;
 use tenantfs::workload::mail::MailOptions;
 use tenantfs::workload::{NoJournal, Source, Workload};
 
-use crate::support::{Mirror, Tenant, status};
+use crate::workloads::support::{Mirror, Tenant, status};
 
 fn small() -> Options {
     Options {

@@ -2,7 +2,7 @@ use graph_emulator::Options;
 use serde_json::json;
 use tenantfs::workload::{EntryKind, NoJournal, Policy, PushError, Source, Workload};
 
-use crate::support::{Mirror, Tenant, count, fetch, key, total};
+use crate::workloads::support::{Mirror, Tenant, count, fetch, key, total};
 
 const VALUE: &str = "/users/{user}/messages/{message}/$value";
 
