@@ -23,3 +23,13 @@ pub use fixtures::corpus;
 pub use recorded::Recorded;
 pub use rig::Rig;
 pub use tenant::{Mounted, Tenant, text};
+
+/// Bytes that nothing can compress, the same for the same seed. Hashed, since a generator's code would be compiled
+/// into the tests, without optimisation.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.finalize_xof().fill(&mut bytes);
+    bytes
+}

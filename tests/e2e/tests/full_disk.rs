@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use e2e::clients::succeed;
 use e2e::garage::{self, Garage};
-use e2e::{Mounted, Tenant, corpus, text};
+use e2e::{Mounted, Tenant, corpus, noise, text};
 use graph_emulator::Options;
-use rand::{Rng, SeedableRng};
 
 /// A small disk in memory in place of a folder, unmounted when dropped.
 struct Disk {
@@ -71,12 +70,6 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let _ = rustix::mount::unmount(&self.dir, rustix::mount::UnmountFlags::DETACH);
     }
-}
-
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    rand::rngs::StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
-    bytes
 }
 
 /// Every file of a snapshot with its bytes.

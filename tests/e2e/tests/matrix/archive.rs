@@ -13,7 +13,9 @@ use crate::matrix::calendar::Calendar;
 use crate::matrix::cells;
 use crate::matrix::contacts::Contacts;
 use crate::matrix::mailbox::Mailbox;
-use crate::matrix::row::{ALPHA, BETA, Home, Item, Row, census, find, fingerprint, furnish, same, text};
+use crate::matrix::row::{
+    ALPHA, BETA, Home, Item, Row, census, find, fingerprint, furnish, same, text,
+};
 use crate::matrix::stage::{CAST, Cast, Shared, Stage, tenant};
 use crate::matrix::tasks::Tasks;
 

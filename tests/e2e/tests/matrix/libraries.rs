@@ -10,7 +10,9 @@ use crate::matrix::account::everything;
 use crate::matrix::attached::{Drive, to_drive, to_mailbox_of};
 use crate::matrix::cells;
 use crate::matrix::onedrive::{files_of, nameless, put_file};
-use crate::matrix::row::{ALPHA, BETA, GAMMA, Home, Item, Row, census, find, fingerprint, place_below};
+use crate::matrix::row::{
+    ALPHA, BETA, GAMMA, Home, Item, Row, census, find, fingerprint, place_below,
+};
 use crate::matrix::row::{same, text};
 use crate::matrix::stage::{Cast, Shared, Stage};
 

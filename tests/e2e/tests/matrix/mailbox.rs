@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use crate::matrix::attached::{to_library, to_onedrive};
 use crate::matrix::cells;
-use crate::matrix::row::{ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, attachment, attachments, chosen};
+use crate::matrix::row::{
+    ALPHA, BETA, DELTA, GAMMA, Home, Item, Row, attachment, attachments, chosen,
+};
 use crate::matrix::row::{find, fingerprint, place_below, text};
 use crate::matrix::stage::{Cast, Shared, Stage};
 

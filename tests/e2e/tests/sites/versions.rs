@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use e2e::shell::{quote, sh, sh_ok};
-use e2e::{corpus, drives, text};
+use e2e::{corpus, drives, noise, text};
 use serde_json::{Value, json};
 
 use super::scene::Scene;
@@ -123,18 +123,6 @@ fn asked_by_a_backup(scene: &Scene) -> Result<(u64, u64)> {
     }
     ensure!(said["failed"].as_u64().unwrap_or_default() == 0, "{said:#}");
     Ok(asked)
-}
-
-/// Bytes that nothing can compress.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 1u64;
-    let bytes = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    });
-    bytes.take(length).collect()
 }
 
 #[test]
@@ -335,7 +323,7 @@ fn a_version_that_fails_is_told_and_a_damaged_one_is_named() -> Result<()> {
     };
     place.write(&scene, "plan.txt", b"one")?;
     scene.tenant.backup()?;
-    let two = noise(3 << 20);
+    let two = noise(1, 3 << 20);
     place.write(&scene, "plan.txt", &two)?;
     let id = place.write(&scene, "plan.txt", b"three")?;
     let content = "/v1.0/drives/{id}/items/{id}/versions/{id}/content";
@@ -405,7 +393,7 @@ fn a_version_whose_download_breaks_off_is_whole_in_the_end() -> Result<()> {
     scene.tenant.backup()?;
     let mut ids = Vec::new();
     for place in &places {
-        place.write(&scene, "plan.bin", &noise(2 << 20))?;
+        place.write(&scene, "plan.bin", &noise(1, 2 << 20))?;
         ids.push(place.write(&scene, "plan.bin", b"three")?);
     }
     // Each download that is longer than that breaks off, wherever it began, until the rules are used up.

@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use e2e::garage::{self, Garage};
 use e2e::proxy::Proxy;
-use e2e::{Tenant, corpus, text};
+use e2e::{Tenant, corpus, noise, text};
 use graph_emulator::Options;
-use rand::{Rng, SeedableRng};
 
 /// A tenant whose repository is in a cluster of Garage, with a proxy between them.
 struct Stage {
@@ -89,10 +88,4 @@ fn contents(root: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         .into_iter()
         .map(|file| Ok((file.strip_prefix(root)?.to_owned(), fs::read(&file)?)))
         .collect()
-}
-
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    rand::rngs::StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
-    bytes
 }
