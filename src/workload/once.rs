@@ -5,7 +5,9 @@
 //! - A marker is part of the creating request, so it tells for ever which push made an item. Before
 //!   anything is created again, the target is asked for it.
 //! - Of two equal items that are pushed at the same time, the second one finds the first.
-//! - What was replaced is deleted only when the new item is complete.
+//! - What was replaced is deleted only when the new item is complete. Which item that is is decided once, before
+//!   anything is created, and written down: looked for again when it is gone, another one that is the same would
+//!   be taken for it.
 //! - What a listing of a moment ago has nothing like is not looked for ([`Known`]).
 //! - An item that can't be completed for good is removed again: half of it is not what anyone asked for.
 
@@ -148,7 +150,7 @@ pub(super) trait Once: Sync {
     fn entry(&self, target: &str, item: Value, marker: &Marker) -> Option<LiveEntry>;
 }
 
-/// How far a push is.
+/// How far a push is. Written down before anything is created if that may replace something.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Progress {
     /// Id of the created item.
@@ -158,11 +160,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn load(journal: &dyn Journal) -> Self {
-        let saved = journal.load();
-        saved
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default()
+    fn load(journal: &dyn Journal) -> Option<Self> {
+        serde_json::from_str(&journal.load()?).ok()
     }
 
     fn save(&self, journal: &dyn Journal) -> Result<(), PushError> {
@@ -224,7 +223,6 @@ pub(super) async fn push<W: Once + ?Sized>(
         .ongoing()
         .turn(&target, push, composed.item(), same)
         .await;
-    let mut progress = Progress::load(journal);
     // Half of it may be there from before, also when nothing was saved: the request that makes an item
     // may be the last thing a process did.
     let made = match journal.repeated() {
@@ -235,15 +233,20 @@ pub(super) async fn push<W: Once + ?Sized>(
         }
         false => None,
     };
-    let made = match made {
+    let (made, mut progress) = match made {
         Some(made) => {
-            if progress.made.is_none() && push.policy == Policy::Overwrite {
-                progress.replaces = existing(workload, account, &target, push, &composed).await?;
-            }
-            made
+            let progress = match Progress::load(journal) {
+                Some(progress) => progress,
+                // Lost: what is the same by its looks alone may be another by now.
+                None => Progress {
+                    made: None,
+                    replaces: original_left(workload, account, &target, push, &composed).await?,
+                },
+            };
+            (made, progress)
         }
         None => {
-            progress = Progress::default();
+            let mut progress = Progress::default();
             if push.policy != Policy::KeepBoth
                 && let Some(old) = existing(workload, account, &target, push, &composed).await?
             {
@@ -254,12 +257,15 @@ pub(super) async fn push<W: Once + ?Sized>(
                 }
                 workload.check_removable(account, &old).await?;
                 progress.replaces = Some(old);
+            }
+            if push.policy == Policy::Overwrite {
                 progress.save(journal)?;
             }
             // Before it is there: the answer may get lost.
             let facts = facts_of_push(workload, push, &composed);
             workload.known().add(account, &target, facts);
-            workload.create(account, &target, push, &composed).await?
+            let made = workload.create(account, &target, push, &composed).await?;
+            (made, progress)
         }
     };
     let id = id_of::<W>(&made.item)?;
@@ -293,7 +299,8 @@ pub(super) async fn push<W: Once + ?Sized>(
     )
 }
 
-/// Did this push arrive, completely?
+/// Did this push arrive, completely? Of an overwrite that is not known here: what it replaces is in its journal,
+/// so that [`push`] finds its item, and finishes.
 ///
 /// # Errors
 /// When it can't be known now.
@@ -302,6 +309,9 @@ pub(super) async fn find_pushed<W: Once + ?Sized>(
     account: &Account,
     push: &Push,
 ) -> Result<Option<Pushed>, PushError> {
+    if push.policy == Policy::Overwrite {
+        return Ok(None);
+    }
     let composed = workload.compose(account, push).await?;
     // What is in no folder did not arrive.
     let Some(target) = workload.target(account, push).await? else {
@@ -321,19 +331,12 @@ pub(super) async fn find_pushed<W: Once + ?Sized>(
     {
         return Ok(None);
     }
-    let mut replaced = None;
-    if push.policy == Policy::Overwrite
-        && let Some(old) = existing(workload, account, &target, push, &composed).await?
-    {
-        replace(workload, account, &target, &old).await?;
-        replaced = Some(old);
-    }
     let notes = match made.whole {
         true => Vec::new(),
         false => composed.notes().to_vec(),
     };
     pushed(
-        workload, account, &target, made.item, &composed, replaced, notes,
+        workload, account, &target, made.item, &composed, None, notes,
     )
     .map(Some)
 }
@@ -400,15 +403,50 @@ async fn existing<W: Once + ?Sized>(
     if workload.known().lacks(account, target, &facts) {
         return Ok(None);
     }
-    let mut found = workload
-        .candidates(account, target, push, composed, &origin)
-        .await?;
-    found.retain(|live| origin.is_foreign(live));
+    let found = foreign(workload, account, target, push, composed).await?;
     let same = found
         .iter()
         .find(|live| origin.is_original(live))
         .or_else(|| found.iter().find(|live| workload.same(live, composed)));
-    Ok(same.and_then(|live| live["id"].as_str().map(str::to_owned)))
+    Ok(same.and_then(id_in))
+}
+
+/// The id of the original that an overwrite whose item is there has still to remove, as far as that can be told
+/// without its journal.
+async fn original_left<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    target: &str,
+    push: &Push,
+    composed: &W::Composed,
+) -> Result<Option<String>, GraphError> {
+    if push.policy != Policy::Overwrite {
+        return Ok(None);
+    }
+    let origin = Origin::of(workload.keyer(), push);
+    let found = foreign(workload, account, target, push, composed).await?;
+    let original = found.iter().find(|live| origin.is_original(live));
+    Ok(original.and_then(id_in))
+}
+
+/// What is in the target and may be the same, and was not made by this push.
+async fn foreign<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    target: &str,
+    push: &Push,
+    composed: &W::Composed,
+) -> Result<Vec<Value>, GraphError> {
+    let origin = Origin::of(workload.keyer(), push);
+    let mut found = workload
+        .candidates(account, target, push, composed, &origin)
+        .await?;
+    found.retain(|live| origin.is_foreign(live));
+    Ok(found)
+}
+
+fn id_in(item: &Value) -> Option<String> {
+    item["id"].as_str().map(str::to_owned)
 }
 
 /// What the item of a push will be known by.
@@ -479,10 +517,7 @@ pub(super) fn carrying(marker: &Marker, items: Vec<Value>) -> Option<Value> {
 }
 
 fn id_of<W: Once + ?Sized>(item: &Value) -> Result<String, PushError> {
-    item["id"]
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(no_id::<W>)
+    id_in(item).ok_or_else(no_id::<W>)
 }
 
 fn no_id<W: Once + ?Sized>() -> PushError {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::paths::{Folder, MAX_ITEMS};
@@ -108,13 +109,16 @@ impl Archive {
         };
         let (made, replaces, notes) = match made {
             Some(made) => {
-                let replaces = self.to_replace(account, &folder, push, &made).await?;
+                let replaces = match Importing::load(journal) {
+                    Some(importing) => importing.replaces,
+                    None => self.original_left(account, &folder, push, &made).await?,
+                };
                 (made, replaces, Vec::new())
             }
             None => {
                 let replaces = match push.policy {
                     Policy::KeepBoth => None,
-                    _ => self.existing(account, &folder, push, None).await?,
+                    _ => self.existing(account, &folder, push).await?,
                 };
                 if replaces.is_some() && push.policy == Policy::Skip {
                     return Err(PushError::Exists {
@@ -123,9 +127,10 @@ impl Archive {
                 }
                 let (stream, notes) = stream_of(push, &marker).await?;
                 // From here on a request may have gone out.
-                journal.save("importing")?;
+                let importing = Importing { replaces };
+                importing.save(journal)?;
                 let made = self.import(account, &folder, stream, &marker).await?;
-                (made, replaces, notes)
+                (made, importing.replaces, notes)
             }
         };
         if let Some(old) = &replaces {
@@ -139,6 +144,10 @@ impl Archive {
         account: &Account,
         push: &Push,
     ) -> Result<Option<Pushed>, PushError> {
+        // What it replaces is in its journal: the push finds its item, and finishes.
+        if push.policy == Policy::Overwrite {
+            return Ok(None);
+        }
         let folder = match self.target(account, push).await {
             Ok(folder) => folder,
             // What is in no folder did not arrive.
@@ -149,11 +158,7 @@ impl Archive {
         let Some(made) = self.by_marker(account, &folder, &marker).await? else {
             return Ok(None);
         };
-        let replaces = self.to_replace(account, &folder, push, &made).await?;
-        if let Some(old) = &replaces {
-            self.delete(account, &folder.place, &folder.id, old).await?;
-        }
-        self.pushed(account, &folder, made, &marker, replaces, Vec::new())
+        self.pushed(account, &folder, made, &marker, None, Vec::new())
             .map(Some)
     }
 
@@ -166,7 +171,7 @@ impl Archive {
         // What can't be made is told here.
         stream_of(push, &marker(push)).await?;
         match self.target(account, push).await {
-            Ok(folder) => Ok(self.existing(account, &folder, push, None).await?),
+            Ok(folder) => Ok(self.existing(account, &folder, push).await?),
             Err(PushError::NoFolder { .. }) => Ok(None),
             Err(e) => Err(e),
         }
@@ -206,43 +211,40 @@ impl Archive {
         Ok(found)
     }
 
-    /// The item that is the same as, or goes by the same name as, the one to be pushed; another than
-    /// `not`.
+    /// The item that is the same as, or goes by the same name as, the one to be pushed.
     async fn existing(
         &self,
         account: &Account,
         folder: &Folder,
         push: &Push,
-        not: Option<&str>,
     ) -> Result<Option<String>, GraphError> {
         let known = self.known(account, folder).await?;
-        let key = match &push.source {
-            Source::Record { key, .. } => Some(*key),
-            Source::File => None,
-        };
+        let key = key_of(push);
         let identity = identity(push).await;
         let known = known.lock();
         let by_key = key.and_then(|key| known.by_key.get(&key));
         let by_identity = identity.and_then(|identity| known.by_identity.get(&identity));
         let mut ids = by_key.into_iter().chain(by_identity).flatten();
-        Ok(ids.find(|id| Some(id.as_str()) != not).cloned())
+        Ok(ids.next().cloned())
     }
 
-    /// What an overwrite that has made its item has still to delete.
-    async fn to_replace(
+    /// The original that an overwrite which has made its item, and lost its journal, has still to delete. What is
+    /// the same by its looks alone may be another by now.
+    async fn original_left(
         &self,
         account: &Account,
         folder: &Folder,
         push: &Push,
         made: &Value,
     ) -> Result<Option<String>, GraphError> {
-        match push.policy {
-            Policy::Overwrite => {
-                let made = made["id"].as_str();
-                self.existing(account, folder, push, made).await
-            }
-            _ => Ok(None),
-        }
+        let (Policy::Overwrite, Some(key)) = (push.policy, key_of(push)) else {
+            return Ok(None);
+        };
+        let known = self.known(account, folder).await?;
+        let known = known.lock();
+        let mut ids = known.by_key.get(&key).into_iter().flatten();
+        let made = made["id"].as_str();
+        Ok(ids.find(|id| Some(id.as_str()) != made).cloned())
     }
 
     async fn known(
@@ -324,6 +326,32 @@ impl Archive {
             replaced,
             notes,
         })
+    }
+}
+
+/// What a push writes down before it asks for anything to be made.
+#[derive(Serialize, Deserialize)]
+struct Importing {
+    /// Id of the item to be removed when the new one is there.
+    replaces: Option<String>,
+}
+
+impl Importing {
+    fn load(journal: &dyn Journal) -> Option<Self> {
+        serde_json::from_str(&journal.load()?).ok()
+    }
+
+    fn save(&self, journal: &dyn Journal) -> Result<(), PushError> {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        Ok(journal.save(&text)?)
+    }
+}
+
+/// The original's key.
+fn key_of(push: &Push) -> Option<ItemKey> {
+    match &push.source {
+        Source::Record { key, .. } => Some(*key),
+        Source::File => None,
     }
 }
 

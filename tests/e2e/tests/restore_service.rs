@@ -236,7 +236,14 @@ fn killed_in_every_request_of_a_mail() -> Result<()> {
     ensure!(kills >= 5, "only {kills} kills");
 
     // The same over ones that are there: the old ones go when the new ones are complete, and only then.
+    // Beside each lies one just like it, which nobody asks to replace.
     bench.restore(&[&from, &target("Over")])?;
+    bench.restore(&[&from, &target("Over"), "--conflict", "keep-both"])?;
+    let twice = expected
+        .iter()
+        .flat_map(|mail| [mail.clone(), mail.clone()]);
+    let twice: Vec<_> = twice.collect();
+    assert_eq!(bench.mails("Over")?, twice);
     bench.requests()?;
     bench.restore(&[&from, &target("Over"), "--conflict", "overwrite"])?;
     let routes = killable(bench.requests()?);
@@ -251,7 +258,7 @@ fn killed_in_every_request_of_a_mail() -> Result<()> {
             bench.restore(&over)?;
             assert_eq!(
                 bench.mails("Over")?,
-                expected,
+                twice,
                 "overwriting, killed in {method} {route} number {n}"
             );
         }
