@@ -98,7 +98,7 @@ impl Session {
     /// Notices when it isn't single items that fail.
     fn watch(&mut self, chunk: &[Fetched]) {
         for item in chunk {
-            if item.job.failing {
+            if item.job.failing && !matches!(item.outcome, Outcome::Vanished) {
                 self.tried.insert(item.job.id.clone());
                 let now = self.cx.now();
                 self.cx.local.set_tried(&self.owner, &item.job.id, now);
@@ -216,7 +216,13 @@ fn keep(
                 None => counts.added += 1,
             }
         }
-        Outcome::Vanished => c.set_failure(&job.id, None),
+        // Gone, or Graph says so too early. It is asked for once more at the end of this cycle, and stays on the
+        // list unless it is gone then: what was told may not vanish without a word.
+        Outcome::Vanished => {
+            let why = "it was told, but Graph says that its content is not there".to_owned();
+            let failed = failure(job.name, job.parent_id, ErrorClass::Transient, why, now);
+            fail(c, &job.id, failed);
+        }
         Outcome::Failed(e) => {
             counts.failed += 1;
             let failed = failure(job.name.clone(), job.parent_id, e.class, e.reason, now);

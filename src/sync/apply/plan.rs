@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::failure::{fail, failure};
 use super::{Removal, Told};
+use crate::graph::ErrorClass;
 use crate::sync::SyncError;
 use crate::sync::collection::{Collection, FeedState, Held};
 use crate::sync::fetch::Job;
@@ -103,6 +104,15 @@ impl Plan {
                 reason,
             } => {
                 self.told.keys.push(c.key(&id));
+                if class == ErrorClass::NotFound {
+                    // Gone since it was listed, or not: asked for once more at the end of this cycle.
+                    fail(
+                        c,
+                        &id,
+                        failure(name, parent, ErrorClass::Transient, reason, now),
+                    );
+                    return Ok(());
+                }
                 fail(c, &id, failure(name, parent, class, reason, now));
                 self.counts.failed += 1;
                 self.skipped.push(id);

@@ -206,8 +206,6 @@ impl Archive {
             let call = place.call(Self::one(folder, &id).attempts(2));
             match self.client.json(&Exchange::of(account, call)).await {
                 Ok(record) => changes.extend(change(folder, record)),
-                // Gone since it was listed.
-                Err(e) if e.class == ErrorClass::NotFound => {}
                 Err(e) if matches!(e.class, ErrorClass::Auth | ErrorClass::Network) => {
                     return Err(e.into());
                 }
@@ -292,7 +290,13 @@ impl Archive {
             let exported = self.exchange.export(account, &place, ids).await?;
             for (id, outcome) in ids.iter().zip(exported) {
                 found.push(match outcome {
-                    Err(e) if e.class == ErrorClass::NotFound => Alive::Gone,
+                    // A request goes to one mailbox, and an auto-expanding archive is several.
+                    Err(e) if e.class == ErrorClass::NotFound => {
+                        match self.is_spread(account, &place).await? {
+                            true => self.find(account, id).await?,
+                            false => Alive::Gone,
+                        }
+                    }
                     // It can't be exported, or it can: it may be there.
                     Ok(_) => self.find(account, id).await?,
                     Err(e) => match self.find(account, id).await? {
@@ -303,6 +307,12 @@ impl Archive {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the archive has folders in another mailbox than its first.
+    async fn is_spread(&self, account: &Account, first: &Place) -> Result<bool, GraphError> {
+        let folders = self.known_folders(account).await?;
+        Ok(folders.iter().any(|(_, place)| place != first))
     }
 
     /// The folder that an item is in, by asking each.

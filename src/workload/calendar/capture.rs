@@ -148,8 +148,6 @@ impl Calendar {
             for (id, answer) in ids.iter().zip(answers) {
                 match answer {
                     Ok(part) => changes.extend(change(calendar, part.body)),
-                    // Gone since it was listed.
-                    Err(e) if e.class == ErrorClass::NotFound => {}
                     Err(e) => changes.push(Change::Skipped {
                         id: id.clone(),
                         parent: Some(calendar.to_owned()),

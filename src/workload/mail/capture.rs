@@ -172,8 +172,13 @@ impl Mail {
         for (id, alive) in ids.iter().zip(self.look_up(account, &ids).await?) {
             match alive {
                 Alive::Here { record, .. } => changes.extend(change(folder, record)),
-                // Gone since it was listed: the next round tells where to.
-                Alive::Gone => {}
+                Alive::Gone => changes.push(Change::Skipped {
+                    id: id.clone(),
+                    parent: Some(folder.to_owned()),
+                    name: id.clone(),
+                    class: ErrorClass::NotFound,
+                    reason: "it was listed, but Graph says that it is not there".to_owned(),
+                }),
                 Alive::Unknown(e) => changes.push(Change::Skipped {
                     id: id.clone(),
                     parent: Some(folder.to_owned()),

@@ -223,8 +223,6 @@ impl Todo {
             for (id, answer) in ids.iter().zip(answers) {
                 match answer {
                     Ok(mut part) => changes.extend(task_change(list, part.body.take())),
-                    // Gone since it was listed.
-                    Err(e) if e.class == ErrorClass::NotFound => {}
                     Err(e) => changes.push(Change::Skipped {
                         id: id.clone(),
                         parent: Some(list.to_owned()),
