@@ -40,7 +40,10 @@ pub use write::{Builder, New, edit, of_mail, prepend};
 
 /// Properties by name, for who changes a stream.
 pub mod props {
-    pub use super::properties::{FLAG_STATUS, FOLLOWUP_ICON, KEYWORDS, MESSAGE_FLAGS};
+    pub use super::properties::{
+        FLAG_STATUS, FOLLOWUP_ICON, KEYWORDS, MESSAGE_FLAGS, NON_RECEIPT_REQUESTED,
+        READ_RECEIPT_REQUESTED,
+    };
 }
 
 /// Attachments from this size on are told by [`parts`]; the same as of mails.

@@ -127,19 +127,48 @@ async fn body(folder: &str, stream: Bytes) -> Result<Bytes, GraphError> {
     written.await.map_err(|e| lost(&e.to_string()))
 }
 
-/// The stream with our marker.
+/// The stream with our marker, and without a request for receipts.
 ///
 /// # Errors
 /// When it is no export.
 pub fn marked(stream: &[u8], marker: &Marker) -> Result<Vec<u8>, fasttransfer::Error> {
     let value = marker.exact_value();
     let value = New::Text(&value);
+    let mut set = vec![(MARKER, value.clone())];
+    let mut drop = Vec::new();
+    if let Ok(object) = fasttransfer::Object::parse(stream)
+        && let Some(flags) = without_receipts(&object.properties, &mut drop)
+    {
+        set.push((props::MESSAGE_FLAGS, New::Int(flags)));
+    }
     // A stream that can't be read is marked without being read: Exchange knows what is in it.
-    fasttransfer::edit(stream, &[], &[(MARKER, value.clone())])
+    fasttransfer::edit(stream, &drop, &set)
         .or_else(|_| fasttransfer::prepend(stream, MARKER, &value))
 }
 
-/// The stream of a message with our marker, and with what changed since it was exported: read state,
+/// Flags of a message (MS-OXCMSG 2.2.1.6): it is a draft; a receipt is still to be sent when it is read, or when
+/// it is deleted unread.
+const UNSENT: i32 = 0x8;
+const RECEIPTS_PENDING: i32 = 0x300;
+
+/// What has to go of a message that was received, so that its sender is not told that it was read, perhaps years
+/// later, by whoever opens what was restored. Returns its flags where these change as well.
+fn without_receipts(p: &fasttransfer::Properties<'_>, drop: &mut Vec<Prop>) -> Option<i32> {
+    let flags = p.int(props::MESSAGE_FLAGS).map(|flags| flags as i32);
+    if flags.is_some_and(|flags| flags & UNSENT != 0) {
+        return None;
+    }
+    for which in [props::READ_RECEIPT_REQUESTED, props::NON_RECEIPT_REQUESTED] {
+        if p.get(which).is_some() {
+            drop.push(which);
+        }
+    }
+    flags
+        .filter(|flags| flags & RECEIPTS_PENDING != 0)
+        .map(|flags| flags & !RECEIPTS_PENDING)
+}
+
+/// The stream of a message as [`marked`], and with what changed since it was exported: read state,
 /// categories and flag, as the record has them. Changes of these alone export nothing again.
 ///
 /// # Errors
@@ -155,9 +184,12 @@ pub fn changed(
     let mut drop = Vec::new();
     let p = object.as_ref().map(|object| &object.properties);
     let stored = |which: Prop| p.and_then(|p| p.int(which));
-    if let Some(read) = record["isRead"].as_bool() {
-        let flags = stored(props::MESSAGE_FLAGS).unwrap_or_default() as i32;
-        set.push((props::MESSAGE_FLAGS, New::Int(flags & !1 | i32::from(read))));
+    let quiet = p.and_then(|p| without_receipts(p, &mut drop));
+    let flags = quiet.unwrap_or_else(|| stored(props::MESSAGE_FLAGS).unwrap_or_default() as i32);
+    match record["isRead"].as_bool() {
+        Some(read) => set.push((props::MESSAGE_FLAGS, New::Int(flags & !1 | i32::from(read)))),
+        None if quiet.is_some() => set.push((props::MESSAGE_FLAGS, New::Int(flags))),
+        None => {}
     }
     let categories: Vec<String> = record["categories"]
         .as_array()
@@ -205,6 +237,38 @@ mod tests {
             origin: None,
             created: None,
         }
+    }
+
+    #[test]
+    fn nobody_is_told_that_a_restored_mail_was_read() {
+        let stream = |flags: i32| {
+            let mut builder = Builder::default();
+            builder.property(props::MESSAGE_FLAGS, &New::Int(flags));
+            builder.property(props::READ_RECEIPT_REQUESTED, &New::Bool(true));
+            builder.property(props::NON_RECEIPT_REQUESTED, &New::Bool(true));
+            builder.finish()
+        };
+        let asks = |stream: &[u8]| {
+            let object = Object::parse(stream).unwrap();
+            let p = object.properties;
+            let receipts = [props::READ_RECEIPT_REQUESTED, props::NON_RECEIPT_REQUESTED];
+            (
+                receipts.map(|which| p.bool(which) == Some(true)),
+                p.int(props::MESSAGE_FLAGS),
+            )
+        };
+        let received = stream(0x300 | 0x10);
+        let quiet = ([false, false], Some(0x10));
+        assert_eq!(asks(&marked(&received, &marker()).unwrap()), quiet);
+        let told = changed(&received, &marker(), &json!({})).unwrap();
+        assert_eq!(asks(&told), quiet);
+        let read = changed(&received, &marker(), &json!({"isRead": true})).unwrap();
+        assert_eq!(asks(&read), ([false, false], Some(0x11)));
+        // Whoever writes a draft still wants to know.
+        let draft = stream(0x8);
+        let kept = ([true, true], Some(0x8));
+        assert_eq!(asks(&marked(&draft, &marker()).unwrap()), kept);
+        assert_eq!(asks(&changed(&draft, &marker(), &json!({})).unwrap()), kept);
     }
 
     #[test]
