@@ -92,10 +92,15 @@ impl Drive {
         let progress: Option<Progress> = journal
             .load()
             .and_then(|state| serde_json::from_str(&state).ok());
-        if push.policy == Policy::KeepBoth
-            && let Some(other) = self.free_name(push, &job).await?
-        {
-            job.name = other;
+        if push.policy == Policy::KeepBoth {
+            // The name that this push was given before is its own by now.
+            let begun = progress.as_ref().map(|p| p.name.clone());
+            let begun = begun.filter(|name| *name == job.name);
+            if begun.is_none()
+                && let Some(other) = self.free_name(push, &job).await?
+            {
+                job.name = other;
+            }
         }
         let behavior = if push.policy == Policy::Overwrite {
             "replace"
@@ -139,6 +144,7 @@ impl Drive {
             if ((tried && conflict) || again)
                 && let Some(item) = self.item_at(&job.root, &job.path()).await?
                 && job.is(&item)
+                && !was_there(push, &item)
             {
                 return self.accept(&job, item);
             }
@@ -168,31 +174,28 @@ impl Drive {
             Err(PushError::NoFolder { .. }) => return Ok(None),
             Err(e) => return Err(e),
         };
-        let mut names = vec![job.name.clone()];
+        // By its own name a copy that shall stand beside others can't be told from what was there before: the push
+        // knows from its journal.
         if push.policy == Policy::KeepBoth {
-            names.insert(0, other_name(push, &job.name));
+            job.name = other_name(push, &job.name);
         }
-        for name in names {
-            job.name = name;
-            if let Some(item) = self.item_at(&job.root, &job.path()).await?
-                && job.is(&item)
-            {
-                let mut pushed = self.accept(&job, item)?;
-                match self.original(&job.root, push) {
-                    // Nobody knows any more whether it replaced one.
-                    Some(_) if push.policy == Policy::Overwrite => pushed
-                        .notes
-                        .push("permissions and label: they are left as they are now".to_owned()),
-                    Some(original) => {
-                        let notes = self.like(&job.root, &pushed.entry.id, original).await?;
-                        pushed.notes.extend(notes);
-                    }
-                    None => {}
-                }
-                return Ok(Some(pushed));
+        let item = self.item_at(&job.root, &job.path()).await?;
+        let Some(item) = item.filter(|item| job.is(item) && !was_there(push, item)) else {
+            return Ok(None);
+        };
+        let mut pushed = self.accept(&job, item)?;
+        match self.original(&job.root, push) {
+            // Nobody knows any more whether it replaced one.
+            Some(_) if push.policy == Policy::Overwrite => pushed
+                .notes
+                .push("permissions and label: they are left as they are now".to_owned()),
+            Some(original) => {
+                let notes = self.like(&job.root, &pushed.entry.id, original).await?;
+                pushed.notes.extend(notes);
             }
+            None => {}
         }
-        Ok(None)
+        Ok(Some(pushed))
     }
 
     /// The file that a push would meet.
@@ -406,6 +409,17 @@ impl Drive {
             replaced: None,
             notes,
         })
+    }
+}
+
+/// Is it the original itself, still there? Then this push did not make it, whatever is in it; unless it was to
+/// write over it.
+fn was_there(push: &Push, item: &Value) -> bool {
+    match &push.source {
+        Source::Record { record, .. } if push.policy != Policy::Overwrite => {
+            record["id"].is_string() && record["id"] == item["id"]
+        }
+        _ => false,
     }
 }
 

@@ -216,16 +216,16 @@ impl Lists {
                 })?
             }
         };
-        let again = journal.repeated();
-        journal.save("")?;
+        // The name that this push chose before.
+        let chosen = journal.load().unwrap_or_else(|| push.name.clone());
         let bytes = read(push).await?;
         let names = self
             .attached(&target.web, &target.list, &target.item)
             .await?;
         let there = held(&names, &push.name).cloned();
         // It may be of this very push, whose answer got lost.
-        if again
-            && let Some(name) = &there
+        if journal.repeated()
+            && let Some(name) = held(&names, &chosen)
             && self.is_same(&target, name, &bytes).await?
         {
             return Ok(self.attached_as(&target, name, push, None));
@@ -240,6 +240,7 @@ impl Lists {
             (Some(name), Policy::Overwrite) => (name.clone(), Some(name)),
             (Some(_), Policy::KeepBoth) => (free_name(&names, &push.name)?, None),
         };
+        journal.save(&name)?;
         let sent = match replaced {
             Some(_) => self.replace(&target, &name, bytes.clone()).await,
             None => self.add(&target, &name, bytes.clone()).await,
