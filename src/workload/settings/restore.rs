@@ -177,10 +177,7 @@ impl Settings {
     ) -> Result<Vec<String>, PushError> {
         let live = self.live(account, File::Rules).await?;
         let mut notes = Vec::new();
-        for rule in said {
-            let there = found(&live, |there| {
-                same_text(&there["displayName"], &rule["displayName"])
-            });
+        for (rule, there) in said.iter().zip(counterparts(said, &live)) {
             if there.is_some() && !overwrite {
                 continue;
             }
@@ -334,6 +331,23 @@ fn replies(said: &Value, live: &Value) -> (Value, Vec<String>) {
         }
     }
     (json!({ "automaticRepliesSetting": change }), notes)
+}
+
+/// The live rule that is each of these: by its id, else by its name. No two are the same one: a mailbox may have
+/// several rules of one name.
+fn counterparts<'a>(said: &[Value], live: &'a Value) -> Vec<Option<&'a Value>> {
+    let mut left: Vec<&Value> = live.as_array().into_iter().flatten().collect();
+    let mut take = |same: &dyn Fn(&Value) -> bool| {
+        let at = left.iter().position(|there| same(there))?;
+        Some(left.remove(at))
+    };
+    let same_id = |a: &Value, b: &Value| a["id"].is_string() && a["id"] == b["id"];
+    let by_id = said.iter().map(|rule| take(&|there| same_id(there, rule)));
+    let by_id: Vec<_> = by_id.collect();
+    let by_name = said.iter().zip(by_id).map(|(rule, found)| {
+        found.or_else(|| take(&|there| same_text(&there["displayName"], &rule["displayName"])))
+    });
+    by_name.collect()
 }
 
 fn found(live: &Value, same: impl Fn(&Value) -> bool) -> Option<&Value> {
