@@ -13,6 +13,12 @@ mod rfc2047;
 pub mod vcf;
 pub mod zones;
 
+/// Text of no known encoding that is not UTF-8: what Windows wrote in western Europe.
+fn western(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    let (text, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes);
+    text
+}
+
 /// The test corpus, if it is here.
 #[cfg(test)]
 mod corpus {

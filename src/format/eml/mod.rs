@@ -4,6 +4,8 @@
 //! all others are stored as the MIME that Exchange sends. [`to_graph`] is for restoring a file
 //! that no snapshot knows. What either can't carry is listed at the function.
 
+mod mend;
+mod parts;
 mod read;
 mod write;
 

@@ -4,14 +4,11 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use mail_parser::decoders::base64::base64_decode;
-use mail_parser::decoders::html::text_to_html;
-use mail_parser::decoders::quoted_printable::quoted_printable_decode;
-use mail_parser::{
-    Addr, Address, DateTime, Encoding, HeaderValue, Message, MessageParser, MessagePart,
-    MimeHeaders, PartType,
-};
+use mail_parser::{Addr, Address, DateTime, HeaderValue, Message, MessageParser};
 use serde_json::{Map, Value, json};
 
+use super::mend::{is_divisible, with_line_feeds, with_readable_header, without_mbox_line};
+use super::parts::{Text, content};
 use super::{Attachment, Body};
 
 /// Graph refuses requests of more than 4 MB, and the body can't be sent in pieces: a longer one
@@ -41,8 +38,12 @@ pub struct GraphMessage {
 /// complete; text ones keep their own charset and bytes.
 pub fn to_graph(mime: &[u8]) -> GraphMessage {
     let mime = &with_line_feeds(mime);
-    let mime = without_mbox_line(mime);
-    let whole = guarded(|| MessageParser::default().parse(mime));
+    let original = without_mbox_line(mime);
+    let mime = &with_readable_header(original);
+    let whole = guarded(|| match is_divisible(mime) {
+        true => MessageParser::default().parse(mime),
+        false => None,
+    });
     let readable = whole.is_some();
     let header_only = || guarded(|| MessageParser::default().parse_headers(mime));
     let Some(message) = whole.or_else(header_only) else {
@@ -54,7 +55,7 @@ pub fn to_graph(mime: &[u8]) -> GraphMessage {
     };
     let (body, mut attachments) = match readable {
         true => content(&message),
-        false => unreadable(mime),
+        false => unreadable(original),
     };
     let mut json = properties(&message);
     let kind = if body.html { "html" } else { "text" };
@@ -103,7 +104,7 @@ pub fn to_graph(mime: &[u8]) -> GraphMessage {
 }
 
 /// Parses, even where the parser has a bug: version 0.11 panics on some broken multiparts.
-fn guarded<'x>(parse: impl FnOnce() -> Option<Message<'x>>) -> Option<Message<'x>> {
+pub(super) fn guarded<'x>(parse: impl FnOnce() -> Option<Message<'x>>) -> Option<Message<'x>> {
     // What a panic leaves behind is dropped, so nothing inconsistent can be seen.
     let parsed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse));
     parsed.ok().flatten().filter(|m| !m.parts.is_empty())
@@ -126,32 +127,6 @@ fn unreadable(mime: &[u8]) -> (Text, Vec<Attachment>) {
         },
         vec![original],
     )
-}
-
-/// A mail of old Macs, whose lines end with CR alone, with LF instead: the parser takes it for one line.
-fn with_line_feeds(mime: &[u8]) -> Cow<'_, [u8]> {
-    let first = memchr::memchr2(b'\r', b'\n', mime).unwrap_or(mime.len());
-    match mime.get(first..) {
-        Some([b'\r', next, ..]) if !matches!(next, b'\r' | b'\n') => {}
-        _ => return mime.into(),
-    }
-    let mut lines = mime.to_vec();
-    for at in memchr::memchr_iter(b'\r', mime) {
-        if mime.get(at + 1) != Some(&b'\n') {
-            lines[at] = b'\n';
-        }
-    }
-    lines.into()
-}
-
-/// An mbox file's separator, which isn't part of the mail.
-fn without_mbox_line(mime: &[u8]) -> &[u8] {
-    if mime.starts_with(b"From ") || mime.starts_with(b">From ") {
-        let end = memchr::memchr(b'\n', mime).map_or(mime.len(), |i| i + 1);
-        &mime[end..]
-    } else {
-        mime
-    }
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -245,7 +220,7 @@ fn raw_header<'m>(message: &'m Message, name: &'static str) -> Option<Cow<'m, st
 }
 
 /// Text of one line without controls, as Graph's properties want it.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let text: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -318,138 +293,4 @@ fn mapi(mime: &[u8], message: &Message, sent: Option<i64>, received: Option<i64>
         set("String 0x007D", text.trim_end().to_owned()); // PidTagTransportMessageHeaders
     }
     Value::Array(all)
-}
-
-struct Text {
-    html: bool,
-    content: String,
-}
-
-/// The body to show, and everything else.
-fn content(message: &Message) -> (Text, Vec<Attachment>) {
-    let part = |&id: &u32| message.parts.get(id as usize);
-    let is_html = |part: &MessagePart| matches!(part.body, PartType::Html(_));
-    let html = message.html_body.iter().filter_map(part).any(is_html);
-    let shown = if html {
-        &message.html_body
-    } else {
-        &message.text_body
-    };
-    let mut text = String::new();
-    for part in shown.iter().filter_map(part) {
-        match &part.body {
-            PartType::Html(content) => text.push_str(content),
-            PartType::Text(content) if html => text.push_str(&text_to_html(content)),
-            PartType::Text(content) => text.push_str(content),
-            _ => {}
-        }
-    }
-    // Exchange refuses NUL; nothing shows it.
-    text.retain(|c| c != '\0');
-
-    let body_text = |id: u32, part: &MessagePart| {
-        matches!(part.body, PartType::Text(_) | PartType::Html(_))
-            && (message.text_body.contains(&id) || message.html_body.contains(&id))
-    };
-    let mut attachments: Vec<Attachment> = (0u32..)
-        .zip(&message.parts)
-        .filter(|(id, part)| !body_text(*id, part))
-        .filter_map(|(_, part)| attachment(message, part, &text))
-        .collect();
-    // An empty part without a name is what a broken or cut off multipart leaves.
-    attachments.retain(|a| !a.name.is_empty() || !a.bytes().is_empty());
-    for (n, attachment) in attachments.iter_mut().enumerate() {
-        if attachment.name.is_empty() {
-            attachment.name = name_of(n + 1, attachment.content_type.as_deref());
-        }
-    }
-    (
-        Text {
-            html,
-            content: text,
-        },
-        attachments,
-    )
-}
-
-/// What Exchange calls an attachment that has no name.
-fn name_of(number: usize, content_type: Option<&str>) -> String {
-    let extension = match content_type.map(str::to_ascii_lowercase).as_deref() {
-        Some("text/plain") => ".txt",
-        Some("text/html") => ".htm",
-        Some("text/calendar") => ".ics",
-        _ => "",
-    };
-    format!("ATT{number:05}{extension}")
-}
-
-/// A part as an attachment; its name may be empty.
-fn attachment(message: &Message, part: &MessagePart, shown: &str) -> Option<Attachment> {
-    let body = match &part.body {
-        PartType::Multipart(parts) if parts.is_empty() => Body::File(undivided(message, part)?),
-        PartType::Multipart(_) => return None,
-        PartType::Message(inner) => Body::Message(inner.raw_message().to_vec()),
-        PartType::Text(_) | PartType::Html(_) => Body::File(own_bytes(message, part)),
-        PartType::Binary(bytes) | PartType::InlineBinary(bytes) => Body::File(bytes.to_vec()),
-    };
-    let content_type = part.content_type().map(|t| {
-        let kind = t.ctype();
-        match t.subtype() {
-            // One that has no parts is text to everyone.
-            _ if kind.eq_ignore_ascii_case("multipart") => "text/plain".to_owned(),
-            Some(sub) => format!("{kind}/{sub}"),
-            None => kind.to_owned(),
-        }
-    });
-    let name = part.attachment_name().map(clean).filter(|n| !n.is_empty());
-    let name = name.unwrap_or_else(|| match &part.body {
-        PartType::Message(inner) => inner
-            .subject()
-            .map(clean)
-            .filter(|s| !s.is_empty())
-            .unwrap_or_else(|| "message".into()),
-        _ => String::new(),
-    });
-    let content_id = part.content_id().map(clean).filter(|id| !id.is_empty());
-    let marked = part.content_disposition().is_some_and(|d| d.is_inline());
-    let inline = content_id
-        .as_deref()
-        .is_some_and(|id| marked || shown.contains(&format!("cid:{id}")));
-    Some(Attachment {
-        name,
-        content_type,
-        content_id,
-        inline,
-        body,
-    })
-}
-
-/// What stands in a multipart that has no parts, because its boundary is another than it says: all that
-/// there is of its content. `None`: nothing but boundaries.
-fn undivided(message: &Message, part: &MessagePart) -> Option<Vec<u8>> {
-    let bytes = own_bytes(message, part);
-    let mut lines = bytes.split(|b| *b == b'\n');
-    let says = |line: &[u8]| !line.trim_ascii().is_empty() && !line.starts_with(b"--");
-    lines.any(says).then_some(bytes)
-}
-
-/// The bytes of a text part in its own charset: the parser gives text in UTF-8 only.
-fn own_bytes(message: &Message, part: &MessagePart) -> Vec<u8> {
-    let range = part.offset_body as usize..part.offset_end as usize;
-    let raw = message.raw_message.get(range).unwrap_or_default();
-    // What does not end with its boundary, as in a mail that was cut off, the parser leaves encoded.
-    let told = part
-        .content_transfer_encoding()
-        .filter(|_| part.is_encoding_problem);
-    let encoding = match told {
-        Some(told) if told.eq_ignore_ascii_case("base64") => Encoding::Base64,
-        Some(told) if told.eq_ignore_ascii_case("quoted-printable") => Encoding::QuotedPrintable,
-        _ => part.encoding,
-    };
-    match encoding {
-        Encoding::Base64 => base64_decode(raw),
-        Encoding::QuotedPrintable => quoted_printable_decode(raw),
-        Encoding::None => Some(raw.to_vec()),
-    }
-    .unwrap_or_else(|| part.contents().to_vec())
 }

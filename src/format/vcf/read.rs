@@ -13,9 +13,10 @@ use calcard::{Entry, Parser};
 use serde_json::{Map, Value, json};
 
 use super::values::{
-    component, joined, picture_of, plain, single, texts, types, unquote, western, whole_date,
+    component, joined, picture_of, plain, single, texts, types, unquote, whole_date,
 };
 use super::{ADDRESS_PARTS, ADDRESSES, CUSTOMARY, EMAIL_NAME, MAX_PHOTO, NAME_PARTS, Photo, names};
+use crate::format::western;
 
 /// Bytes of the largest card: a photo in base64 and room for the rest.
 const MAX_FILE: usize = 12 << 20;

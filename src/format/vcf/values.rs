@@ -1,11 +1,10 @@
 //! What the properties of a vCard say, as text.
 
-use std::borrow::Cow;
-
 use calcard::common::PartialDateTime;
 use calcard::vcard::{VCardEntry, VCardParameterName, VCardParameterValue, VCardValue};
 
 use super::{Photo, image_type};
+use crate::format::western;
 
 /// A photo of the kind that its bytes or else the card tells.
 pub(super) fn picture_of(told: &str, bytes: &[u8]) -> Option<Photo> {
@@ -56,14 +55,6 @@ pub(super) fn texts(entry: &VCardEntry) -> impl Iterator<Item = String> {
         .iter()
         .map(plain)
         .filter(|text| !text.is_empty())
-}
-
-/// What Windows wrote in western Europe.
-pub(super) fn western(bytes: &[u8]) -> Cow<'_, str> {
-    match mail_parser::decoders::charsets::map::charset_decoder(b"windows-1252") {
-        Some(decode) => decode(bytes).into(),
-        None => String::from_utf8_lossy(bytes),
-    }
 }
 
 /// Encoded text that is in another charset than the card says is bytes to the parser.
