@@ -212,3 +212,30 @@ fn html_of_others_is_read() {
     assert_eq!(super::read(b"plain").title, None);
     assert_eq!(super::read(b"<title>").title, None);
 }
+
+#[test]
+fn html_of_others_is_in_some_encoding() {
+    let body = |bytes: &[u8]| read(bytes).body;
+    assert_eq!(body("<p>ü</p>".as_bytes()), "<p>ü</p>");
+    assert_eq!(body(b"<p>\xfc \x80</p>"), "<p>ü €</p>");
+    for meta in [
+        "<meta charset=koi8-r>",
+        "<META CHARSET = 'KOI8-R'/>",
+        "<meta http-equiv=Content-Type content=\"text/html; charset=koi8-r\">",
+    ] {
+        let page = [meta.as_bytes(), b"<p>\xf0\xd2</p>"].concat();
+        assert_eq!(body(&page), "<p>Пр</p>", "{meta}");
+    }
+    let wide: Vec<u8> = "\u{feff}<p>ü</p>"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert_eq!(body(&wide), "<p>ü</p>");
+    assert_eq!(
+        body("\u{feff}<meta charset=koi8-r><p>ü</p>".as_bytes()),
+        "<p>ü</p>"
+    );
+    // It can't be, and nobody knows it.
+    assert_eq!(body("<meta charset=utf-16><p>ü</p>".as_bytes()), "<p>ü</p>");
+    assert_eq!(body("<meta charset=x-y><p>ü</p>".as_bytes()), "<p>ü</p>");
+}
