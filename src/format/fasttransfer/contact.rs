@@ -108,8 +108,11 @@ pub(super) fn contact(object: &Object<'_>) -> (Value, Option<Photo>) {
     if !notes.trim().is_empty() {
         say("personalNotes", notes.into());
     }
+    let birthday = p.time(prop::BIRTHDAY_LOCAL).map(at_noon);
+    if let Some(time) = birthday.or(p.time(prop::BIRTHDAY)).and_then(graph_time) {
+        say("birthday", time.into());
+    }
     for (name, which) in [
-        ("birthday", prop::BIRTHDAY),
         ("createdDateTime", prop::CREATION_TIME),
         ("lastModifiedDateTime", prop::LAST_MODIFICATION_TIME),
     ] {
@@ -118,6 +121,12 @@ pub(super) fn contact(object: &Object<'_>) -> (Value, Option<Photo>) {
         }
     }
     (Value::Object(json), photo(object))
+}
+
+/// The hour at which Outlook keeps birthdays, of a day that is told without a zone (PidLidBirthdayLocal, MS-OXOCNTC
+/// 2.2.1.5.3).
+fn at_noon(local: i64) -> i64 {
+    local.div_euclid(86_400) * 86_400 + 11 * 3600 + 59 * 60
 }
 
 fn email_of(p: &Properties<'_>, n: u32) -> Option<Value> {

@@ -153,6 +153,9 @@ fn contacts_lists_notes_and_journals() {
         b.property(prop::MOBILE_PHONE, &New::Text("+46 70"));
         b.property(prop::WORK_CITY, &New::Text("Stockholm"));
         b.property(prop::FILE_AS, &New::Text("Lee, Ann"));
+        // Midnight in Berlin, and the day itself.
+        b.property(prop::BIRTHDAY, &New::Time(143_679_600));
+        b.property(prop::BIRTHDAY_LOCAL, &New::Time(143_683_200));
         let [name, kind, address, _] = prop::email(0);
         b.property(name, &New::Text("Ann"));
         b.property(kind, &New::Text("SMTP"));
@@ -170,7 +173,8 @@ fn contacts_lists_notes_and_journals() {
         rendered.item["emailAddresses"],
         json!([{ "name": "Ann", "address": "ann@x.test" }])
     );
-    for line in ["N:Lee;Ann;;;", "ann@x.test", "PHOTO:data:image/jpeg"] {
+    assert_eq!(rendered.item["birthday"], "1974-07-22T11:59:00Z");
+    for line in ["N:Lee;Ann;;;", "BDAY:19740722\r\n", "PHOTO:data:image/jpeg"] {
         assert!(text.contains(line), "{text}");
     }
 

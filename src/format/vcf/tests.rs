@@ -290,3 +290,27 @@ fn line() -> impl Strategy<Value = String> {
     )
         .prop_map(|(name, param, value)| format!("{name}{param}:{value}"))
 }
+
+#[test]
+fn a_birthday_is_the_day_that_was_meant() {
+    let card = |time: &str| {
+        let card = write(&json!({ "displayName": "A", "birthday": time }), None);
+        String::from_utf8(card).unwrap()
+    };
+    for time in [
+        "1974-07-22T11:59:00Z",
+        "1974-07-22T00:00:00Z",
+        // Midnight in Berlin, in Auckland, in Seattle, in Samoa.
+        "1974-07-21T23:00:00Z",
+        "1974-07-21T12:00:00Z",
+        "1974-07-22T08:00:00Z",
+        "1974-07-22T11:00:00Z",
+        "1974-07-22",
+    ] {
+        let card = card(time);
+        assert!(card.contains("\r\nBDAY:19740722\r\n"), "{time}: {card}");
+        let read = read(card.as_bytes()).unwrap();
+        assert_eq!(read.json["birthday"], "1974-07-22T11:59:00Z");
+    }
+    assert!(!card("0001-01-01T00:00:00Z").contains("BDAY"));
+}

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::ToSpan;
 use serde_json::Value;
 
 use super::{ADDRESS_PARTS, ADDRESSES, CUSTOMARY, EMAIL_NAME, NAME_PARTS, Photo};
@@ -165,9 +166,16 @@ fn timestamp(time: &str) -> Option<String> {
     Some(time.strftime("%Y%m%dT%H%M%SZ").to_string())
 }
 
-/// `19740722`: the date that Graph tells, whatever the hour (Exchange writes midnight or 11:59).
+/// `19740722` of any hour that Exchange may mean this date by: midnight in UTC, midnight where Outlook is (MS-OXOCNTC
+/// 2.2.1.5.1), 11:59. In half a day it is that date in UTC, too.
 fn birthday(time: &str) -> Option<String> {
-    let date: jiff::civil::Date = time.get(..10)?.parse().ok()?;
+    let date = match time.parse::<jiff::Timestamp>() {
+        Ok(time) => {
+            let noon = time.checked_add(12.hours()).ok()?;
+            noon.to_zoned(jiff::tz::TimeZone::UTC).date()
+        }
+        Err(_) => time.get(..10)?.parse().ok()?,
+    };
     // Year 1 is how Exchange writes "never".
     (date.year() > 1).then(|| date.strftime("%Y%m%d").to_string())
 }
