@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use serde_json::{Map, Value, json};
 
 use super::properties::{
@@ -152,7 +152,7 @@ fn series(master: &Component, changed: &[&Component], zones: &Zones) -> Result<F
     let mut found = reader.whole()?;
     let rule = match master.all("RRULE").collect::<Vec<_>>().as_slice() {
         [] => None,
-        [rule] => Some(Rule::from_ics(&rule.value, &reader.start)?),
+        [rule] => Some(Rule::from_ics(&rule.value, &reader.told)?),
         _ => return Err(unsupported("several rules of recurrence")),
     };
     if master.get("EXRULE").is_some() {
@@ -162,7 +162,7 @@ fn series(master: &Component, changed: &[&Component], zones: &Zones) -> Result<F
         let again = line
             .value
             .split(',')
-            .all(|v| zones.when(line, v).is_ok_and(|w| w == reader.start));
+            .all(|v| zones.when(line, v).is_ok_and(|w| w == reader.told));
         if !again {
             return Err(unsupported("dates outside of its rule (RDATE)"));
         }
@@ -268,9 +268,23 @@ fn days_of(
     Ok(there)
 }
 
+/// Start and end of what is an all-day event to Exchange, although the file tells times (MS-OXCICAL
+/// 2.1.3.1.1.20.28): from a midnight to a midnight.
+fn whole_days(component: &Component, start: &When, end: &When) -> Option<(When, When)> {
+    let said = component.word("X-MICROSOFT-CDO-ALLDAYEVENT");
+    let midnight = |when: &When| match when {
+        When::At { local, .. } => (local.time() == Time::midnight()).then(|| local.date()),
+        When::Day(_) => None,
+    };
+    let (from, to) = (midnight(start)?, midnight(end)?);
+    (said.as_deref() == Some("TRUE") && from < to).then_some((When::Day(from), When::Day(to)))
+}
+
 /// Reads one VEVENT.
 struct Reader<'a> {
     component: &'a Component,
+    /// The start as it stands in the file, which its rule and its days go by.
+    told: When,
     start: When,
     end: When,
     floating: bool,
@@ -314,8 +328,11 @@ impl<'a> Reader<'a> {
         if to < from {
             return Err(unsupported("an end before its start"));
         }
+        let told = start.clone();
+        let (start, end) = whole_days(component, &start, &end).unwrap_or((start, end));
         Ok(Self {
             component,
+            told,
             start,
             end,
             floating,
@@ -331,14 +348,14 @@ impl<'a> Reader<'a> {
 
     /// The day of the series on which an occurrence starts at that time, if the time of day fits.
     fn occurrence(&self, when: &When) -> Option<Date> {
-        match (&self.start, when) {
+        match (&self.told, when) {
             (_, When::Day(day)) => Some(*day),
             // Days of an all-day series are named by times now and then.
             (When::Day(_), When::At { local, .. }) => Some(local.date()),
             (When::At { zone, .. }, at) => {
                 let instant = at.instant()?;
                 let day = zone.local(instant).date();
-                (self.start.on(day).instant()? == instant).then_some(day)
+                (self.told.on(day).instant()? == instant).then_some(day)
             }
         }
     }

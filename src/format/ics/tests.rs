@@ -734,3 +734,26 @@ fn another_parser_reads_what_is_written() {
     lines.begin("VCALENDAR");
     assert!(read(&lines.finish()).is_err());
 }
+
+#[test]
+fn an_all_day_event_may_be_told_as_times() {
+    let file = |start: &str, end: &str, more: &str| {
+        let text = format!(
+            "BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nUID:a\nDTSTART;TZID=Europe/Berlin:{start}\n\
+             DTEND;TZID=Europe/Berlin:{end}\nX-MICROSOFT-CDO-ALLDAYEVENT:TRUE\n{more}END:VEVENT\nEND:VCALENDAR\n"
+        );
+        read(text.as_bytes()).unwrap()
+    };
+    let read = file("20260701T000000", "20260703T000000", "");
+    assert_eq!(read.event["isAllDay"], true);
+    assert_eq!(read.event["start"], at("2026-07-01T00:00:00"));
+    assert_eq!(read.event["end"], at("2026-07-03T00:00:00"));
+    // Its rule and its days go by the times: these are the second and the fourth of July.
+    let series = "RRULE:FREQ=DAILY;UNTIL=20260703T220000Z\nEXDATE:20260701T220000Z\n";
+    let read = file("20260701T000000", "20260702T000000", series);
+    assert_eq!(read.event["recurrence"]["range"]["endDate"], "2026-07-04");
+    assert_eq!(read.cancelled, [date(2026, 7, 2)]);
+    // Not a day, whatever it says.
+    let read = file("20260701T090000", "20260702T000000", "");
+    assert_eq!(read.event["isAllDay"], false);
+}
