@@ -25,10 +25,10 @@ impl<'a> Zones<'a> {
         Self { calendar, floating }
     }
 
-    /// The same for the lines of one event: its times without a zone are in that of its start, or else of
-    /// its end.
+    /// The same for the lines of one event or task: its times without a zone are in that of its start, or else
+    /// of its end.
     pub fn of(&self, event: &Component) -> Self {
-        let lines = ["DTSTART", "DTEND"].into_iter();
+        let lines = ["DTSTART", "DTEND", "DUE"].into_iter();
         let mut lines = lines.filter_map(|name| event.get(name));
         let told = lines.find(|line| line.param("TZID").is_some());
         let zone = match told.map(|line| self.when(line, &line.value)) {
@@ -56,7 +56,8 @@ impl<'a> Zones<'a> {
         Ok(When::At { local, zone })
     }
 
-    fn find(&self, tzid: &str, local: DateTime) -> Result<Zone, Refusal> {
+    /// The zone that a TZID means at that time.
+    pub fn find(&self, tzid: &str, local: DateTime) -> Result<Zone, Refusal> {
         if let Some(zone) = by_name(tzid) {
             return Ok(zone);
         }

@@ -14,6 +14,7 @@ use super::super::Refusal;
 use super::super::rule::Rule;
 use super::super::syntax::{self, Component, Line};
 use super::super::time::When;
+use super::super::tzid::Zones;
 use super::{APPLICATION, EXTERNAL_ID, FILE_NAME, File, STATUS, STATUSES, ZONE};
 use crate::format::zones::Zone;
 
@@ -83,7 +84,15 @@ pub fn read(bytes: &[u8]) -> Result<Task, Refused> {
         [] => return Err(Refused::NoTask),
         _ => return Err(Refused::Several(mains.len())),
     };
-    let mut reader = Reader::default();
+    let calendar = roots.iter().find(|root| root.name == "VCALENDAR");
+    let zones = Zones::new(calendar.unwrap_or(main)).of(main);
+    let mut reader = Reader {
+        zones,
+        json: Map::new(),
+        task: Task::default(),
+        start: None,
+        due: None,
+    };
     reader.task(main);
     for step in all.iter().filter(|todo| parent(todo).is_some()) {
         reader.step(step);
@@ -113,15 +122,15 @@ fn collect<'a>(from: &'a [Component], name: &str, into: &mut Vec<&'a Component>)
     }
 }
 
-#[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    zones: Zones<'a>,
     json: Map<String, Value>,
     task: Task,
     start: Option<Moment>,
     due: Option<Moment>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn task(&mut self, todo: &Component) {
         for line in &todo.lines {
             self.line(todo, line);
@@ -267,7 +276,7 @@ impl Reader {
 
     fn trigger(&mut self, line: &Line) -> Option<Timestamp> {
         let value = line.value.trim();
-        if let Some(time) = Moment::parse(value, None) {
+        if let Some(time) = Moment::parse(value, self.zones.floating.clone()) {
             return time.instant();
         }
         let span: Span = value.trim_start_matches('+').parse().ok()?;
@@ -365,18 +374,23 @@ impl Reader {
     }
 
     fn moment(&mut self, line: &Line) -> Option<Moment> {
-        let named = line.param("TZID");
-        let zone = named.map(|name| Zone::find(name).ok_or(name));
-        if let Some(Err(unknown)) = &zone {
-            let note = format!(
-                "the time zone {} is unknown: taken for UTC",
-                quoted(unknown)
-            );
-            self.note(note);
-        }
-        let mut moment = Moment::parse(line.value.trim(), zone.and_then(Result::ok))?;
+        let value = line.value.trim();
+        let local = Moment::parse(value, None)?.local;
         // Our own file: a zone that only Exchange knows.
-        moment.foreign = line.param(ZONE).map(str::to_owned);
+        let foreign = line.param(ZONE).map(str::to_owned);
+        let zone = match line.param("TZID") {
+            Some(name) => {
+                let found = self.zones.find(name, local).ok();
+                if found.is_none() {
+                    let name = quoted(name);
+                    self.note(format!("the time zone {name} is unknown: taken for UTC"));
+                }
+                found
+            }
+            None => self.zones.floating.clone().filter(|_| foreign.is_none()),
+        };
+        let mut moment = Moment::parse(value, zone)?;
+        moment.foreign = foreign;
         Some(moment)
     }
 
@@ -413,7 +427,7 @@ const PRIVATE: [&str; 5] = ["X-APPLE-", "X-MOZ-", "X-KDE-", "X-EVOLUTION-", "X-O
 struct Moment {
     local: DateTime,
     is_date: bool,
-    /// UTC for dates and for times that float.
+    /// UTC for dates, and for times that float where no other time has a zone.
     zone: Zone,
     foreign: Option<String>,
 }

@@ -196,6 +196,44 @@ fn covers(whole: &Value, part: &Value) -> bool {
     }
 }
 
+#[test]
+fn zones_are_found_as_those_of_events() {
+    let due = |calendar: &str, lines: &str| {
+        let text = format!(
+            "BEGIN:VCALENDAR\nVERSION:2.0\n{calendar}BEGIN:VTODO\nSUMMARY:A\n{lines}END:VTODO\nEND:VCALENDAR\n"
+        );
+        let task = read(text.as_bytes()).unwrap();
+        assert_eq!(task.notes, [""; 0]);
+        task.json["dueDateTime"]["dateTime"].clone()
+    };
+    let defined = |id: &str, more: &str| {
+        format!(
+            "BEGIN:VTIMEZONE\nTZID:{id}\n{more}BEGIN:DAYLIGHT\nDTSTART:19700329T020000\n\
+             RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU\nTZOFFSETFROM:+0100\nTZOFFSETTO:+0200\nEND:DAYLIGHT\n\
+             BEGIN:STANDARD\nDTSTART:19701025T030000\nRRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU\n\
+             TZOFFSETFROM:+0200\nTZOFFSETTO:+0100\nEND:STANDARD\nEND:VTIMEZONE\n"
+        )
+    };
+    let eight = "2026-07-10T08:00:00.0000000";
+    let long = "/freeassociation.sourceforge.net/Tzfile/Europe/Berlin";
+    assert_eq!(
+        due("", &format!("DUE;TZID={long}:20260710T100000\n")),
+        eight
+    );
+    let mine = "DUE;TZID=Mine:20260710T100000\n";
+    assert_eq!(due(&defined("Mine", ""), mine), eight);
+    let named = defined("Mine", "X-LIC-LOCATION:Europe/Berlin\n");
+    assert_eq!(due(&named, mine), eight);
+    // Without a zone: that of the other time, that of the calendar, or none.
+    let start = "DTSTART;TZID=Europe/Berlin:20260709T100000\n";
+    assert_eq!(due("", &format!("DUE:20260710T100000\n{start}")), eight);
+    assert_eq!(
+        due("X-WR-TIMEZONE:Europe/Berlin\n", "DUE:20260710T100000\n"),
+        eight
+    );
+    assert_eq!(due("", "DUE:20260710T080000\n"), eight);
+}
+
 proptest! {
     #[test]
     fn anything_is_read_or_refused(lines in prop::collection::vec("[A-Z-]{1,12}(;[A-Z-]{1,9}=[a-zA-Z/]{0,9})?:[ -~]{0,20}", 0..9)) {
