@@ -20,8 +20,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
 use serde_json::Value;
 
 use super::eml::Attachment;
@@ -91,17 +91,20 @@ pub struct Series {
     start: time::When,
     zone: Zone,
     rule: rule::Rule,
+    /// How many days later its days are than the record tells them.
+    moved: i32,
 }
 
 impl Series {
     /// Of a record's or a file's event. `None`: it is no series, or of a kind that is not known.
     pub fn of(event: &Value) -> Option<Self> {
-        let rule = rule::Rule::from_graph(&event["recurrence"])?;
         let span = write::Span::of(event, &Zone::utc());
+        let (rule, moved) = write::rule(event, &span);
         Some(Self {
+            rule: rule?,
             start: span.start?,
             zone: span.zone,
-            rule,
+            moved: moved.unwrap_or_default(),
         })
     }
 
@@ -118,6 +121,11 @@ impl Series {
     /// The day of the occurrence that started at an instant (`originalStart`).
     pub fn day_of(&self, original: &Value) -> Option<Date> {
         Some(time::original(original, self.is_all_day(), &self.zone)?.date())
+    }
+
+    /// The day of the series that an entry of its record's `cancelledOccurrences` names.
+    pub fn cancelled(&self, entry: &Value) -> Option<Date> {
+        cancelled_day(entry)?.checked_add(self.moved.days()).ok()
     }
 
     /// Whether its occurrences are whole days.
@@ -183,7 +191,7 @@ impl Schedule {
 /// See [`Schedule`]. `None` for an event without times.
 pub fn schedule(event: &Value) -> Option<Schedule> {
     let span = write::Span::of(event, &Zone::utc());
-    let mut rule = rule::Rule::from_graph(&event["recurrence"]);
+    let (mut rule, _) = write::rule(event, &span);
     if let Some(rule) = &mut rule {
         // Where weeks begin matters to rules of several weeks only.
         let weeks = matches!(rule.pattern, rule::Pattern::Weekly(_)) && rule.interval > 1;

@@ -165,6 +165,44 @@ impl Rule {
         json!({ "pattern": pattern, "range": range })
     }
 
+    /// The same days, each so many days later. `None`: no rule says that.
+    pub fn moved(&self, days: i32) -> Option<Rule> {
+        let moved = |week: &[Weekday]| sorted(week.iter().map(|d| d.wrapping_add(days)).collect());
+        let pattern = match (&self.pattern, days) {
+            (pattern, 0) => pattern.clone(),
+            (Pattern::Daily, _) => Pattern::Daily,
+            (Pattern::Weekly(week), _) => Pattern::Weekly(moved(week)),
+            // From the first day to the last one of the month before, and back.
+            (Pattern::Monthly(1), -1) => Pattern::Monthly(31),
+            (Pattern::Monthly(31), 1) => Pattern::Monthly(1),
+            (Pattern::Monthly(day), _) => {
+                let moved = i32::from(*day).checked_add(days)?;
+                let everywhere = *day <= 28 && (1..=28).contains(&moved);
+                Pattern::Monthly(i8::try_from(moved).ok().filter(|_| everywhere)?)
+            }
+            (Pattern::Yearly(3, 1), -1) => Pattern::Yearly(2, 29),
+            (Pattern::Yearly(2, 29), 1) => Pattern::Yearly(3, 1),
+            (Pattern::Yearly(2, 28), 1) => return None,
+            (Pattern::Yearly(month, day), _) => {
+                let date = on_day(Date::new(2027, *month, 1).ok()?, *day);
+                let date = date.checked_add(days.days()).ok()?;
+                let everywhere = *day <= shortest(*month);
+                everywhere.then(|| Pattern::Yearly(date.month(), date.day()))?
+            }
+            (Pattern::MonthlyNth(..) | Pattern::YearlyNth(..), _) => return None,
+        };
+        let range = match self.range {
+            Range::Until(end) => Range::Until(end.checked_add(days.days()).ok()?),
+            range => range,
+        };
+        Some(Rule {
+            pattern,
+            week_start: self.week_start.wrapping_add(days),
+            range,
+            interval: self.interval,
+        })
+    }
+
     /// As the value of RRULE for a series that begins at `start`.
     pub fn to_ics(&self, start: &When) -> String {
         let list = |days: &[Weekday]| {

@@ -170,3 +170,48 @@ fn endless_rules_end_with_time() {
     let rule = read("FREQ=MONTHLY;BYDAY=1MO;INTERVAL=9999", start).unwrap();
     assert!(rule.dates(start).count() < 20);
 }
+
+#[test]
+fn a_rule_may_be_moved_by_a_day() {
+    use Pattern::*;
+    use Weekday::{Monday, Sunday};
+    let rule = |pattern: &Pattern, range| Rule {
+        pattern: pattern.clone(),
+        interval: 2,
+        week_start: Sunday,
+        range,
+    };
+    let mut all = vec![Daily, Weekly(vec![Monday, Sunday])];
+    all.extend((1..=31).map(Monthly));
+    for month in 1..=12 {
+        all.extend((1..=31).map(|day| Yearly(month, day)));
+    }
+    let start = date(2026, 1, 4);
+    let mut moved_ones = 0;
+    for pattern in &all {
+        for days in [-1, 0, 1] {
+            for range in [Range::Forever, Range::Until(date(2040, 3, 1))] {
+                let rule = rule(pattern, range);
+                let Some(moved) = rule.moved(days) else {
+                    continue;
+                };
+                moved_ones += 1;
+                let first = rule.dates(start).next().unwrap();
+                let told = rule.dates(first).map(|day| day + days.days());
+                let dates = moved.dates(first + days.days());
+                assert!(told.take(60).eq(dates.take(60)), "{rule:?} {days}");
+            }
+        }
+    }
+    assert!(moved_ones > 2 * all.len(), "{moved_ones}");
+    for (pattern, days) in [
+        (Monthly(31), -1),
+        (Monthly(28), 1),
+        (Monthly(30), -1),
+        (Yearly(2, 28), 1),
+        (MonthlyNth(2, vec![Monday]), 1),
+        (YearlyNth(3, -1, vec![Sunday]), -1),
+    ] {
+        assert_eq!(rule(&pattern, Range::Forever).moved(days), None);
+    }
+}

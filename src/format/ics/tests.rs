@@ -757,3 +757,42 @@ fn an_all_day_event_may_be_told_as_times() {
     let read = file("20260701T090000", "20260702T000000", "");
     assert_eq!(read.event["isAllDay"], false);
 }
+
+#[test]
+fn a_series_in_a_zone_without_a_name_keeps_its_days() {
+    let mut series = stand_up();
+    for name in ["originalStartTimeZone", "originalEndTimeZone"] {
+        series[name] = json!("tzone://Microsoft/Custom");
+    }
+    series["recurrence"]["range"]["recurrenceTimeZone"] = json!("tzone://Microsoft/Custom");
+    series["start"] = at("2026-03-15T23:00:00");
+    series["end"] = at("2026-03-15T23:15:00");
+    series["exceptionOccurrences"][0]["originalStart"] = json!("2026-03-22T23:00:00Z");
+    let out = unfolded(&series);
+    for line in [
+        "DTSTART:20260315T230000Z",
+        "RRULE:FREQ=WEEKLY;COUNT=10;BYDAY=SU;WKST=SA",
+        "EXDATE:20260329T230000Z",
+        "RECURRENCE-ID:20260322T230000Z",
+    ] {
+        assert!(out.lines().any(|l| l == line), "{line}\n{out}");
+    }
+    assert!(!out.contains("COMMENT"));
+    // So it is restored, too.
+    let restored = Series::of(&series).unwrap();
+    let recurrence = restored.recurrence();
+    assert_eq!(recurrence["pattern"]["daysOfWeek"], json!(["sunday"]));
+    assert_eq!(recurrence["range"]["startDate"], "2026-03-15");
+    let cancelled = restored.cancelled(&series["cancelledOccurrences"][0]);
+    assert_eq!(cancelled, Some(date(2026, 3, 29)));
+    // No rule says "the day before the third Monday".
+    series["recurrence"]["pattern"] = json!({
+        "type": "relativeMonthly", "interval": 1, "daysOfWeek": ["monday"], "index": "third",
+    });
+    let out = unfolded(&series);
+    assert!(
+        out.contains("\nCOMMENT:The time zone of this series has no name."),
+        "{out}"
+    );
+    assert!(out.lines().any(|l| l == "EXDATE:20260330T230000Z"), "{out}");
+}

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use mail_parser::decoders::html::html_to_text;
 use serde_json::Value;
@@ -21,12 +22,18 @@ use crate::format::zones::{Zone, write_vtimezone};
 /// Without a version: an event's file must not change with the program.
 const PRODID: &str = "-//tenantfs//tenantfs//EN";
 
+/// What is said of a series whose days in UTC no rule says.
+const OTHER_DAYS: &str = "The time zone of this series has no name. The days of its rule are those of that zone, \
+    and its times are in UTC, where they are on the day before or after.";
+
 /// From when to when an event is.
 pub(super) struct Span {
     pub start: Option<When>,
     pub end: Option<When>,
     /// The zone it was made in; for a series the one that its rule runs in.
     pub zone: Zone,
+    /// Nothing tells the zone.
+    pub is_guess: bool,
 }
 
 impl Span {
@@ -37,14 +44,16 @@ impl Span {
         let zone = find(&event["recurrence"]["range"]["recurrenceTimeZone"])
             .or_else(|| find(&event["originalStartTimeZone"]))
             // What was not read from Graph has its zone here.
-            .or_else(|| find(&event["start"]["timeZone"]).filter(|zone| !zone.is_utc()))
-            .unwrap_or_else(|| fallback.clone());
+            .or_else(|| find(&event["start"]["timeZone"]).filter(|zone| !zone.is_utc()));
+        let is_guess = zone.is_none();
+        let zone = zone.unwrap_or_else(|| fallback.clone());
         if event["isAllDay"] == true {
             let day = |name: &str| all_day(&event[name], &zone).map(When::Day);
             return Self {
                 start: day("start"),
                 end: day("end"),
                 zone,
+                is_guess,
             };
         }
         let at = |name: &str, zone: &Zone| {
@@ -60,6 +69,7 @@ impl Span {
             start: at("start", &zone),
             end: at("end", &end_zone),
             zone,
+            is_guess,
         }
     }
 }
@@ -72,7 +82,7 @@ pub fn from_json(record: &Value, attachments: &[Vec<Attachment>]) -> Option<Vec<
     let none = Vec::new();
     let of = |n: usize| attachments.get(n).unwrap_or(&none);
     let span = Span::of(record, &Zone::utc());
-    let rule = Rule::from_graph(&record["recurrence"]);
+    let (rule, moved) = rule(record, &span);
     let is_all_day = matches!(span.start, Some(When::Day(_)));
     let exceptions: Vec<Exception> = record["exceptionOccurrences"]
         .as_array()
@@ -111,7 +121,15 @@ pub fn from_json(record: &Value, attachments: &[Vec<Attachment>]) -> Option<Vec<
         lines.put("RRULE", &[], &rule.to_ics(start));
         let cancelled = record["cancelledOccurrences"].as_array();
         for day in cancelled.into_iter().flatten().filter_map(cancelled_day) {
-            moment(&mut lines, "EXDATE", Some(&start.on(day)));
+            let day = day.checked_add(moved.unwrap_or_default().days());
+            moment(
+                &mut lines,
+                "EXDATE",
+                day.ok().map(|day| start.on(day)).as_ref(),
+            );
+        }
+        if moved.is_none() {
+            lines.text("COMMENT", &[], OTHER_DAYS);
         }
     }
     event(&mut lines, record, &span, of(0));
@@ -129,6 +147,28 @@ pub fn from_json(record: &Value, attachments: &[Vec<Attachment>]) -> Option<Vec<
         lines.end();
     }
     Some(lines.finish())
+}
+
+/// The rule of a series, and how many days later than Graph tells them its days are. Graph tells days of the series'
+/// own zone; where that has no name times are in UTC, and may be on the day before or after. `None`: no rule
+/// says these days.
+pub(super) fn rule(record: &Value, span: &Span) -> (Option<Rule>, Option<i32>) {
+    let Some(rule) = Rule::from_graph(&record["recurrence"]) else {
+        return (None, Some(0));
+    };
+    let told = record["recurrence"]["range"]["startDate"].as_str();
+    let told = told.and_then(|day| day.parse::<Date>().ok());
+    let moved = match (&span.start, told) {
+        (Some(start @ When::At { .. }), Some(told)) if span.is_guess => {
+            let days = (start.date() - told).get_days();
+            if (-1..=1).contains(&days) { days } else { 0 }
+        }
+        _ => 0,
+    };
+    match rule.moved(moved) {
+        Some(rule) => (Some(rule), Some(moved)),
+        None => (Some(rule), None),
+    }
 }
 
 /// The occurrence that an exception takes the place of. All of a series begin at one time of day, and

@@ -161,7 +161,7 @@ fn from_record(record: &Value, attachments: Vec<Vec<Attachment>>) -> Composed {
         cancelled: cancelled
             .into_iter()
             .flatten()
-            .filter_map(ics::cancelled_day)
+            .filter_map(|entry| series.as_ref()?.cancelled(entry))
             .collect(),
         uid: record["iCalUId"].as_str().map(str::to_owned),
         attachments: own,
