@@ -10,11 +10,13 @@ use super::people::{Person, recipients, sender_and_from};
 use super::properties::{self as prop, Prop, graph_day, graph_local, graph_time};
 use super::recurrence::{Exception, Recurrence};
 use super::zone::Zone;
-use crate::format::{eml, ics};
+use crate::format::{eml, ics, zones};
 
 const DAY: i64 = 86_400;
 /// Bytes of a series that are repeated in its exceptions.
 const MAX_REPEATED: usize = 8 << 20;
+/// Bytes of a property of a series that all of its exceptions have.
+const MAX_SHORT: usize = 64;
 /// What a global object id begins with when the rest is a foreign UID (MS-OXCICAL 2.1.3.1.1.20.26).
 const FOREIGN_UID: &[u8] = b"vCal-Uid\x01\0\0\0";
 
@@ -44,7 +46,8 @@ pub(super) fn made_id(json: &Value) -> String {
     format!("{}@tenantfs", &hash.to_hex()[..32])
 }
 
-pub(super) fn event(object: &Object<'_>) -> Event {
+/// `around`: calendar files that it is attached within.
+pub(super) fn event(object: &Object<'_>, around: usize) -> Event {
     let p = &object.properties;
     let mut notes = Vec::new();
     let recurrence = match p.binary(prop::RECURRENCE) {
@@ -68,7 +71,7 @@ pub(super) fn event(object: &Object<'_>) -> Event {
         .iter()
         .filter(|a| exception_flags(a) & 2 == 0);
     let attachments: Vec<_> = files
-        .filter_map(|a| mail::attachment(a, &mut notes))
+        .filter_map(|a| mail::attachment(a, &mut notes, around + 1))
         .collect();
     json.insert("hasAttachments".into(), (!attachments.is_empty()).into());
     json.insert("@odata.type".into(), "#microsoft.graph.event".into());
@@ -256,38 +259,54 @@ fn series(
     recurrence: &Recurrence,
     zone: &Option<Zone>,
 ) {
+    let fixed = fixed_offset(object, recurrence);
+    // A zone that nobody knows by its name: the days are right in one that has its offset.
     let name = zone.as_ref().map(|zone| zone.name.as_str());
+    let name = name.filter(|name| !name.is_empty());
+    let is_known = name.is_some_and(|name| zones::Zone::find(name).is_some());
+    let stand_in = fixed.filter(|_| !is_known && json["isAllDay"] != true);
+    let stand_in = stand_in.and_then(zone_of);
     json.insert("type".into(), "seriesMaster".into());
     json.insert(
         "recurrence".into(),
-        recurrence.to_graph(name.filter(|n| !n.is_empty())),
+        recurrence.to_graph(stand_in.as_deref().or(name)),
     );
     let cancelled = recurrence.cancelled().into_iter().filter_map(graph_day);
     // Graph puts the series' id between; it is not known here, and only the date means anything.
     let cancelled: Vec<Value> = cancelled.map(|day| format!("OID..{day}").into()).collect();
     json.insert("cancelledOccurrences".into(), cancelled.into());
-    let fixed = fixed_offset(object, recurrence);
+    let fixed = fixed.unwrap_or_default();
     let to_utc = |local: i64| match zone.as_ref().and_then(|zone| zone.offset(local)) {
         Some(offset) => local - offset,
         None => local - fixed,
     };
     let embedded = embedded_exceptions(object);
-    // The series is laid under every exception: as long as that stays within bounds, with its body
-    // and its people.
+    // The series is laid under every exception: as long as that stays within bounds with its body and
+    // its people, then without, and at last with what is short.
     let whole = json.clone();
-    let slim: Map<String, Value> = json
-        .iter()
-        .filter(|(name, _)| !["body", "attendees"].contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let size = Value::Object(whole.clone()).to_string().len();
-    let whole_ones = MAX_REPEATED / size.max(1);
+    let only = |keep: &dyn Fn(&str, &Value) -> bool| -> Map<String, Value> {
+        json.iter()
+            .filter(|(name, value)| keep(name, value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    let slim = only(&|name, _| !["body", "attendees"].contains(&name));
+    let short = only(&|_, value| value.to_string().len() <= MAX_SHORT);
+    let fitting = |map: &Map<String, Value>| {
+        let size = Value::Object(map.clone()).to_string().len();
+        MAX_REPEATED / size.max(1)
+    };
+    let (whole_ones, slim_ones) = (fitting(&whole), fitting(&slim));
     let exceptions: Vec<Value> = recurrence
         .exceptions
         .iter()
         .enumerate()
         .map(|(n, exception)| {
-            let under = if n < whole_ones { &whole } else { &slim };
+            let under = match n {
+                n if n < whole_ones => &whole,
+                n if n < slim_ones => &slim,
+                _ => &short,
+            };
             let original = to_utc(exception.original);
             let embedded = embedded.get(&original).copied();
             exception_of(under, exception, original, embedded, zone, &to_utc)
@@ -308,19 +327,25 @@ fn embedded_exceptions<'o, 'a>(object: &'o Object<'a>) -> HashMap<i64, &'o Objec
 }
 
 /// Seconds east of UTC of the first occurrence, for a series that does not tell its zone.
-fn fixed_offset(object: &Object<'_>, recurrence: &Recurrence) -> i64 {
-    let first = object.properties.time(prop::START_WHOLE);
-    match (first, recurrence.times) {
-        (Some(utc), Some((start, _))) => {
-            let offset = (recurrence.start + start - utc).rem_euclid(DAY);
-            if offset > 14 * 3600 {
-                offset - DAY
-            } else {
-                offset
-            }
-        }
-        _ => 0,
-    }
+fn fixed_offset(object: &Object<'_>, recurrence: &Recurrence) -> Option<i64> {
+    let utc = object.properties.time(prop::START_WHOLE)?;
+    let (start, _) = recurrence.times?;
+    let offset = (recurrence.start + start - utc).rem_euclid(DAY);
+    Some(if offset > 14 * 3600 {
+        offset - DAY
+    } else {
+        offset
+    })
+}
+
+/// The zone of a fixed offset of whole hours. Its name counts the other way, as POSIX does.
+fn zone_of(offset: i64) -> Option<String> {
+    let hours = offset / 3600;
+    let name = match hours {
+        0 => "UTC".to_owned(),
+        hours => format!("Etc/GMT{:+}", -hours),
+    };
+    (offset % 3600 == 0 && zones::Zone::find(&name).is_some()).then_some(name)
 }
 
 /// An exception: the series, with what differs laid over it. `original` is when it would have been,
@@ -397,3 +422,7 @@ fn exception_of(
     }
     Value::Object(json)
 }
+
+#[cfg(test)]
+#[path = "event_tests.rs"]
+mod tests;

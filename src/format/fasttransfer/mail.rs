@@ -41,7 +41,8 @@ impl Message {
     }
 }
 
-pub(super) fn message(object: &Object<'_>) -> Message {
+/// `around`: calendar files that it is attached within.
+pub(super) fn message(object: &Object<'_>, around: usize) -> Message {
     let p = &object.properties;
     let mut json = Map::new();
     let (sender, from) = sender_and_from(p);
@@ -56,7 +57,7 @@ pub(super) fn message(object: &Object<'_>) -> Message {
     let attachments: Vec<eml::Attachment> = object
         .attachments
         .iter()
-        .filter_map(|a| attachment(a, &mut notes))
+        .filter_map(|a| attachment(a, &mut notes, around))
         .collect();
     let index = p.binary(prop::CONVERSATION_INDEX);
     let said = |json: &mut Map<String, Value>, name: &str, value: Option<Value>| {
@@ -134,8 +135,8 @@ pub(super) fn message(object: &Object<'_>) -> Message {
 }
 
 /// A message, post, report, or anything that has no better form.
-pub(super) fn render(object: &Object<'_>) -> Rendered {
-    let message = message(object);
+pub(super) fn render(object: &Object<'_>, around: usize) -> Rendered {
+    let message = message(object, around);
     Rendered {
         extension: "eml",
         bytes: message.to_eml(),
@@ -304,12 +305,13 @@ pub(super) fn attachment_name(p: &Properties<'_>) -> Option<String> {
 pub(super) fn attachment(
     attachment: &Attachment<'_>,
     notes: &mut Vec<String>,
+    around: usize,
 ) -> Option<eml::Attachment> {
     let p = &attachment.properties;
     let mut name = attachment_name(p).unwrap_or_else(|| "attachment".into());
     let body = match (&attachment.embedded, p.int(prop::ATTACH_METHOD)) {
         (Some(embedded), _) => {
-            let rendered = super::render_object(embedded);
+            let rendered = super::render_object(embedded, around);
             notes.extend(rendered.notes);
             if attachment_name(p).is_none() {
                 name = subject(&embedded.properties);

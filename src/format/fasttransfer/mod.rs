@@ -49,6 +49,10 @@ pub mod props {
 /// Attachments from this size on are told by [`parts`]; the same as of mails.
 const MIN_PART: usize = crate::format::mime::MIN_PART;
 
+/// Calendar files in each other: each holds the one below in base64, which makes it longer by a third, and is built
+/// in memory. A mail holds mails as they are.
+const MAX_AROUND: usize = 3;
+
 /// Why a stream can't be read. Places are bytes of the export.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)] // Each says in its message what it is.
@@ -88,14 +92,22 @@ pub struct Rendered {
 /// # Errors
 /// When the stream is damaged, or is none.
 pub fn render(export: &[u8]) -> Result<Rendered, Error> {
-    Object::parse(export).map(|object| render_object(&object))
+    Object::parse(export).map(|object| render_object(&object, 0))
 }
 
-fn render_object(object: &Object<'_>) -> Rendered {
+/// `around`: calendar files that the item is attached within.
+fn render_object(object: &Object<'_>, around: usize) -> Rendered {
     let class = object.properties.text(properties::MESSAGE_CLASS);
     match extension(class.as_deref().unwrap_or_default()) {
+        Form::Event | Form::Task if around >= MAX_AROUND => {
+            let mut mail = mail::render(object, around);
+            let what = mail.item["subject"].as_str().unwrap_or_default();
+            mail.notes
+                .push(format!("{what}: attached too deeply, and shown as a mail"));
+            mail
+        }
         Form::Event => {
-            let event = event::event(object);
+            let event = event::event(object, around);
             match event.to_ics() {
                 Some(bytes) => Rendered {
                     extension: "ics",
@@ -104,11 +116,11 @@ fn render_object(object: &Object<'_>) -> Rendered {
                     notes: event.notes,
                 },
                 // Too strange for a calendar file; a mail has room for anything.
-                None => mail::render(object),
+                None => mail::render(object, around),
             }
         }
         Form::Task => {
-            let task = task::task(object);
+            let task = task::task(object, around);
             Rendered {
                 extension: "ics",
                 bytes: task.to_ics(),
@@ -128,7 +140,7 @@ fn render_object(object: &Object<'_>) -> Rendered {
         Form::List => plain("vcf", contact::list(object)),
         Form::Note => plain("txt", task::sticky_note(object)),
         Form::Journal => plain("txt", task::journal(object)),
-        Form::Mail => mail::render(object),
+        Form::Mail => mail::render(object, around),
     }
 }
 

@@ -21,10 +21,11 @@ pub(super) struct Task {
     pub notes: Vec<String>,
 }
 
-pub(super) fn task(object: &Object<'_>) -> Task {
+/// `around`: calendar files that it is attached within.
+pub(super) fn task(object: &Object<'_>, around: usize) -> Task {
     let p = &object.properties;
     let mut notes = Vec::new();
-    let (files, links) = attached(object, &mut notes);
+    let (files, links) = attached(object, &mut notes, around + 1);
     let mut json = Map::new();
     let mut say = |name: &str, value: Value| json.insert(name.to_owned(), value);
     say("@odata.type", "#microsoft.graph.todoTask".into());
@@ -85,10 +86,14 @@ pub(super) fn task(object: &Object<'_>) -> Task {
 }
 
 /// What is attached: files, and links to files elsewhere.
-fn attached(object: &Object<'_>, notes: &mut Vec<String>) -> (Vec<todo::File>, Vec<Value>) {
+fn attached(
+    object: &Object<'_>,
+    notes: &mut Vec<String>,
+    around: usize,
+) -> (Vec<todo::File>, Vec<Value>) {
     let (mut files, mut links) = (Vec::new(), Vec::new());
     for attachment in &object.attachments {
-        let Some(attachment) = mail::attachment(attachment, notes) else {
+        let Some(attachment) = mail::attachment(attachment, notes, around) else {
             continue;
         };
         let (name, content_type) = (attachment.name, attachment.content_type);

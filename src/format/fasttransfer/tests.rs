@@ -114,7 +114,7 @@ fn a_vector_that_is_cut_off_is_refused() {
 }
 
 /// An item of any class.
-fn item(class: &str, fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
+pub(super) fn item(class: &str, fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
     let mut builder = Builder::default();
     builder.property(prop::MESSAGE_CLASS, &New::Text(class));
     fill(&mut builder);
@@ -234,7 +234,7 @@ fn an_all_day_appointment_keeps_its_day() {
             }
         });
         let item = Object::parse(&export)
-            .map(|o| event::event(&o).json)
+            .map(|o| event::event(&o, 0).json)
             .unwrap();
         assert_eq!(item["end"]["dateTime"], "2026-03-03T00:00:00.0000000");
         item["start"]["dateTime"].as_str().unwrap().to_owned()
@@ -289,7 +289,7 @@ fn a_meeting_has_its_people() {
         "{text}"
     );
     let item = Object::parse(&export)
-        .map(|o| event::event(&o).json)
+        .map(|o| event::event(&o, 0).json)
         .unwrap();
     assert_eq!(item["organizer"]["emailAddress"]["address"], "ann@x.test");
     assert_eq!(item["isOrganizer"], false);
