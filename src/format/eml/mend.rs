@@ -101,7 +101,8 @@ fn nested(mime: &[u8], layers: usize) -> usize {
         if has_word(header, b"base64") {
             let decoded = base64_of(body);
             hidden += decoded.map_or(0, |mime| nested(&mime, layers - 1));
-        } else if has_word(header, b"quoted-printable") && !quoted {
+        }
+        if has_word(header, b"quoted-printable") && !quoted {
             // All below it, which is more than what it is of.
             hidden += nested(&unescaped(body), layers - 1);
             quoted = true;
@@ -168,9 +169,15 @@ fn unescaped(mime: &[u8]) -> Vec<u8> {
     let mut rest = mime;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
-        match (byte, after) {
-            (b'=', [b'\n', after @ ..] | [b'\r', b'\n', after @ ..]) => rest = after,
-            (b'=', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+        if byte != b'=' {
+            out.push(byte);
+            continue;
+        }
+        // The parser skips white space here.
+        let white = after.iter().take_while(|b| b" \t\r".contains(b)).count();
+        match &after[white..] {
+            [b'\n', after @ ..] => rest = after,
+            [high, low, after @ ..] => match (hex(*high), hex(*low)) {
                 (Some(high), Some(low)) => {
                     // Both have four bits.
                     out.push((high << 4 | low) as u8);
@@ -243,7 +250,7 @@ mod tests {
             };
             let base64 = |mime: &str| hide(mime.as_bytes(), "base64", &STANDARD.encode(mime));
             let quoted = |mime: &str| {
-                let text = mime.replace('=', "=3D").replace("822", "8=\n22");
+                let text = mime.replace('=', "=3D").replace("822", "8= \r\n22");
                 hide(mime.as_bytes(), "Quoted-Printable", &text)
             };
             let deep = nest(200_000);
