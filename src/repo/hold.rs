@@ -20,13 +20,15 @@ pub(crate) const FOLDER: &str = "holds";
 const LONGEST: usize = 64;
 
 /// What a hold covers, and why. It covers the snapshots that it names and those of its time; without
-/// either, all there are and will be.
+/// either, all there are and will be. One that was imported does not say whose it is: a hold that covers
+/// accounts in it covers all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Its name: lower-case letters, digits, `.`, `_` and `-`.
     #[serde(skip_deserializing)]
     pub name: String,
-    /// Globs of the accounts that it covers; none: everything in a snapshot.
+    /// Globs of the accounts that it covers; none: everything in a snapshot. A snapshot that was imported
+    /// does not say whose it is, so all of it is covered in any case.
     pub accounts: BTreeSet<String>,
     /// Names of snapshots.
     pub snapshots: BTreeSet<String>,

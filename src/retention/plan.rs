@@ -282,6 +282,11 @@ impl Plan<'_> {
             return Ok(self.kept(snapshot, Vec::new()));
         }
         let covering: Vec<_> = self.covering(snapshot).collect();
+        let manifest = &snapshot.manifest;
+        // It was imported, and nothing says whose it is: the hold may be about anybody in it.
+        if !covering.is_empty() && manifest.state.is_none() && manifest.tree.is_some() {
+            return Ok(self.kept(snapshot, Vec::new()));
+        }
         if !any && covering.is_empty() {
             return Ok(Line {
                 snapshot: snapshot.clone(),

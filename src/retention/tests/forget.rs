@@ -201,6 +201,50 @@ fn holds_keep_what_rules_and_names_would_forget() {
 }
 
 #[test]
+fn a_hold_of_an_account_keeps_all_of_what_was_imported() {
+    let (_place, repo) = Place::new();
+    let writer = repo.writer().unwrap();
+    for day in 0..3 {
+        let wanted = Wanted {
+            day,
+            accounts: vec![("ceo@x", 1..3)],
+            ..Wanted::default()
+        };
+        let made = commit(&writer, &wanted).unwrap();
+        // Imported: a tree, and nothing that says whose it is.
+        let imported = SnapshotManifest {
+            time: made.manifest.time + 60,
+            state: None,
+            parents: vec![made.name],
+            ..made.manifest
+        };
+        writer.commit(imported).unwrap();
+    }
+    let wanted = Wanted {
+        day: 3,
+        accounts: vec![("ceo@x", 1..3)],
+        ..Wanted::default()
+    };
+    commit(&writer, &wanted).unwrap();
+    drop(writer);
+    let hold = Hold {
+        name: "case".into(),
+        accounts: BTreeSet::from(["ceo@*".to_owned()]),
+        since: Some(START + DAY),
+        ..Hold::default()
+    };
+    repo.maintain().unwrap().add_hold(&hold).unwrap();
+    let lines = forget(&repo, &Choice::Policy(keep_last(1))).unwrap();
+    assert_eq!(letters(&lines), "ffkkkkk");
+    assert_eq!(lines[3].reasons, [Reason::Hold("case".into())]);
+    let imported = lines[3].snapshot.name.clone();
+    let lines = forget(&repo, &named(&[&imported])).unwrap();
+    assert!(lines.iter().any(|line| line.refused));
+    assert!(names(&repo).contains(&imported));
+    check(&repo);
+}
+
+#[test]
 fn nothing_is_forgotten_while_a_hold_cannot_be_read() {
     let (place, repo) = ten_days();
     let hold = Hold {
