@@ -45,6 +45,11 @@ impl Shared {
             let released = training.settle(&self.repo.dictionaries)?;
             self.store_released(released)?;
         }
+        {
+            // What others took before is in a pack after this, or waits again.
+            let _all = self.placing.write();
+            self.place_waiting()?;
+        }
         self.forget_streams();
         for class in PackClass::ALL {
             let current = self.open[class.slot()].lock().clone();
@@ -184,5 +189,64 @@ impl Shared {
         repo.refresh_index()?;
         repo.index
             .merge(|new, old| repo.change_inventory(&lock, [new], old))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::Shared;
+    use crate::repo::frame::OpenFrame;
+    use crate::repo::id::Kind;
+    use crate::repo::tests::Place;
+
+    /// Takes the one frame that a writer's streams have open, as a thread does that finds it full.
+    fn take(shared: &Shared) -> Arc<OpenFrame> {
+        let streams = shared.streams.lock();
+        let frames = streams.iter().flat_map(|stream| {
+            let mut open = stream.open.lock();
+            open.each_mut().map(Option::take)
+        });
+        frames.flatten().next().unwrap()
+    }
+
+    /// Long enough to see that somebody waits.
+    const MOMENT: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn a_flush_waits_for_frames_that_others_have_in_hand() {
+        let place = Place::new();
+        let repo = place.init();
+        let writer = repo.writer().unwrap();
+        let shared = &writer.shared;
+        let mut stream = writer.stream();
+        let id = stream.put(Kind::Record, b"in hand").unwrap();
+        let frame = take(shared);
+        std::thread::scope(|scope| {
+            let placing = shared.placing.read();
+            let flush = scope.spawn(|| writer.flush());
+            std::thread::sleep(MOMENT);
+            assert!(!flush.is_finished());
+            // It found no place for it.
+            shared.waiting.lock().push((frame, None));
+            drop(placing);
+            flush.join().unwrap().unwrap();
+        });
+        assert!(place.open().contains(&id));
+        // And who takes a frame says so.
+        let id = stream.put(Kind::Record, b"full").unwrap();
+        let frame = take(shared);
+        std::thread::scope(|scope| {
+            let all = shared.placing.write();
+            let full = scope.spawn(|| shared.full(frame));
+            std::thread::sleep(MOMENT);
+            assert!(!full.is_finished());
+            drop(all);
+            full.join().unwrap().unwrap();
+        });
+        writer.flush().unwrap();
+        assert!(place.open().contains(&id));
     }
 }

@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     training: Vec<Training>,
     /// Full frames that found no place (no pack could be made): first thing to store next time.
     waiting: Mutex<Vec<Waiting>>,
+    /// Shared by those who took frames from a list and have not placed them yet: see [`packing`].
+    placing: RwLock<()>,
     open: [Mutex<Option<Arc<OpenPack>>>; 2],
     closing: Mutex<Vec<Closing>>,
     /// Durable packs that no index file names yet.
@@ -139,6 +141,7 @@ impl Writer {
             streams: Mutex::default(),
             training,
             waiting: Mutex::default(),
+            placing: RwLock::default(),
             open: Default::default(),
             closing: Mutex::default(),
             finished: Mutex::default(),

@@ -3,6 +3,14 @@
 //! An accepted object is never dropped: when the disk is full, its frame stays in memory (at most one
 //! per thread, since every further put fails until the old ones are written) and the next put or flush
 //! tries again.
+//!
+//! While one thread encodes a frame that it took from a list, the frame is in no list. Others may have been
+//! told that its objects are there, and a flush must not miss them. So whoever takes frames holds `placing`
+//! (shared) until each has its place or is back in a list, and a flush waits for all of these.
+//!
+//! Order of locks: `flushing`; then a stream's `open`; then `placing`; then those of training; then `waiting`,
+//! `open` (a pack's place), `closing`, the pack's own. What a flush holds exclusively it takes when it needs no
+//! more stream, and `flushing` is only tried for by who has one of the others.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,6 +29,7 @@ const FINISHING: usize = 3;
 impl Shared {
     /// A frame is full: encode and store it, or hold it back for training.
     pub(crate) fn full(&self, frame: Arc<OpenFrame>) -> Result<()> {
+        let _placing = self.placing.read();
         let released = self.training[frame.kind.slot()].offer(frame, &self.repo.dictionaries)?;
         self.store_released(released)
     }
@@ -71,6 +80,15 @@ impl Shared {
 
     /// Stores what found no place before.
     pub(crate) fn store_waiting(&self) -> Result<()> {
+        if self.waiting.lock().is_empty() {
+            return Ok(());
+        }
+        let _placing = self.placing.read();
+        self.place_waiting()
+    }
+
+    /// The same for who holds `placing`.
+    pub(super) fn place_waiting(&self) -> Result<()> {
         loop {
             let Some((frame, dictionary)) = self.waiting.lock().pop() else {
                 break;
