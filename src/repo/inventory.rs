@@ -87,22 +87,27 @@ impl Base {
     }
 }
 
-/// Makes the inventory of a repository that has nothing yet but key files.
-pub(crate) fn create(backend: &Backend, keys: &Keys, repo: &RepoId) -> Result<()> {
+/// The inventory, sealed, of a repository that has nothing yet but this key file (its name, and what is in
+/// it).
+pub(crate) fn first(keys: &Keys, repo: &RepoId, key: &(String, Vec<u8>)) -> Result<Vec<u8>> {
     let base = Base {
-        keys: register::of_what_is_there(backend)?,
+        keys: register::of([key.clone()]),
         ..Base::default()
     };
-    write(backend, keys, repo, &base).map(drop)
+    seal(keys, repo, &base)
 }
 
 /// Replaces the base. Returns its bytes.
 fn write(backend: &Backend, keys: &Keys, repo: &RepoId, base: &Base) -> Result<u64> {
-    let plain = serde_json::to_vec(base)
-        .map_err(|e| RepoError::Invalid(format!("the inventory cannot be written: {e}")))?;
-    let sealed = seal_file(keys, repo, FileType::Inventory, FILE, &plain)?;
+    let sealed = seal(keys, repo, base)?;
     backend.put(FILE, &sealed)?;
     Ok(sealed.len() as u64)
+}
+
+fn seal(keys: &Keys, repo: &RepoId, base: &Base) -> Result<Vec<u8>> {
+    let plain = serde_json::to_vec(base)
+        .map_err(|e| RepoError::Invalid(format!("the inventory cannot be written: {e}")))?;
+    seal_file(keys, repo, FileType::Inventory, FILE, &plain)
 }
 
 impl Inner {
@@ -121,7 +126,11 @@ impl Inner {
     /// Replaces an inventory that is missing or damaged by an empty one, which the next change fills from
     /// what is there. Needs the maintenance lock.
     pub(crate) fn new_inventory(&self) -> Result<()> {
-        create(&self.backend, &self.keys, &self.config.id)
+        let base = Base {
+            keys: register::of_what_is_there(&self.backend)?,
+            ..Base::default()
+        };
+        write(&self.backend, &self.keys, &self.config.id, &base).map(drop)
     }
 
     /// What key files there must be.

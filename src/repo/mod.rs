@@ -196,15 +196,16 @@ impl Repository {
         let exists = || RepoError::AlreadyExists {
             location: location.to_string(),
         };
+        // Another one may have got here first while this one waited for the lock.
+        if backend.size(config::FILE)?.is_some() {
+            return Err(exists());
+        }
         for folder in ["data", "meta", index::FOLDER, snapshot::FOLDER] {
             if !backend.list(folder)?.is_empty() {
                 return Err(exists());
             }
         }
-        // Key files of an init that did not get further belong to another master key.
-        for stale in backend.list(key::FOLDER)? {
-            backend.delete(&stale.name)?;
-        }
+        let before = backend.list(key::FOLDER)?;
         let now = jiff::Timestamp::now().as_second();
         let ring = match &options.copies_of {
             Some(source) => Ring::with_ids_of(&source.inner.keys, now)?,
@@ -215,20 +216,40 @@ impl Repository {
             kdf: options.kdf,
             label: String::new(),
         };
-        key::create(backend, password, &first, &ring)?;
+        let own = key::create(backend, password, &first, &ring)?;
         let keys = Keys::new(ring);
-        let id = key::random()?;
-        inventory::create(backend, &keys, &id)?;
         let config = Config {
-            id,
+            id: key::random()?,
             created: now,
             chunker: config::Chunker::default(),
             conditional_create: backend.probe_create()?,
         };
-        if !backend.create(config::FILE, &config.seal(&keys)?)? {
-            return Err(exists());
+        // Where there is no lock several may be at it. The configuration says whose the repository is: who
+        // comes too late for that takes back its own key file and no other, and who does not removes those
+        // that it found at first, of which none can be of this repository.
+        let inventory = inventory::first(&keys, &config.id, &own)?;
+        let sealed = config.seal(&keys)?;
+        let mut ours = backend.size(config::FILE)?.is_none() && {
+            backend.put(inventory::FILE, &inventory)?;
+            backend.create(config::FILE, &sealed)?
+        };
+        if ours && !config.conditional_create {
+            std::thread::sleep(backend.watch.timing.settle);
+            ours = backend.get(config::FILE)? == sealed;
         }
-        Ok(())
+        if ours && !backend.is_local() && backend.get(inventory::FILE)? != inventory {
+            backend.put(inventory::FILE, &inventory)?;
+        }
+        let stale = match ours {
+            true => before.into_iter().map(|info| info.name).collect(),
+            false => vec![own.0],
+        };
+        for file in stale {
+            if let Err(e) = backend.delete(&file) {
+                tracing::warn!("{e}; {file} opens nothing and can be removed");
+            }
+        }
+        ours.then_some(()).ok_or_else(exists)
     }
 
     /// Opens a repository. `local` holds copies of its index; it can be shared by several

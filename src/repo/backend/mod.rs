@@ -23,6 +23,8 @@ use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::error::{RepoError, Result};
+use super::id::hex;
+use super::key::random;
 use super::watch::Watch;
 use disk::read_error;
 use remote::Runtime;
@@ -408,7 +410,8 @@ impl Backend {
         if self.is_local() {
             return Ok(true);
         }
-        let file = "tmp/probe";
+        // Others may be at it.
+        let file = &format!("{STAGING}/probe-{}", hex(&random::<8>()?));
         self.put(file, b"first")?;
         let refused = match self.write(file, b"second", PutMode::Create) {
             Ok(()) => false,

@@ -45,10 +45,15 @@ pub(super) fn read_all(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>> {
 
 /// The register of the key files that are there.
 pub(crate) fn of_what_is_there(backend: &Backend) -> Result<Register> {
-    let files = read_all(backend)?.into_iter();
-    Ok(files
+    Ok(of(read_all(backend)?))
+}
+
+/// The register of these key files, each its name and what is in it.
+pub(crate) fn of(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Register {
+    let files = files.into_iter();
+    files
         .map(|(name, file)| (name, [digest(&file)].into()))
-        .collect())
+        .collect()
 }
 
 impl Inner {

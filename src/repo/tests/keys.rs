@@ -1,5 +1,12 @@
 //! Keys: adding, removing, changing, rotating, dying at any step of it, and who can read what then.
 
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::backend::Backend;
+use super::super::key::{self, Ring};
+use super::super::watch::Timing;
 use super::*;
 
 fn secret(n: u64) -> SecretString {
@@ -255,4 +262,51 @@ fn copies_share_object_ids_and_no_key_that_seals() {
         }
     }
     assert!(!copy.verify(false, &|_, _| {}).unwrap().is_clean());
+}
+
+#[test]
+fn an_init_that_comes_second_takes_no_key_from_the_first() {
+    let place = Place::new();
+    let repo = place.init();
+    // It saw no repository, and then waited for the lock of the first.
+    let (backend, location) = (&repo.inner.backend, place.location());
+    let second = Repository::write_new(backend, &location, &secret(2), &options());
+    assert!(matches!(second, Err(RepoError::AlreadyExists { .. })));
+    check(&place.open(), &[]);
+
+    // A key file of one that was interrupted goes.
+    let place = Place::new();
+    fs::create_dir_all(place.root()).unwrap();
+    let backend = Backend::connect(&place.location(), &place.local(), &Access::default()).unwrap();
+    let ring = Ring::generate(1).unwrap();
+    key::create(&backend, &secret(2), &cheap(KeyKind::Password), &ring).unwrap();
+    check(&place.init(), &[]);
+    assert_eq!(files(&place.root().join("keys")).len(), 1);
+
+    // An object store has no lock for that.
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let local = folder.path();
+        let timing = Timing {
+            settle: Duration::ZERO,
+            ..Timing::default()
+        };
+        let backend = Arc::new(Backend::in_memory(local, timing).unwrap());
+        let location = Location::S3(S3Location::default());
+        let init = || {
+            let backend = backend.clone();
+            Repository::init_on(backend, &location, &password(), &options(), local, None)
+        };
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(init)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        let refused =
+            |made: &&Result<Repository>| matches!(made, Err(RepoError::AlreadyExists { .. }));
+        assert_eq!(made.iter().filter(refused).count(), 2);
+        assert_eq!(backend.list("keys").unwrap().len(), 1);
+        let open =
+            Repository::open_with(&location, &password(), backend, local, 1 << 20, None).unwrap();
+        put(&open, 1);
+    }
 }
