@@ -183,6 +183,15 @@ pub enum RepoError {
         /// The file that said that this process lives.
         file: String,
     },
+    /// Packs with objects that a commit may need went out of the index meanwhile.
+    #[error(
+        "{pack} is in the index no more, since a repair gave it up, and what was captured meanwhile may need \
+         it; nothing was committed, start again"
+    )]
+    PackGone {
+        /// One of them.
+        pack: String,
+    },
     /// It cannot be told what a snapshot needs.
     #[error(
         "it cannot be told which objects are in use: {reason}; nothing more was deleted, run verify"

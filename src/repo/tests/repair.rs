@@ -136,6 +136,49 @@ fn good_frames_of_damaged_packs_are_saved_and_the_packs_kept() {
 }
 
 #[test]
+fn a_writer_that_took_lost_objects_for_stored_commits_nothing() {
+    let place = Place::new();
+    let objects = build(&place, Parity::OFF);
+    let (repo, other) = (place.open(), place.open());
+    let last = objects.last().unwrap();
+    let commit = |writer: &Writer| {
+        let mut stream = writer.stream();
+        for (kind, id, data) in &objects {
+            assert_eq!(stream.put(*kind, data).unwrap(), *id);
+        }
+        drop(stream);
+        writer.commit(SnapshotManifest {
+            time: 1_795_400_000,
+            tree: Some(last.1),
+            ..Default::default()
+        })
+    };
+    let writer = repo.writer().unwrap();
+    let mut stream = writer.stream();
+    for (kind, _, data) in &objects {
+        stream.put(*kind, data).unwrap();
+    }
+    drop(stream);
+    let lost = other.packs().swap_remove(0);
+    fs::remove_file(place.root().join(&lost)).unwrap();
+    assert_eq!(repair(&other).given_up, std::slice::from_ref(&lost));
+    for _ in 0..2 {
+        let error = commit(&writer).unwrap_err();
+        assert!(
+            matches!(&error, RepoError::PackGone { pack } if *pack == lost),
+            "{error}"
+        );
+    }
+    assert_eq!(place.open().snapshots().unwrap().len(), 2);
+    drop(writer);
+    // The next one knows better.
+    commit(&repo.writer().unwrap()).unwrap();
+    let repo = place.open();
+    check(&repo, &objects, &[]);
+    assert!(is_clean(&place));
+}
+
+#[test]
 fn every_kind_of_file_is_mended_or_named() {
     let original = Place::new();
     let objects = build(&original, Parity::OFF);

@@ -1,12 +1,13 @@
 //! What was put becomes durable, then known: packs first, then the index file that names them, and with
 //! a snapshot the inventory.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Pending, Shared};
 use crate::repo::dictionary::Training;
-use crate::repo::error::Result;
+use crate::repo::error::{RepoError, Result};
 use crate::repo::id::{PackClass, PackId};
 use crate::repo::lock::MaintenanceLock;
 use crate::repo::snapshot;
@@ -87,6 +88,31 @@ impl Shared {
                     .flatten()
                     .any(|frame| frame.fill().0 > 0)
         });
+    }
+
+    /// Fails when a pack that is relied on is in the index no more: objects that it has were taken for stored.
+    /// Prune deletes no such pack; a repair does, when it is lost or damaged. Costs a listing of index files.
+    pub(super) fn nothing_is_gone(&self) -> Result<()> {
+        // A listing that was made while files were replaced may have lacked both: then once more.
+        let mut gone = HashSet::new();
+        for _ in 0..2 {
+            self.repo.refresh_index()?;
+            gone.clone_from(&self.relied.lock());
+            {
+                let condemned = self.repo.condemned.read();
+                gone.retain(|(_, id)| !condemned.contains(id));
+            }
+            for (class, id, _) in self.repo.index.packs() {
+                gone.remove(&(class, id));
+            }
+            if gone.is_empty() {
+                return Ok(());
+            }
+        }
+        gone.iter().next().map_or(Ok(()), |(class, id)| {
+            let pack = id.file(*class);
+            Err(RepoError::PackGone { pack })
+        })
     }
 
     /// Learns which packs are about to be deleted, and says so.

@@ -192,11 +192,14 @@ impl Writer {
     ///
     /// # Errors
     /// [`RepoError::SessionLost`]: this process was taken for dead, and nothing is committed.
+    /// [`RepoError::PackGone`]: a repair gave up what this writer took for stored. Another writer stores it.
     ///
     /// [`RepoError::SessionLost`]: super::RepoError::SessionLost
+    /// [`RepoError::PackGone`]: super::RepoError::PackGone
     pub fn commit(&self, mut manifest: SnapshotManifest) -> Result<Snapshot> {
         let shared = &self.shared;
         shared.flush()?;
+        shared.nothing_is_gone()?;
         shared.session.check()?;
         manifest.totals.added = self.bytes_written();
         let (snapshot, bytes) = shared.repo.create_snapshot(manifest)?;
@@ -214,6 +217,7 @@ impl Writer {
     pub fn commit_copy(&self, snapshot: &Snapshot) -> Result<bool> {
         let shared = &self.shared;
         shared.flush()?;
+        shared.nothing_is_gone()?;
         shared.session.check()?;
         let Some(bytes) = shared.repo.create_copy(snapshot)? else {
             return Ok(false);
