@@ -7,13 +7,12 @@
 //!
 //! The fence: whoever acts on a death deletes the file first. The owner asks [`Beacon::check`] whether
 //! the file is still there before and after each step that only the living may take, and never makes
-//! it again.
+//! it again: who took so long to rewrite it that it may have been deleted in between takes it back.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -25,6 +24,7 @@ use super::id::hex;
 use super::key::random;
 use super::lock::holder;
 use super::seal::{FileType, open_file, seal_file};
+use super::watch::Moment;
 use crate::lockfile::LockFile;
 
 /// Longest file that is read, in bytes: a session names a few files and roots, a claim its accounts.
@@ -159,11 +159,7 @@ impl<T: Content> Beacon<T> {
 
     /// Changes what the file says, durably. Returns its bytes. When it fails, the next write says it.
     pub(crate) fn change(&self, change: impl FnOnce(&mut T)) -> Result<u64> {
-        let mut own = self.owner.own.lock();
-        self.owner.check(&mut own)?;
-        change(&mut own.sealed.content);
-        own.sealed.beat += 1;
-        self.owner.write(&own.sealed)
+        self.owner.rewrite(change)
     }
 
     /// Leaves the file for others to read what it says; its owner is gone.
@@ -210,29 +206,26 @@ impl<T: Content> Owner<T> {
         }
     }
 
-    /// Says that this process lives, unless it was held for dead.
-    fn beat(&self) {
+    /// Writes the file anew with what is changed in it, unless this process was held for dead.
+    fn rewrite(&self, change: impl FnOnce(&mut T)) -> Result<u64> {
         let mut own = self.own.lock();
-        let begin = (Instant::now(), SystemTime::now());
+        let begin = Moment::now();
+        self.check(&mut own)?;
+        change(&mut own.sealed.content);
         own.sealed.beat += 1;
-        let written = self.check(&mut own).and_then(|()| self.write(&own.sealed));
-        if let Err(e) = written {
-            tracing::warn!("{e}");
-        }
+        let written = self.write(&own.sealed);
         // Between looking and writing the process may have been stopped for as long as it takes to be
-        // held for dead (a machine that slept: its monotonic clock did, too). What was written then is
-        // not to be believed.
-        if !own.lost && elapsed(begin) >= self.repo.backend.watch.timing.dead {
+        // held for dead. What was written then is not to be believed. On a directory the lock tells.
+        let watch = &self.repo.backend.watch;
+        if !self.repo.backend.is_local() && begin.elapsed() >= watch.timing.dead {
             own.lost = true;
             if let Err(e) = remove(&self.repo, self.folder, &self.id) {
                 tracing::warn!("{e}");
             }
+            return Err(RepoError::SessionLost { file: self.file() });
         }
+        written
     }
-}
-
-fn elapsed((monotonic, wall): (Instant, SystemTime)) -> Duration {
-    monotonic.elapsed().max(wall.elapsed().unwrap_or_default())
 }
 
 fn beat<T: Content>(owner: &Arc<Owner<T>>) -> Result<(Sender<()>, JoinHandle<()>)> {
@@ -243,7 +236,10 @@ fn beat<T: Content>(owner: &Arc<Owner<T>>) -> Result<(Sender<()>, JoinHandle<()>
         .name("tenantfs-beat".into())
         .spawn(move || {
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                owner.beat();
+                // Says that this process lives.
+                if let Err(e) = owner.rewrite(|_| {}) {
+                    tracing::warn!("{e}");
+                }
             }
         })
         .map_err(|e| RepoError::io("cannot start a thread", e))?;

@@ -27,6 +27,7 @@ use super::backend::Backend;
 use super::error::{RepoError, Result};
 use super::id::hex;
 use super::key::random;
+use super::watch::Moment;
 use crate::lockfile::LockFile;
 
 /// File (or object) that stands for the lock.
@@ -128,7 +129,7 @@ struct State {
     owner: String,
     lost: AtomicBool,
     /// When the object was last known to be ours.
-    confirmed: Mutex<Instant>,
+    confirmed: Mutex<Moment>,
 }
 
 impl ObjectLock {
@@ -179,7 +180,7 @@ impl ObjectLock {
             backend: backend.clone(),
             owner,
             lost: AtomicBool::new(false),
-            confirmed: Mutex::new(Instant::now()),
+            confirmed: Mutex::new(Moment::now()),
         });
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new()
@@ -220,7 +221,7 @@ impl ObjectLock {
 
 impl State {
     fn refresh(&self, claim: &Claim) {
-        let begin = Instant::now();
+        let begin = Moment::now();
         let done = match read(&self.backend) {
             Ok(Some(now)) if now.owner == self.owner => {
                 encode(claim).and_then(|bytes| self.backend.put(FILE, &bytes))
@@ -232,6 +233,10 @@ impl State {
             Err(e) => Err(e),
         };
         match done {
+            // Between looking and writing it may have been taken over.
+            Ok(()) if begin.elapsed() >= self.backend.watch.timing.dead => {
+                self.lost.store(true, Ordering::Release);
+            }
             Ok(()) => *self.confirmed.lock() = begin,
             Err(e) => tracing::warn!("the maintenance lock was not refreshed: {e}"),
         }
@@ -321,6 +326,23 @@ mod tests {
         dead: Duration::from_millis(400),
         settle: Duration::from_millis(5),
     };
+
+    #[test]
+    fn who_slept_does_not_believe_in_its_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        // Every moment is too long.
+        let timing = Timing {
+            refresh: Duration::from_secs(3600),
+            dead: Duration::ZERO,
+            settle: Duration::ZERO,
+        };
+        let backend = Arc::new(Backend::in_memory(folder.path(), timing).unwrap());
+        let lock = ObjectLock::acquire(&backend).unwrap();
+        assert!(matches!(lock.check(), Err(RepoError::LockLost { .. })));
+        assert!(!lock.state.lost.load(Ordering::Acquire));
+        lock.state.refresh(&read(&backend).unwrap().unwrap());
+        assert!(lock.state.lost.load(Ordering::Acquire));
+    }
 
     #[test]
     fn a_lock_object_is_held_freed_and_taken_over_only_from_the_dead() {

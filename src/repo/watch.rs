@@ -6,7 +6,7 @@
 //! would leave it so. Nothing is concluded from the age of a file.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -28,6 +28,22 @@ impl Default for Timing {
             dead: Duration::from_secs(60),
             settle: Duration::from_secs(2),
         }
+    }
+}
+
+/// A moment, for telling whether this process did nothing for too long since. The monotonic clock of a
+/// machine that slept slept as well, so the wall clock counts too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment(Instant, SystemTime);
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        Moment(Instant::now(), SystemTime::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        let Moment(monotonic, wall) = self;
+        monotonic.elapsed().max(wall.elapsed().unwrap_or_default())
     }
 }
 
@@ -70,6 +86,16 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_that_a_machine_slept_counts() {
+        let hour = Duration::from_secs(3600);
+        let before = Moment(Instant::now(), SystemTime::now() - hour);
+        assert!(before.elapsed() >= hour);
+        // A clock that was set back takes nothing away.
+        let ahead = Moment(Instant::now(), SystemTime::now() + hour);
+        assert!(ahead.elapsed() < hour);
+    }
 
     #[test]
     fn only_what_was_seen_unchanged_is_dead() {

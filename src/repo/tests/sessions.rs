@@ -282,6 +282,34 @@ fn in_an_object_store_the_silent_are_dead_and_find_out() {
 }
 
 #[test]
+fn who_takes_too_long_to_change_its_file_takes_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let timing = Timing {
+        refresh: Duration::from_secs(3600),
+        // Every moment is too long.
+        dead: Duration::ZERO,
+        settle: Duration::ZERO,
+    };
+    let backend = Arc::new(Backend::in_memory(folder.path(), timing).unwrap());
+    let location = Location::S3(S3Location::default());
+    let (key, local) = (password(), folder.path());
+    let repo =
+        Repository::init_on(backend.clone(), &location, &key, &options(), local, None).unwrap();
+    let beacon = Beacon::light(&repo.inner, FOLDER, Content::default()).unwrap();
+    let file = FOLDER.file(beacon.id());
+    assert!(beacon.check().is_ok() && backend.size(&file).unwrap().is_some());
+    let changed = beacon.change(|content| content.generation = 7);
+    assert!(matches!(changed, Err(RepoError::SessionLost { .. })));
+    assert!(backend.size(&file).unwrap().is_none());
+    assert!(beacon.check().is_err());
+    // On a directory nobody takes a life for over while its lock is held.
+    let place = Place::new();
+    let repo = place.init();
+    let beacon = Beacon::light(&repo.inner, FOLDER, Content::default()).unwrap();
+    assert!(beacon.change(|content| content.generation = 7).is_ok());
+}
+
+#[test]
 fn an_account_is_claimed_by_one_at_a_time() {
     let place = Place::new();
     let repo = place.init();
