@@ -91,24 +91,54 @@ impl Inner {
         damaged.into_values().next().map_or(Ok(lists), Err)
     }
 
-    /// Empties the lists that cannot be read: what was on them is not condemned any more, and nothing
-    /// is deleted that any list does not have. Needs the maintenance lock.
+    /// Empties the lists that cannot be read, and makes those that were lost again, empty: what was on them is
+    /// not condemned any more, and nothing is deleted that any list does not have. Needs the maintenance lock.
     pub(crate) fn mend_condemned(&self) -> Result<()> {
+        while let Err(error) = self.nothing_lost(FOLDER) {
+            let lost = match &error {
+                RepoError::FileMissing { file } => parse_name(file),
+                _ => None,
+            };
+            let Some(generation) = lost else {
+                return Err(error);
+            };
+            tracing::error!("{error}; what it condemned stays");
+            self.create_condemned(generation, &List::default())?;
+        }
         for (generation, error) in self.read_lists()?.1 {
             tracing::error!("{error}; what it condemned stays");
-            self.write_condemned(generation, &List::default())?;
+            self.replace_condemned(generation, &List::default())?;
         }
         Ok(())
     }
 
-    /// Makes or replaces a list, durably.
-    pub(crate) fn write_condemned(&self, generation: u64, list: &List) -> Result<()> {
+    /// Makes a list, durably.
+    ///
+    /// # Errors
+    /// [`RepoError::LockLost`]: there is one of this generation, made by another prune meanwhile.
+    pub(crate) fn create_condemned(&self, generation: u64, list: &List) -> Result<()> {
+        let (file, sealed) = self.seal_condemned(generation, list)?;
+        match self.backend.create(&file, &sealed)? {
+            true => Ok(()),
+            false => Err(RepoError::LockLost {
+                reason: format!("{file} was made by another process"),
+            }),
+        }
+    }
+
+    /// Replaces a list by a shorter one, durably.
+    pub(crate) fn replace_condemned(&self, generation: u64, list: &List) -> Result<()> {
+        let (file, sealed) = self.seal_condemned(generation, list)?;
+        self.backend.put(&file, &sealed)
+    }
+
+    fn seal_condemned(&self, generation: u64, list: &List) -> Result<(String, Vec<u8>)> {
         let file = file_name(generation);
         let plain = serde_json::to_vec(list)
             .map_err(|e| RepoError::Invalid(format!("{file} cannot be written: {e}")))?;
         let kind = FileType::Condemned;
         let sealed = seal_file(&self.keys, &self.config.id, kind, &file, &plain)?;
-        self.backend.put(&file, &sealed)
+        Ok((file, sealed))
     }
 
     /// Reads the lists: from now on writers of this handle store again what only these packs hold.
@@ -161,11 +191,15 @@ mod tests {
             packs: BTreeSet::from([name]),
         };
         let good = list(pack.file(PackClass::Data));
-        inner.write_condemned(3, &good).unwrap();
+        inner.create_condemned(3, &good).unwrap();
+        assert!(matches!(
+            inner.create_condemned(3, &List::default()),
+            Err(RepoError::LockLost { .. })
+        ));
         assert_eq!(inner.condemned_lists().unwrap(), [(3, good)].into());
         assert_eq!(inner.learn_condemned().unwrap(), 3);
         assert!(inner.condemned.read().contains(&pack));
-        inner.write_condemned(4, &list("data/xx".into())).unwrap();
+        inner.create_condemned(4, &list("data/xx".into())).unwrap();
         assert!(matches!(
             inner.condemned_lists(),
             Err(RepoError::Damaged { .. })
@@ -175,6 +209,34 @@ mod tests {
         inner.mend_condemned().unwrap();
         assert_eq!(inner.learn_condemned().unwrap(), 4);
         assert_eq!(inner.condemned_lists().unwrap()[&4], List::default());
+    }
+
+    #[test]
+    fn a_list_that_was_lost_is_made_again() {
+        let place = Place::new();
+        let repo = place.init();
+        let inner = &repo.inner;
+        let maintenance = repo.maintain().unwrap();
+        for generation in [2, 5] {
+            let list = List {
+                made: 5,
+                packs: BTreeSet::from([PackId([7; 16]).file(PackClass::Data)]),
+            };
+            inner.create_condemned(generation, &list).unwrap();
+            let names = [file_name(generation)];
+            let changed = inner.change_inventory(maintenance.lock(), names, &[]);
+            changed.unwrap();
+        }
+        let root = place.root();
+        std::fs::remove_dir_all(root.join(FOLDER)).unwrap();
+        assert!(inner.nothing_lost(FOLDER).is_err());
+        inner.mend_condemned().unwrap();
+        // Its number is not used again.
+        let lists = inner.condemned_lists().unwrap();
+        assert_eq!(lists, [(2, List::default()), (5, List::default())].into());
+        // Without the inventory it cannot be told what was lost.
+        std::fs::remove_file(root.join("inventory")).unwrap();
+        assert!(inner.mend_condemned().is_err());
     }
 
     #[test]

@@ -209,9 +209,9 @@ impl Prune<'_> {
             false => Some(self.maintenance.repository().writer()?),
         };
         inner.refresh_index()?;
-        inner.nothing_lost(condemned::FOLDER)?;
-        if !self.options.dry_run {
-            inner.mend_condemned()?;
+        match self.options.dry_run {
+            true => inner.nothing_lost(condemned::FOLDER)?,
+            false => inner.mend_condemned()?,
         }
         let mut lists = inner.condemned_lists()?;
         inner.learn_condemned()?;
@@ -328,7 +328,7 @@ impl Prune<'_> {
             packs: packs.iter().map(|pack| pack.id.file(pack.class)).collect(),
         };
         self.maintenance.lock().check()?;
-        inner.write_condemned(generation, &list)?;
+        inner.create_condemned(generation, &list)?;
         inner.change_inventory(
             self.maintenance.lock(),
             [condemned::file_name(generation)],
@@ -372,7 +372,7 @@ impl Prune<'_> {
             if !rescued.is_empty() {
                 self.report.kept += rescued.len() as u64;
                 self.maintenance.lock().check()?;
-                inner.write_condemned(*generation, list)?;
+                inner.replace_condemned(*generation, list)?;
                 inner.pardon(rescued.iter().map(|(_, id)| *id));
             }
             let blind = needed
