@@ -76,7 +76,8 @@ fn forget(
         Err(error) => return Err(error.into()),
     };
     let choice = Choice::Policy(retention.policy.clone());
-    let plan = retention::plan(repository, &Nodes::new(repository), &choice)?;
+    let now = Timestamp::now().as_second();
+    let plan = retention::plan(repository, &Nodes::new(repository), &choice, now)?;
     retention::apply(&maintenance, &plan)?;
     let counted = |wanted: fn(&Action) -> bool| plan.iter().filter(|l| wanted(&l.action)).count();
     let forgotten = counted(|action| *action == Action::Forget);

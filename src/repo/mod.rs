@@ -75,6 +75,7 @@ pub use repair::RepairReport;
 pub use retain::{LockState, Renewal};
 pub use sample::ReadData;
 pub use scrub::PackCheck;
+pub(crate) use snapshot::MAX_ADVANCE;
 pub use snapshot::{Roots, Snapshot, SnapshotManifest, Totals, snapshot_name};
 pub use stats::RepoStats;
 pub use stream::Stream;

@@ -18,8 +18,8 @@ use super::seal::{FileType, open_file, seal_file};
 /// Folder of manifests.
 pub(crate) const FOLDER: &str = "snapshots";
 const NAME_FORMAT: &str = "%Y-%m-%dT%H%M%SZ";
-/// How far the name may run ahead of the clock before something is wrong.
-const MAX_ADVANCE: i64 = 3600;
+/// How far the name may run ahead of the clock (in seconds) before something is wrong.
+pub(crate) const MAX_ADVANCE: i64 = 3600;
 
 /// What a snapshot is: the roots of its trees and some facts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

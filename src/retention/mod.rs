@@ -9,7 +9,7 @@
 //!
 //! Invariants: the newest complete snapshots stay as they are, because the next cycle goes on from them. What a
 //! hold covers stays, whatever is asked. When a hold, a manifest or a state cannot be read, nothing is
-//! forgotten.
+//! forgotten, and nothing by rules that count periods while a snapshot is from the future.
 
 pub mod apply;
 pub mod plan;
@@ -46,6 +46,19 @@ pub enum RetentionError {
     /// A snapshot that was named is not there.
     #[error("there is no snapshot {0:?}; `tenantfs snapshots` lists them")]
     NoSnapshot(String),
+    /// A snapshot is from the future, so rules that count periods would forget what they should keep.
+    #[error(
+        "the snapshot {name}, made on the host {host:?}, is more than an hour ahead of this host's clock, and \
+         rules that count hours, days, weeks, months or years would forget too much, so nothing was forgotten. \
+         Set right the clock that is wrong. Until that time is over, name snapshots to forget, or let \
+         keep_last be the only rule"
+    )]
+    Ahead {
+        /// The first of them.
+        name: String,
+        /// Where it was made.
+        host: String,
+    },
 }
 
 /// Matches accounts by the name they have in a snapshot, without regard to case.

@@ -6,6 +6,10 @@
 //! place among those of all. A snapshot that all its groups keep stays as it is; one that none keeps is
 //! forgotten; else the accounts that theirs do not keep are taken out of it.
 //!
+//! Rules count periods back from the newest snapshot. So nothing goes by them while one is there that was made
+//! with a clock far ahead: all that is captured later gets times just behind it, which are one period, and
+//! all that is older is out of every other.
+//!
 //! What the next cycle goes on from stays as it is. Rules do not look at checkpoints, which cycles take up and
 //! delete themselves.
 
@@ -15,7 +19,7 @@ use globset::GlobMatcher;
 
 use super::policy::{Candidate, Reason, Rules, keep};
 use super::{RetentionError, glob};
-use crate::repo::{Hold, Repository, Snapshot};
+use crate::repo::{Hold, MAX_ADVANCE, Repository, Snapshot};
 use crate::sync::merge::heads;
 use crate::tree::state::{AccountState, Accounts};
 use crate::tree::{MapRoot, Nodes, TreeError};
@@ -33,6 +37,12 @@ impl Policy {
     /// True when there is no rule at all.
     pub fn is_empty(&self) -> bool {
         self.general.is_empty() && self.accounts.is_empty()
+    }
+
+    /// True when a rule asks when snapshots were made.
+    fn counts_periods(&self) -> bool {
+        let own = self.accounts.iter().map(|(_, rules)| rules);
+        own.chain([&self.general]).any(Rules::counts_periods)
     }
 }
 
@@ -101,10 +111,15 @@ struct Cover<'a> {
 }
 
 /// Decides about all snapshots, the oldest first. Reads no state unless rules or holds ask for accounts.
+///
+/// # Errors
+/// [`RetentionError::Ahead`]: by rules that count periods nothing can be decided as of `now` (seconds since
+/// 1970).
 pub fn plan(
     repo: &Repository,
     nodes: &Nodes,
     choice: &Choice,
+    now: i64,
 ) -> Result<Vec<Line>, RetentionError> {
     let snapshots = repo.all_snapshots()?;
     let holds = repo.holds()?;
@@ -120,7 +135,12 @@ pub fn plan(
         covers,
     };
     match choice {
-        Choice::Policy(policy) => plan.by_policy(policy),
+        Choice::Policy(policy) => {
+            if policy.counts_periods() {
+                plan.none_is_ahead(now)?;
+            }
+            plan.by_policy(policy)
+        }
         Choice::Names(names) => plan.by_name(names),
     }
 }
@@ -137,6 +157,22 @@ impl Plan<'_> {
     fn newest(&self) -> HashSet<String> {
         let heads = heads(&self.snapshots).into_iter();
         heads.map(|snapshot| snapshot.name).collect()
+    }
+
+    /// Fails when a complete snapshot is further ahead of `now` than commits make one to be unique.
+    fn none_is_ahead(&self, now: i64) -> Result<(), RetentionError> {
+        let latest = now.saturating_add(MAX_ADVANCE);
+        let mut ahead = self.snapshots.iter().filter(|snapshot| {
+            let manifest = &snapshot.manifest;
+            manifest.complete && manifest.time > latest
+        });
+        match ahead.next() {
+            None => Ok(()),
+            Some(first) => Err(RetentionError::Ahead {
+                name: first.name.clone(),
+                host: first.manifest.host.clone(),
+            }),
+        }
     }
 
     fn by_name(self, names: &BTreeSet<String>) -> Result<Vec<Line>, RetentionError> {

@@ -43,6 +43,16 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         *self == Rules::default()
     }
+
+    /// True when a rule asks when snapshots were made, and not only for their order or tags.
+    pub(super) fn counts_periods(&self) -> bool {
+        let order = Rules {
+            keep_last: self.keep_last,
+            keep_tags: self.keep_tags.clone(),
+            ..Rules::default()
+        };
+        *self != order
+    }
 }
 
 /// A calendar span: `30d`, `6m`, `2y`, `1y6m`, in years, months, weeks, days and hours.

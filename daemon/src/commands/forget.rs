@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::{Result, bail};
+use jiff::Timestamp;
 use serde::Serialize;
 use tenantfs::repo::PruneOptions;
 use tenantfs::retention::{self, Action, Age, Choice, Line, Policy, Reason, Rules};
@@ -108,9 +109,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let choice = choice(context, args)?;
     let repository = app::open_repository(&context.config)?;
     let nodes = Nodes::new(&repository);
+    let now = Timestamp::now().as_second();
     let mut report;
     if args.dry_run {
-        let plan = retention::plan(&repository, &nodes, &choice)?;
+        let plan = retention::plan(&repository, &nodes, &choice, now)?;
         report = describe(&plan, true);
         if args.prune {
             tracing::info!("--prune does nothing in a dry run: what would go is not gone yet");
@@ -118,7 +120,7 @@ pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
     } else {
         let maintenance = repository.maintain()?;
         // Made under the lock: no hold comes in between.
-        let plan = retention::plan(&repository, &nodes, &choice)?;
+        let plan = retention::plan(&repository, &nodes, &choice, now)?;
         retention::apply(&maintenance, &plan)?;
         report = describe(&plan, false);
         if args.prune {

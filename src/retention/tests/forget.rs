@@ -51,7 +51,7 @@ fn rules_forget_the_rest_but_no_checkpoint_and_not_the_newest() {
         accounts: Vec::new(),
     };
     let choice = Choice::Policy(policy);
-    let dry = plan(&repo, &Nodes::new(&repo), &choice).unwrap();
+    let dry = plan(&repo, &Nodes::new(&repo), &choice, NOW).unwrap();
     assert_eq!(letters(&dry), "ffkffffkkk");
     assert_eq!(dry[2].reasons, [Reason::Tag("audit".into())]);
     assert_eq!(dry[8].reasons, [Reason::Newest, Reason::Last]);
@@ -241,6 +241,61 @@ fn a_hold_of_an_account_keeps_all_of_what_was_imported() {
     let lines = forget(&repo, &named(&[&imported])).unwrap();
     assert!(lines.iter().any(|line| line.refused));
     assert!(names(&repo).contains(&imported));
+    check(&repo);
+}
+
+#[test]
+fn rules_that_count_periods_forget_nothing_while_a_snapshot_is_from_the_future() {
+    let (_place, repo) = ten_days();
+    let ahead = START + 400 * DAY;
+    let writer = repo.writer().unwrap();
+    let last = repo.snapshots().unwrap().remove(8);
+    writer
+        .commit(SnapshotManifest {
+            time: ahead,
+            host: "wrong".into(),
+            parents: vec![last.name.clone()],
+            ..last.manifest
+        })
+        .unwrap();
+    drop(writer);
+    let daily = |general: fn(&mut Rules), own: fn(&mut Rules)| {
+        let rules = |change: fn(&mut Rules)| {
+            let mut rules = Rules {
+                keep_last: 2,
+                ..Rules::default()
+            };
+            change(&mut rules);
+            rules
+        };
+        Choice::Policy(Policy {
+            general: rules(general),
+            accounts: vec![("ceo@*".into(), rules(own))],
+        })
+    };
+    let counting = [
+        daily(|rules| rules.keep_daily = 3, |_| {}),
+        daily(|_| {}, |rules| rules.keep_within = "3d".parse().ok()),
+    ];
+    for choice in &counting {
+        let refused = forget(&repo, choice).unwrap_err();
+        assert!(matches!(refused, RetentionError::Ahead { .. }));
+        let text = refused.to_string();
+        assert!(text.contains(&day(400)) && text.contains("wrong"), "{text}");
+    }
+    assert_eq!(names(&repo).len(), 11);
+    // By order and by name it goes on; and by periods when that time has come.
+    let plan_at = |choice: &Choice, now: i64| plan(&repo, &Nodes::new(&repo), choice, now);
+    let plain = daily(|_| {}, |_| {});
+    assert_eq!(letters(&plan_at(&plain, NOW).unwrap()), "ffffffffkkk");
+    assert_eq!(
+        letters(&forget(&repo, &named(&[&day(0)])).unwrap())
+            .matches('f')
+            .count(),
+        1
+    );
+    assert!(plan_at(&counting[0], ahead - 3600).is_ok());
+    assert!(plan_at(&counting[0], ahead - 3601).is_err());
     check(&repo);
 }
 

@@ -27,6 +27,8 @@ use super::{Choice, Line, Policy, RetentionError, Rules, apply, plan};
 /// 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600;
 const DAY: i64 = 86_400;
+/// After all that is made here.
+const NOW: i64 = START + 365 * DAY;
 
 /// A repository in a folder.
 struct Place {
@@ -258,7 +260,7 @@ fn keep_last(last: u32) -> Policy {
 /// Plans and applies.
 fn forget(repo: &Repository, choice: &Choice) -> Result<Vec<Line>, RetentionError> {
     let maintenance = repo.maintain()?;
-    let lines = plan(repo, &Nodes::new(repo), choice)?;
+    let lines = plan(repo, &Nodes::new(repo), choice, NOW)?;
     apply(&maintenance, &lines)?;
     Ok(lines)
 }
