@@ -111,6 +111,19 @@ pub struct Snapshot {
     pub manifest: SnapshotManifest,
 }
 
+impl Snapshot {
+    /// Whether both are of the same commit, whatever tags either was given since and whoever was taken out of
+    /// it.
+    pub fn is_same(&self, other: &Snapshot) -> bool {
+        let (own, others) = (&self.manifest, &other.manifest);
+        self.name == other.name
+            && own.host == others.host
+            && own.complete == others.complete
+            && own.parents == others.parents
+            && own.totals.added == others.totals.added
+    }
+}
+
 /// The name of a snapshot made at `time` (seconds since 1970).
 pub fn snapshot_name(time: i64) -> Result<String> {
     let invalid =
@@ -157,7 +170,7 @@ impl Inner {
     }
 
     /// Creates the manifest of a snapshot of another repository. Returns the bytes it took; `None` when
-    /// it is there already.
+    /// it is there already, in whatever state.
     pub(crate) fn create_copy(&self, snapshot: &Snapshot) -> Result<Option<u64>> {
         let invalid = |why: &str| {
             Err(RepoError::Invalid(format!(
@@ -169,7 +182,7 @@ impl Inner {
             return invalid("its name is not its time");
         }
         let bytes = self.try_create(snapshot)?;
-        if bytes.is_none() && self.read_snapshot(&snapshot.name)? != *snapshot {
+        if bytes.is_none() && !self.read_snapshot(&snapshot.name)?.is_same(snapshot) {
             return invalid("another one has that name there");
         }
         Ok(bytes)
