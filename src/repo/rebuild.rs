@@ -4,9 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::adopt::check_listing;
 use super::error::{RepoError, Result};
-use super::id::PackId;
+use super::id::{PackClass, PackId};
 use super::lock::MaintenanceLock;
-use super::table::PackTable;
 use super::verify::DamagedFile;
 use super::{Inner, Repository, index, inventory};
 
@@ -39,6 +38,13 @@ impl Repository {
     }
 }
 
+/// A pack in the old index.
+struct Known<'a> {
+    class: PackClass,
+    size: u64,
+    file: &'a str,
+}
+
 /// What a new index and inventory do not name.
 #[derive(Default)]
 pub(crate) struct Without {
@@ -69,11 +75,19 @@ impl Inner {
             Err(e) => return Err(e),
         };
         replaced.retain(|name| name.starts_with(index::FOLDER));
-        let mut before: HashMap<PackId, PackTable> = HashMap::new();
+        // Where the old index has each pack. What it says of them would not fit in memory.
+        let mut before: HashMap<PackId, Known<'_>> = HashMap::new();
         let old = self.backend.list(index::FOLDER)?;
         for info in &old {
             match self.index.read(&info.name) {
-                Ok(tables) => before.extend(tables.into_iter().map(|table| (table.id, table))),
+                Ok(tables) => before.extend(tables.iter().map(|table| {
+                    let known = Known {
+                        class: table.class,
+                        size: table.size,
+                        file: &info.name,
+                    };
+                    (table.id, known)
+                })),
                 Err(e @ RepoError::Damaged { .. }) => {
                     report.damaged.push(DamagedFile::new(&info.name, &e))
                 }
@@ -85,9 +99,9 @@ impl Inner {
         listed.retain(|id, _| !without.packs.contains(id));
         let excused = self.excused_packs()?;
         let known: Vec<_> = before
-            .values()
-            .filter(|table| !excused.contains(&table.id))
-            .map(|table| (table.class, table.id, table.size))
+            .iter()
+            .filter(|(id, _)| !excused.contains(id))
+            .map(|(id, known)| (known.class, *id, known.size))
             .collect();
         check_listing(&known, &listed)?;
         let mut fresh = Vec::new();
@@ -102,7 +116,9 @@ impl Inner {
                 Ok(ends) => ends.table,
                 Err(e @ RepoError::Damaged { .. }) => {
                     report.damaged.push(DamagedFile::new(&id.file(class), &e));
-                    let Some(table) = before.remove(&id) else {
+                    let known = before.get(&id).map(|known| self.index.read(known.file));
+                    let tables = known.transpose()?.unwrap_or_default();
+                    let Some(table) = tables.into_iter().find(|table| table.id == id) else {
                         continue;
                     };
                     table
