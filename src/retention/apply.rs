@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use super::RetentionError;
 use super::plan::{Action, Line, accounts};
-use crate::repo::{Kind, Maintenance, Snapshot, SnapshotManifest, Stream, Totals, check_tag};
+use crate::repo::{
+    Kind, Maintenance, RepoError, Snapshot, SnapshotManifest, Stream, Totals, check_tag,
+};
 use crate::sync::{Report, totals};
 use crate::tree::Nodes;
 use crate::tree::state::{AccountState, Accounts, set_accounts};
@@ -95,8 +97,8 @@ fn without(
     })
 }
 
-/// The report about these accounts alone. `None`: there is none, or it is of a form that is not known, and
-/// then it is not kept: it may name others.
+/// The report about these accounts alone. `None`: there is none, or it was lost, or it is of a form that is
+/// not known, and then it is not kept: it may name others.
 fn report(
     maintenance: &Maintenance,
     manifest: &SnapshotManifest,
@@ -105,7 +107,11 @@ fn report(
     let Some(id) = manifest.report else {
         return Ok(None);
     };
-    let json = maintenance.repository().get(Kind::Record, &id)?;
+    let json = match maintenance.repository().get(Kind::Record, &id) {
+        // That is no reason to keep whom it was about.
+        Err(RepoError::ObjectMissing { .. }) => return Ok(None),
+        json => json?,
+    };
     let report: Option<Report> = serde_json::from_slice(&json).ok();
     Ok(report.map(|report| report.about(kept)))
 }

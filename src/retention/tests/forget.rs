@@ -201,6 +201,24 @@ fn holds_keep_what_rules_and_names_would_forget() {
 }
 
 #[test]
+fn who_leaves_a_snapshot_leaves_it_without_its_report_too() {
+    let (_place, repo) = ten_days();
+    let maintenance = repo.maintain().unwrap();
+    let mut first = repo.snapshots().unwrap().remove(0);
+    first.manifest.report = Some(repo.id_of(Kind::Record, b"lost"));
+    maintenance.replace(&first).unwrap();
+    drop(maintenance);
+    let choice = Choice::Policy(Policy {
+        general: keep_last(1).general,
+        accounts: vec![("ceo@*".into(), keep_last(20).general)],
+    });
+    assert_eq!(letters(&forget(&repo, &choice).unwrap()), "ttttttttkk");
+    let trimmed = repo.snapshots().unwrap().remove(0);
+    assert_eq!(trimmed.manifest.report, None);
+    assert_eq!(folders(&repo, trimmed.manifest.tree), ["ceo@x"]);
+}
+
+#[test]
 fn a_hold_of_an_account_keeps_all_of_what_was_imported() {
     let (_place, repo) = Place::new();
     let writer = repo.writer().unwrap();
