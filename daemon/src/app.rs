@@ -1,6 +1,8 @@
 //! Makes the parts of the library from the configuration.
 
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -73,6 +75,16 @@ pub fn access(config: &config::Repository) -> Access {
     }
 }
 
+/// Makes a folder for what nobody else is to see: what is in it tells names of accounts and items. One that is
+/// there stays as it is.
+pub fn private_folder(dir: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("cannot make the folder {}", dir.display()))
+}
+
 /// Opens the repository.
 pub fn open_repository(config: &Config) -> Result<Repository> {
     open(config, &config.repository, "repository")
@@ -81,6 +93,7 @@ pub fn open_repository(config: &Config) -> Result<Repository> {
 /// Opens one of the repositories that are configured.
 pub fn open(config: &Config, repository: &config::Repository, section: &str) -> Result<Repository> {
     let secret = repository.source(section)?.read()?;
+    private_folder(&config.state_dir)?;
     let opened = Repository::open_as(
         &location(repository)?,
         &secret.text,

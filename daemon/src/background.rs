@@ -5,12 +5,15 @@
 //! `ready`, or the error that kept it from getting there. A pipe that closes without a word means
 //! that the detached process died.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write, pipe};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+
+use crate::app::private_folder;
 
 /// Told once by the detached process how the start went.
 #[derive(Debug)]
@@ -53,14 +56,9 @@ pub enum Side {
 pub fn detach(log: &Path) -> Result<Side> {
     let (mut reader, writer) = pipe().context("cannot make a pipe to wait on")?;
     if let Some(dir) = log.parent() {
-        std::fs::create_dir_all(dir)
-            .with_context(|| format!("cannot make the folder {}", dir.display()))?;
+        private_folder(dir)?;
     }
-    let out = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(log)
-        .with_context(|| format!("cannot write the log {}", log.display()))?;
+    let out = open_log(log)?;
     let err = out.try_clone()?;
     let daemon = daemonize::Daemonize::new()
         .working_directory("/")
@@ -84,6 +82,16 @@ pub fn detach(log: &Path) -> Result<Side> {
     }
 }
 
+/// It names accounts and items, so that only its owner may read it.
+fn open_log(log: &Path) -> Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(log)
+        .with_context(|| format!("cannot write the log {}", log.display()))
+}
+
 fn report(said: &[u8], log: &Path) -> ExitCode {
     if said == READY {
         return ExitCode::SUCCESS;
@@ -97,4 +105,22 @@ fn report(said: &[u8], log: &Path) -> ExitCode {
         eprintln!("tenantfs: {}", String::from_utf8_lossy(said));
     }
     ExitCode::from(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn log_and_folder_are_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("lib/tenantfs");
+        private_folder(&state).unwrap();
+        private_folder(&state).unwrap();
+        let log = state.join("tenantfs.log");
+        open_log(&log).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&state), mode(&log)), (0o700, 0o600));
+    }
 }

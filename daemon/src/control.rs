@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
@@ -95,8 +96,12 @@ pub fn listen(state_dir: &Path, calls: mpsc::Sender<Call>) -> Result<()> {
         }
         _ => {}
     }
-    let listener = UnixListener::bind(&path)
-        .with_context(|| format!("cannot make the control socket {}", path.display()))?;
+    // Nobody else may reach it even for a moment.
+    let before = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let listener = UnixListener::bind(&path);
+    rustix::process::umask(before);
+    let listener =
+        listener.with_context(|| format!("cannot make the control socket {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     tokio::spawn(async move {
         loop {

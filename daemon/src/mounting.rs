@@ -30,6 +30,11 @@ pub fn start(
     std::fs::create_dir_all(dir)
         .or_else(|e| if is_dead_mount(&e) { Ok(()) } else { Err(e) })
         .with_context(|| format!("cannot make the mountpoint {}", dir.display()))?;
+    anyhow::ensure!(
+        config.mount.allow_other || config.mount.owners.is_empty(),
+        "[mount.owners] needs allow_other = true in [mount]: without it the kernel lets nobody in but the user \
+         who mounts"
+    );
     let mut mount = MountConfig::new(dir, repository.clone());
     mount.allow_other = config.mount.allow_other;
     mount.xattr = config.mount.xattr;

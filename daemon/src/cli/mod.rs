@@ -171,6 +171,36 @@ mod tests {
     }
 
     #[test]
+    fn mountpoints_are_from_where_the_program_was_started() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
+        let here = std::env::current_dir().unwrap();
+        let Ok(Command::Mount(mount)) = parse("tenantfs mount mnt --background") else {
+            panic!("not mount")
+        };
+        assert_eq!(mount.dir, here.join("mnt"));
+        let Ok(Command::Daemon(daemon)) = parse("tenantfs daemon --mount a/../mnt --background")
+        else {
+            panic!("not daemon")
+        };
+        assert_eq!(daemon.mount, Some(here.join("a/../mnt")));
+        let Ok(Command::Mount(mount)) = parse("tenantfs mount /srv/mnt") else {
+            panic!("not mount")
+        };
+        assert_eq!(mount.dir, std::path::Path::new("/srv/mnt"));
+        assert!(Cli::try_parse_from(["tenantfs", "mount", ""]).is_err());
+    }
+
+    #[test]
+    fn backup_names_every_workload() {
+        let mut command = Cli::command();
+        let backup = command.find_subcommand_mut("backup").unwrap();
+        let help = backup.render_long_help().to_string();
+        for workload in crate::config::WORKLOADS {
+            assert!(help.contains(workload), "{workload}: {help}");
+        }
+    }
+
+    #[test]
     fn restore_takes_sources_and_a_target() {
         let cli = Cli::try_parse_from(["tenantfs", "restore", "latest/a", "b"]).unwrap();
         let Command::Restore(restore) = cli.command else {

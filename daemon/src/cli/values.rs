@@ -1,10 +1,18 @@
 //! Values with units, as they are typed: sizes, shares, spans and moments of time.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use tenantfs::repo::Unused;
 
 use crate::schedule::parse_period;
+
+/// A path, from where the program was started: what detaches goes on in `/`.
+pub fn absolute_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
+}
 
 /// Bytes, with K, M, G or T for powers of 1024.
 pub fn size(text: &str) -> Result<u64, String> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tenantfs::sync::{CycleOutcome, Progress, Report, Status};
 
 use super::Context;
+use crate::config::WORKLOADS;
 use crate::control::{self, Request};
 use crate::cycle::{Asked, Capture};
 use crate::exit::Outcome;
@@ -19,9 +20,12 @@ pub struct Args {
     /// Only this account (UPN); may be given several times
     #[arg(long, value_name = "UPN")]
     pub account: Vec<String>,
-    /// Only this workload (mail, archive, calendar, contacts, todo, settings, drive); may be given
-    /// several times
-    #[arg(long, value_name = "NAME")]
+    /// Only this workload; may be given several times
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = format!("Only this workload ({}); may be given several times", WORKLOADS.join(", "))
+    )]
     pub workload: Vec<String>,
     /// Give the snapshot this tag, and make one even if nothing changed; may be given several times
     #[arg(long, value_name = "TAG")]

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Context;
 use super::backup::summary;
 use crate::background::Starter;
+use crate::cli::values::absolute_path;
 use crate::config::Config;
 use crate::control::{self, Call, Request};
 use crate::cycle::{Asked, Capture};
@@ -36,7 +37,7 @@ use crate::{app, cycle, mounting, signals};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Mount here [default: mount.path of the configuration]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = absolute_path())]
     pub mount: Option<PathBuf>,
     /// Detach from the terminal once everything runs
     #[arg(long)]
@@ -48,22 +49,20 @@ const PROBE: Duration = Duration::from_secs(20);
 
 pub fn run(context: &Context, args: &Args, starter: &mut Starter) -> Result<Outcome> {
     let config = &context.config;
-    std::fs::create_dir_all(&config.state_dir)
-        .map_err(|e| anyhow!("cannot make the folder {}: {e}", config.state_dir.display()))?;
+    app::private_folder(&config.state_dir)?;
     let repository = app::open_repository(config)?;
     let local = cycle::open_local(config)?;
     let capture = Capture::with_local(config, &repository, local.clone())?;
     let runtime = app::runtime()?;
     let mount = match args.mount.as_ref().or(config.mount.path.as_ref()) {
         Some(dir) => {
-            let dir = std::path::absolute(dir)?;
             let service = mounting::restore_service(
                 config,
                 &repository,
                 runtime.handle(),
                 mounting::Owner::Daemon,
             )?;
-            Some(mounting::start(config, &repository, service, &dir)?)
+            Some(mounting::start(config, &repository, service, dir)?)
         }
         None => None,
     };
@@ -273,9 +272,10 @@ impl Loop<'_> {
         });
         match loaded {
             Ok((config, capture)) => {
-                let fixed = |c: &Config| (c.repository.location.clone(), c.state_dir.clone());
-                if fixed(&config) != fixed(&self.config) {
-                    tracing::warn!("repository.location and state_dir take effect at a restart");
+                let later = config.after_restart(&self.context.config);
+                if !later.is_empty() {
+                    let later = later.join(", ");
+                    tracing::warn!("what changed in {later} takes effect at a restart only");
                 }
                 let now = Timestamp::now().as_second();
                 self.scrub.set_every(config.verify.every, now);

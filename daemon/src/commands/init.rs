@@ -34,9 +34,10 @@ pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
         kind: secret.kind,
         local: Some(config.state_dir.join("index")),
         copies_of,
-        access: app::access(&config.repository),
+        access: app::access(&repository),
         ..InitOptions::default()
     };
+    app::private_folder(&config.state_dir)?;
     let made = Repository::init(&location, &secret.text, &options)?;
     let report = json!({ "location": location.to_string(), "id": made.id() });
     context.style.report(&report, |out| {
@@ -49,4 +50,50 @@ pub fn run(context: &Context, args: &Args) -> Result<Outcome> {
         )
     })?;
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::output::Style;
+
+    /// A local directory can lock nothing, so that who asks for it is told.
+    #[test]
+    fn each_repository_is_made_as_its_own_table_says() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("key"), [7; 64]).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(dir.path().join("key"), mode).unwrap();
+        let context = |repository: &str, copy: &str| {
+            let text = format!(
+                "state_dir = \"state\"\n\
+                 [tenant]\nid = \"contoso\"\n\
+                 [tenant.backup]\nclient_id = \"6b3c\"\nclient_secret_file = \"secret\"\n\
+                 [repository]\nlocation = \"repo\"\nkey_file = \"key\"\n{repository}\n\
+                 [copy]\nlocation = \"copy\"\nkey_file = \"key\"\n{copy}"
+            );
+            Context {
+                config: Config::parse(&text, dir.path()).unwrap(),
+                config_file: dir.path().join("tenantfs.toml"),
+                style: Style::Json,
+            }
+        };
+        let args = |copy| Args {
+            copy,
+            target: CopyTarget {
+                to_location: None,
+                to_password_file: None,
+                to_key_file: None,
+            },
+        };
+        let lock = "lock = \"30d\"";
+        let refused = |result: Result<Outcome>| format!("{:#}", result.unwrap_err());
+        let said = refused(run(&context(lock, ""), &args(false)));
+        assert!(said.contains("cannot lock"), "{said}");
+        run(&context("", lock), &args(false)).unwrap();
+        let said = refused(run(&context("", lock), &args(true)));
+        assert!(said.contains("cannot lock"), "{said}");
+        run(&context("", ""), &args(true)).unwrap();
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::Context;
 use crate::background::Starter;
+use crate::cli::values::absolute_path;
 use crate::exit::Outcome;
 use crate::{app, mounting, signals};
 
@@ -13,7 +14,7 @@ use crate::{app, mounting, signals};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_parser = absolute_path())]
     pub dir: PathBuf,
     /// Detach from the terminal once mounted
     #[arg(long)]
@@ -30,7 +31,6 @@ pub fn run(context: &Context, args: &Args, starter: &mut Starter) -> Result<Outc
     let mut config = context.config.clone();
     config.mount.allow_other |= args.allow_other;
     config.mount.xattr |= args.xattr;
-    let dir = std::path::absolute(&args.dir)?;
     let repository = app::open_repository(&config)?;
     let runtime = app::runtime()?;
     let service = mounting::restore_service(
@@ -39,10 +39,10 @@ pub fn run(context: &Context, args: &Args, starter: &mut Starter) -> Result<Outc
         runtime.handle(),
         mounting::Owner::Command,
     )?;
-    let mount = mounting::start(&config, &repository, service, &dir)?;
+    let mount = mounting::start(&config, &repository, service, &args.dir)?;
     starter.ready();
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    tracing::info!("mounted at {}", dir.display());
+    tracing::info!("mounted at {}", args.dir.display());
     runtime.block_on(async {
         signals::stop_token()?.cancelled().await;
         anyhow::Ok(())

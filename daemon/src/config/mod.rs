@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub use mount::Mount;
-pub use protect::Protect;
+pub use protect::{Protect, WORKLOADS};
 pub use repository::Repository;
 pub use restore::{Conflict, Restore};
 pub use retention::Retention;
@@ -81,6 +81,36 @@ impl Config {
         config.resolve(base)?;
         config.protect.check()?;
         Ok(config)
+    }
+
+    /// The tables in which something differs from the configuration that a daemon was started with, and that
+    /// it can't change while it runs.
+    pub fn after_restart(&self, started: &Config) -> Vec<&'static str> {
+        let repository = |c: &Config| Repository {
+            // New packs get it at once.
+            parity: Default::default(),
+            ..c.repository.clone()
+        };
+        // All that a service which has started signs in with.
+        let restore = |c: &Config| {
+            let identity = c.tenant.restore.clone()?;
+            Some(Tenant {
+                backup: identity,
+                ..c.tenant.clone()
+            })
+        };
+        let mut later = Vec::new();
+        let mut compare = |table, same: bool| {
+            if !same {
+                later.push(table);
+            }
+        };
+        compare("state_dir", self.state_dir == started.state_dir);
+        compare("[repository]", repository(self) == repository(started));
+        compare("[tenant.restore]", restore(self) == restore(started));
+        compare("[restore]", self.restore == started.restore);
+        compare("[mount]", self.mount == started.mount);
+        later
     }
 
     /// Makes paths absolute; an error where a table cannot be meant so.

@@ -105,6 +105,12 @@ impl Protect {
     pub(super) fn check(&self) -> Result<()> {
         drop(self.accounts.matcher()?);
         drop(self.sites.matcher()?);
+        if self.workloads.is_empty() {
+            bail!(
+                "[protect] workloads names nothing to capture; give some of {}",
+                WORKLOADS.join(", ")
+            );
+        }
         for name in &self.workloads {
             if !WORKLOADS.contains(&name.as_str()) {
                 bail!(

@@ -11,7 +11,7 @@ use super::units::{parity, period, size, some_period};
 use crate::secret::Source;
 
 /// `[repository]` and `[copy]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
     /// A directory, `s3://bucket/prefix` or `azure://container/prefix`.

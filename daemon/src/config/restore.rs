@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tenantfs::workload::drive::RestorePermissions;
 
 /// `[restore]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Restore {
     /// What happens when the item is already there.

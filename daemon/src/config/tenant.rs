@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tenantfs::graph::Cloud;
 
 /// `[tenant]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tenant {
     /// Tenant GUID or a verified domain.
@@ -42,7 +42,7 @@ impl Tenant {
 }
 
 /// `endpoints = { login = "URL", graph = "URL", sharepoint = "URL" }`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoints {
     /// Where tokens come from.
@@ -54,7 +54,7 @@ pub struct Endpoints {
 }
 
 /// `[tenant.backup]` and `[tenant.restore]`: an application and how it proves who it is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
     /// Application (client) id of the app registration.

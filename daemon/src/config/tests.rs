@@ -127,6 +127,56 @@ fn an_unknown_workload_names_the_known_ones() {
 }
 
 #[test]
+fn no_workload_at_all_is_a_mistake() {
+    let error = parse(&format!("{MINIMAL}\n[protect]\nworkloads = []")).unwrap_err();
+    assert!(
+        format!("{error:#}").contains("nothing to capture"),
+        "{error:#}"
+    );
+}
+
+#[test]
+fn what_a_running_daemon_cannot_take_up_is_named() {
+    let restore = "[tenant.restore]\nclient_id = \"r\"\nclient_secret_file = \"restore.secret\"";
+    let base = format!("state_dir = \"state\"\n{MINIMAL}\n{restore}\n");
+    let started = parse(&base).unwrap();
+    let later = |from: &str, to: &str| {
+        let changed = base.replace(from, to);
+        assert_ne!(changed, base, "{from}");
+        parse(&changed).unwrap().after_restart(&started)
+    };
+    let add = |text: &str| {
+        parse(&format!("{base}{text}"))
+            .unwrap()
+            .after_restart(&started)
+    };
+    assert_eq!(add(""), [""; 0]);
+    for taken_up in [
+        "[protect]\nschedule = \"2h\"\nworkloads = [\"mail\"]",
+        "[retention]\nkeep_last = 3",
+        "[verify]\nevery = \"7d\"",
+        "[copy]\nlocation = \"copy\"\nkey_file = \"copy.key\"",
+    ] {
+        assert_eq!(add(taken_up), [""; 0], "{taken_up}");
+    }
+    assert_eq!(later("backup.secret", "other.secret"), [""; 0]);
+    let place = "location = \"repo\"";
+    let with = |text: &str| later(place, &format!("{place}\n{text}"));
+    assert_eq!(with("parity = \"5%\""), [""; 0]);
+    assert_eq!(with("append_only = true"), ["[repository]"]);
+    assert_eq!(later("\"repo\"", "\"elsewhere\""), ["[repository]"]);
+    assert_eq!(later("\"state\"", "\"other\""), ["state_dir"]);
+    assert_eq!(later("restore.secret", "x.secret"), ["[tenant.restore]"]);
+    assert_eq!(later(restore, ""), ["[tenant.restore]"]);
+    assert_eq!(later("contoso.", "fabrikam."), ["[tenant.restore]"]);
+    assert_eq!(add("[restore]\nconflict = \"overwrite\""), ["[restore]"]);
+    assert_eq!(
+        add("[restore]\npermissions = \"never\"\n[mount]\nxattr = true"),
+        ["[restore]", "[mount]"]
+    );
+}
+
+#[test]
 fn a_sweep_is_made_every_week_unless_told_otherwise() {
     let sweep =
         |text: &str| parse(&format!("{MINIMAL}\n[protect]\n{text}")).map(|c| c.protect.sweep);
