@@ -174,12 +174,23 @@ const RESTORE: &[Permission] = &[
         health: Health::Limited,
     },
     Permission {
+        any_of: &["MailboxItem.ReadWrite.All"],
+        without: "nothing in an archive mailbox can be overwritten",
+        health: Health::Limited,
+    },
+    Permission {
         any_of: &[
             "Files.ReadWrite.All",
             "Sites.ReadWrite.All",
             "Sites.FullControl.All",
         ],
-        without: "files cannot be put back",
+        without: "files, their permissions and links cannot be put back",
+        health: Health::Limited,
+    },
+    // Every file that is not empty goes by an upload session.
+    Permission {
+        any_of: &["Sites.ReadWrite.All", "Sites.FullControl.All"],
+        without: "files cannot be put back: Microsoft documents their upload with this permission alone",
         health: Health::Limited,
     },
     Permission {
@@ -452,4 +463,40 @@ fn fuse() -> Check {
         );
     }
     Check::new("FUSE", Health::Ok, "can mount")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BACKUP, Permission, RESTORE};
+
+    /// The rows of the README's table: (permission, needed by backup, needed by restore).
+    fn rows() -> Vec<(&'static str, bool, bool)> {
+        let mut rows = Vec::new();
+        for line in include_str!("../../../README.md").lines() {
+            let cells: Vec<&str> = line.trim().split('|').map(str::trim).collect();
+            let [_, names, backup, restore, _, _] = cells.as_slice() else {
+                continue;
+            };
+            // SharePoint's own permissions are another check.
+            if !names.starts_with('`') || names.contains("of SharePoint") {
+                continue;
+            }
+            let names = names.split('`').skip(1).step_by(2);
+            rows.extend(names.map(|name| (name, *backup == "x", *restore == "x")));
+        }
+        rows
+    }
+
+    /// One that is only enough beside others is never named as missing.
+    #[test]
+    fn each_permission_that_is_documented_has_a_check_of_its_own() {
+        let rows = rows();
+        assert!(rows.len() > 20, "{rows:?}");
+        let checked = |table: &[Permission], name: &str| table.iter().any(|p| p.any_of[0] == name);
+        for (name, backup, restore) in rows {
+            assert!(backup || restore, "{name}");
+            assert!(!backup || checked(BACKUP, name), "{name} of backup");
+            assert!(!restore || checked(RESTORE, name), "{name} of restore");
+        }
+    }
 }
