@@ -90,6 +90,7 @@ impl Mount {
             path: path.clone(),
             sessions: Vec::new(),
             fs,
+            restore: restore.clone(),
             notifier: None,
             requests,
             outer_requests,
@@ -115,7 +116,7 @@ impl Mount {
             .map(BackgroundSession::notifier);
         mountinfo::raise_read_ahead(&inner_path, READ_AHEAD_KIB);
 
-        handle.look_after(restore, pushes, config.poll);
+        handle.look_after(pushes, config.poll);
         Ok(handle)
     }
 }
@@ -192,6 +193,7 @@ pub struct MountHandle {
     /// The outer one first.
     sessions: Vec<Mounted>,
     fs: Arc<SnapshotFs>,
+    restore: Arc<RestoreFs>,
     notifier: Option<fuser::Notifier>,
     requests: Arc<Requests>,
     outer_requests: Arc<Requests>,
@@ -202,7 +204,8 @@ pub struct MountHandle {
 
 impl MountHandle {
     /// Pushes what was written and never closed, and shows new snapshots, while it is mounted.
-    fn look_after(&mut self, restore: Arc<RestoreFs>, pushes: Workers, poll: Option<Duration>) {
+    fn look_after(&mut self, pushes: Workers, poll: Option<Duration>) {
+        let restore = self.restore.clone();
         self.every(TICK, "restore-tick", move || {
             for local in restore.tick(Instant::now()) {
                 let restore = restore.clone();
@@ -300,7 +303,7 @@ impl MountHandle {
     }
 
     /// Unmounts, `snapshots/` first. What is in use is detached: it is gone from the tree at once, and
-    /// its users are served until this process ends.
+    /// its users are served until this process ends. What was closed and not sent yet is in the journal then.
     pub fn stop(mut self) -> Result<(), MountError> {
         self.take_down()
     }
@@ -311,6 +314,7 @@ impl MountHandle {
         while let Some(mounted) = self.sessions.pop() {
             result = result.and(mounted.take_down());
         }
+        self.restore.leave();
         self.watch.stop();
         result
     }

@@ -46,7 +46,8 @@ pub(crate) struct Adapter {
 }
 
 impl Adapter {
-    /// Does `work` on a worker and answers with what came of it.
+    /// Does `work` on a worker and answers with what came of it. When its time is over, `answer` gets no reply:
+    /// the kernel had EIO, and knows nothing of what was made for it.
     fn later<R: Fail, T: 'static>(
         &self,
         workers: &Workers,
@@ -54,16 +55,16 @@ impl Adapter {
         limit: Duration,
         what: &'static str,
         work: impl FnOnce(&RestoreFs) -> Result<T, FsError> + Send + 'static,
-        answer: impl FnOnce(R, T) + Send + 'static,
+        answer: impl FnOnce(&RestoreFs, Option<R>, T) + Send + 'static,
     ) {
         let guarded = self.watch.guard(reply, what, limit);
         let fs = self.fs.clone();
         workers.run(move || {
             let result = work(&fs);
-            let Some(reply) = guarded.take() else { return };
-            match result {
-                Ok(value) => answer(reply, value),
-                Err(e) => reply.fail(e.errno()),
+            match (guarded.take(), result) {
+                (reply, Ok(value)) => answer(&fs, reply, value),
+                (Some(reply), Err(e)) => reply.fail(e.errno()),
+                (None, Err(_)) => {}
             }
         });
     }
@@ -74,24 +75,22 @@ impl Adapter {
         reply: R,
         what: &'static str,
         work: impl FnOnce(&RestoreFs) -> Result<T, FsError> + Send + 'static,
-        answer: impl FnOnce(R, T) + Send + 'static,
+        answer: impl FnOnce(&RestoreFs, Option<R>, T) + Send + 'static,
     ) {
         self.requests.count(op);
         self.later(&self.metadata, reply, LIST_DEADLINE, what, work, answer);
     }
 
-    fn push<T: 'static>(
+    fn push(
         &self,
         op: Op,
         reply: ReplyEmpty,
-        work: impl FnOnce(&RestoreFs) -> Result<T, FsError> + Send + 'static,
+        work: impl FnOnce(&RestoreFs) -> Result<(), FsError> + Send + 'static,
     ) {
         self.requests.count(op);
         // The size is not known here; the largest file that OneDrive takes is 250 GB.
         let limit = push_deadline(250 << 30) + GRACE;
-        self.later(&self.pushes, reply, limit, "push", work, |reply, _| {
-            reply.ok()
-        });
+        self.later(&self.pushes, reply, limit, "push", work, done);
     }
 
     fn refuse<R: Fail>(&self, op: Op, reply: R, errno: rustix::io::Errno) {
@@ -100,12 +99,13 @@ impl Adapter {
     }
 }
 
-fn access(flags: i32) -> Access {
+fn access(req: &Request, flags: i32) -> Access {
     let bits = OFlags::from_bits_retain(flags.cast_unsigned());
     Access {
         write: OpenFlags(flags).acc_mode() != OpenAccMode::O_RDONLY,
         truncate: bits.contains(OFlags::TRUNC),
         exclusive: bits.contains(OFlags::EXCL),
+        by: req.pid(),
     }
 }
 
@@ -117,10 +117,19 @@ fn open_flags(opened: &Opened) -> FopenFlags {
     }
 }
 
-fn entry(reply: ReplyEntry, found: Option<Attr>) {
-    match found {
-        Some(attr) => reply.entry(&TTL, &file_attr(&attr), GENERATION),
-        None => reply.entry(&NEGATIVE_TTL, &no_entry(), GENERATION),
+fn entry(fs: &RestoreFs, reply: Option<ReplyEntry>, found: Option<Attr>) {
+    match (reply, found) {
+        (Some(reply), Some(attr)) => reply.entry(&TTL, &file_attr(&attr), GENERATION),
+        (Some(reply), None) => reply.entry(&NEGATIVE_TTL, &no_entry(), GENERATION),
+        // The kernel holds no reference.
+        (None, Some(attr)) => fs.forget(attr.ino, 1),
+        (None, None) => {}
+    }
+}
+
+fn done(_fs: &RestoreFs, reply: Option<ReplyEmpty>, (): ()) {
+    if let Some(reply) = reply {
+        reply.ok();
     }
 }
 
@@ -200,7 +209,11 @@ impl Filesystem for Adapter {
             reply,
             "setattr",
             move |fs| fs.setattr(ino.0, size, mtime),
-            |reply, attr| reply.attr(&TTL, &file_attr(&attr)),
+            |_, reply, attr| {
+                if let Some(reply) = reply {
+                    reply.attr(&TTL, &file_attr(&attr));
+                }
+            },
         );
     }
 
@@ -219,7 +232,7 @@ impl Filesystem for Adapter {
             reply,
             "mkdir",
             move |fs| fs.mkdir(parent.0, &name),
-            |reply, attr| entry(reply, Some(attr)),
+            |fs, reply, attr| entry(fs, reply, Some(attr)),
         );
     }
 
@@ -230,7 +243,7 @@ impl Filesystem for Adapter {
             reply,
             "unlink",
             move |fs| fs.unlink(parent.0, &name),
-            |reply, ()| reply.ok(),
+            done,
         );
     }
 
@@ -241,7 +254,7 @@ impl Filesystem for Adapter {
             reply,
             "rmdir",
             move |fs| fs.rmdir(parent.0, &name),
-            |reply, ()| reply.ok(),
+            done,
         );
     }
 
@@ -300,20 +313,23 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let access = access(flags.0);
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let access = access(req, flags.0);
         self.meta(
             Op::open,
             reply,
             "open",
             move |fs| fs.open(ino.0, access),
-            |reply, opened| reply.opened(FileHandle(opened.handle), open_flags(&opened)),
+            |fs, reply, opened| match reply {
+                Some(reply) => reply.opened(FileHandle(opened.handle), open_flags(&opened)),
+                None => fs.abandon(opened.handle),
+            },
         );
     }
 
     fn create(
         &self,
-        _req: &Request,
+        req: &Request,
         parent: INodeNo,
         name: &OsStr,
         _mode: u32,
@@ -322,14 +338,18 @@ impl Filesystem for Adapter {
         reply: ReplyCreate,
     ) {
         let name = name.to_owned();
-        let access = access(flags);
+        let access = access(req, flags);
         self.meta(
             Op::create,
             reply,
             "create",
             move |fs| fs.create(parent.0, &name, access),
-            |reply, (attr, opened)| {
+            |fs, reply, (attr, opened)| {
                 let handle = FileHandle(opened.handle);
+                let Some(reply) = reply else {
+                    fs.forget(attr.ino, 1);
+                    return fs.abandon(opened.handle);
+                };
                 reply.created(
                     &TTL,
                     &file_attr(&attr),
@@ -426,7 +446,10 @@ impl Filesystem for Adapter {
             reply,
             "opendir",
             move |fs| fs.opendir(ino.0),
-            |reply, handle| reply.opened(FileHandle(handle), FopenFlags::empty()),
+            |fs, reply, handle| match reply {
+                Some(reply) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+                None => fs.abandon(handle),
+            },
         );
     }
 

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::io::Errno;
-use tenantfs::restore::TargetPath;
+use tenantfs::restore::policy::Policy;
+use tenantfs::restore::{Code, RestoreError, TargetPath};
 
-use super::holders::may_still_write;
+use super::holders::{Close, OpenFile, close_by};
 use super::local::Local;
 use super::nodes::{Key, Text, What};
+use super::process::process_of;
 use super::temporary::is_temporary;
 use super::{Listed, RestoreFs};
 use crate::attr::Attr;
@@ -22,7 +24,8 @@ pub(super) enum Handle {
     Text(Text),
     Folder(Arc<Vec<Listed>>),
     Read(Arc<Local>),
-    Write(Arc<Local>),
+    /// With the process that opened it, if it is known.
+    Write(Arc<Local>, Option<u32>),
 }
 
 /// How a file is opened.
@@ -32,6 +35,8 @@ pub struct Access {
     pub truncate: bool,
     /// O_EXCL: it must not be there yet.
     pub exclusive: bool,
+    /// The thread that opens it.
+    pub by: u32,
 }
 
 /// An open descriptor.
@@ -41,6 +46,9 @@ pub struct Opened {
     /// The size shown says nothing: read until the end.
     pub unsized_text: bool,
 }
+
+/// How long is waited for files on their way when the mount goes down. Into the journal takes a local disk.
+const JOURNALING: Duration = Duration::from_secs(60);
 
 /// Most seconds a push may take: Graph's uploads go at some MiB/s at worst, and a full retry budget
 /// of a throttled request is minutes.
@@ -160,7 +168,7 @@ impl RestoreFs {
     fn opened(&self, local: Arc<Local>, access: Access) -> Opened {
         let handle = if access.write {
             local.add_writer();
-            Handle::Write(local)
+            Handle::Write(local, process_of(access.by))
         } else {
             Handle::Read(local)
         };
@@ -188,7 +196,7 @@ impl RestoreFs {
     pub fn read(&self, handle: u64, offset: u64, size: u32) -> Result<Bytes, FsError> {
         let size = size as usize;
         match self.get(handle)? {
-            Handle::Read(local) | Handle::Write(local) => Ok(local.read(offset, size)?.into()),
+            Handle::Read(local) | Handle::Write(local, _) => Ok(local.read(offset, size)?.into()),
             Handle::Folder(_) => Err(FsError::IsDirectory),
             Handle::Text(text) => {
                 let text = Bytes::from(self.text(text));
@@ -204,7 +212,7 @@ impl RestoreFs {
     /// Waits for the local disk only.
     pub fn write(&self, handle: u64, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
         match self.get(handle)? {
-            Handle::Write(local) => local
+            Handle::Write(local, _) => local
                 .write(offset, bytes)
                 .map_err(|e| self.refuse(&local.target(), e)),
             Handle::Read(_) | Handle::Folder(_) | Handle::Text(_) => {
@@ -215,17 +223,25 @@ impl RestoreFs {
 
     /// `close()` of one descriptor by process `pid`: sends the file when nobody else can write it.
     pub fn flush(&self, ino: u64, handle: u64, pid: u32) -> Result<(), FsError> {
-        let Ok(Handle::Write(local)) = self.get(handle) else {
+        let Ok(Handle::Write(local, opener)) = self.get(handle) else {
             return Ok(());
         };
         if local.is_open() {
-            let device = self.device.get();
-            if local.writers() > 1
-                || device.is_some_and(|device| may_still_write(pid, *device, ino))
-            {
-                return Ok(());
+            let shared = local.writers() > 1;
+            let file = self.device.get().map(|device| OpenFile {
+                device: *device,
+                ino,
+                opener,
+            });
+            match close_by(pid, file.filter(|_| !shared)) {
+                Close::Killed => {
+                    self.cut_short(&local, pid);
+                    return Ok(());
+                }
+                Close::Early => return Ok(()),
+                Close::Last => {}
             }
-            if is_temporary(&local.target()) {
+            if self.waits_for_rename(&local.target()) {
                 local.hold();
                 return Ok(());
             }
@@ -235,12 +251,30 @@ impl RestoreFs {
         self.push(&local, false)
     }
 
+    /// The kernel closes what a dying process has open, and nothing tells that from its own `close()` but how
+    /// it dies: half a file must not take the place of a whole one.
+    fn cut_short(&self, local: &Local, pid: u32) {
+        let why = format!(
+            "a signal ended the program that was writing it (process {pid}): the file is not complete, and \
+             nothing of it is sent; write it again"
+        );
+        if local.give_up(RestoreError::new(Code::Io, why.as_str())) {
+            // Whoever would be told is dead.
+            let _ = self.refuse(&local.target(), FsError::refused(Errno::IO, why));
+        }
+    }
+
+    /// Is it kept until it gets its real name?
+    pub(super) fn waits_for_rename(&self, target: &TargetPath) -> bool {
+        is_temporary(target) && !self.leaving.load(Ordering::Relaxed)
+    }
+
     /// Under `@queued`, waits until Microsoft 365 has it. Elsewhere `close()` does, and a file that
     /// is not complete must not be sent.
     pub fn fsync(&self, handle: u64) -> Result<(), FsError> {
         match self.get(handle)? {
-            Handle::Write(local)
-                if local.target().policy().queued && !is_temporary(&local.target()) =>
+            Handle::Write(local, _)
+                if local.target().policy().queued && !self.waits_for_rename(&local.target()) =>
             {
                 self.push(&local, true)
             }
@@ -252,10 +286,45 @@ impl RestoreFs {
     /// somebody else seemed to hold it. Does not wait.
     pub fn release(&self, handle: u64) -> Option<Arc<Local>> {
         match self.handles.lock().remove(&handle) {
-            Some(Handle::Write(local)) => {
-                (local.remove_writer() && !is_temporary(&local.target())).then_some(local)
+            Some(Handle::Write(local, _)) => {
+                (local.remove_writer() && !self.waits_for_rename(&local.target())).then_some(local)
             }
             _ => None,
+        }
+    }
+
+    /// A descriptor that no program got, since the answer came too late. What was begun for it alone is
+    /// nothing to send.
+    pub fn abandon(&self, handle: u64) {
+        if let Some(Handle::Write(local, _)) = self.handles.lock().remove(&handle)
+            && local.remove_writer()
+            && local.stat().0 == 0
+        {
+            local.discard();
+        }
+    }
+
+    /// The mount goes down: what programs have closed, and was not sent yet, goes into the journal, and from
+    /// there to Microsoft 365 at the next start.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+        let locals = self.locals.lock();
+        let left: Vec<_> = locals.values().filter(|l| l.is_left()).cloned().collect();
+        drop(locals);
+        let until = Instant::now() + JOURNALING;
+        for local in left {
+            let target = local.target();
+            let queued = Policy {
+                queued: true,
+                ..target.policy()
+            };
+            local.rename(target.clone().with_policy(queued));
+            let wait = until.saturating_duration_since(Instant::now());
+            let sent = local.send(wait, |file| self.service.push(file, false, JOURNALING));
+            if let Err(e) = sent {
+                let reason = format!("when the mount went down it was not done: {e}");
+                self.service.note(&target, &reason);
+            }
         }
     }
 

@@ -44,8 +44,8 @@ struct State {
     /// Handles that may write.
     writers: usize,
     closed: Option<Instant>,
-    /// A write failed. What is in the file is not what the program wrote, so it is never sent, even if there
-    /// is room again when it is closed.
+    /// A write failed, or the program was killed. What is in the file is not what the program wrote or meant
+    /// to, so it is never sent, even if there is room again when it is closed.
     broken: Option<RestoreError>,
 }
 
@@ -142,6 +142,16 @@ impl Local {
     /// A program closed it under its temporary name: the time it is held begins.
     pub fn hold(&self) {
         self.state.lock().closed = Some(Instant::now());
+    }
+
+    /// It will not be complete. False when that is known already, or too late.
+    pub fn give_up(&self, why: RestoreError) -> bool {
+        let mut state = self.state.lock();
+        let news = matches!(state.phase, Phase::Open(_)) && state.broken.is_none();
+        if news {
+            state.broken = Some(why);
+        }
+        news
     }
 
     pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, FsError> {
@@ -271,6 +281,12 @@ impl Local {
                 }
             }
         }
+    }
+
+    /// Every program has closed it, and what becomes of it is not known yet.
+    pub fn is_left(&self) -> bool {
+        let state = self.state.lock();
+        matches!(state.phase, Phase::Open(_) | Phase::Pushing { .. }) && state.closed.is_some()
     }
 
     /// Closed under a temporary name, waiting for the rename.

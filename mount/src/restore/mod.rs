@@ -5,6 +5,7 @@
 //! - Nothing here can delete or change a live item in place: those calls are refused.
 //! - A file is sent once: at the close after which nobody can write it any more, or, when it was
 //!   written under a temporary name, at the rename to a real one, or a while after its close.
+//! - What a program did not finish is not sent: a file that a signal closed is refused.
 //! - Whatever is refused has its reason in `restore/.log` and in xattr `user.tenantfs.error` of the
 //!   file and of its folder.
 //! - Methods may wait for the network unless their description says otherwise.
@@ -15,13 +16,14 @@ mod files;
 mod holders;
 mod local;
 mod nodes;
+mod process;
 mod reasons;
 mod service;
 mod temporary;
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -36,7 +38,6 @@ use backend::{LiveItem, Restorer};
 use files::Handle;
 use local::{Due, Local};
 use nodes::{Key, Node, Nodes, Text, What};
-use temporary::is_temporary;
 
 pub(crate) const SNAPSHOTS_NAME: &str = "snapshots";
 const RESTORE_NAME: &str = "restore";
@@ -62,6 +63,8 @@ pub struct RestoreFs {
     requests: Box<dyn Fn() -> String + Send + Sync>,
     /// Major and minor number of this file system, once it is mounted.
     device: OnceLock<(u32, u32)>,
+    /// The mount goes down: nothing waits for a rename any more.
+    leaving: AtomicBool,
 }
 
 /// One name of a listing.
@@ -93,6 +96,7 @@ impl RestoreFs {
                 .map_or(0, |d| d.as_secs() as i64),
             requests: Box::new(requests),
             device: OnceLock::new(),
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -333,7 +337,7 @@ impl RestoreFs {
                 .lock()
                 .rename(&Key::Place(from.clone()), Key::Place(to.clone()));
         }
-        if is_temporary(&to) || local.is_being_written() {
+        if self.waits_for_rename(&to) || local.is_being_written() {
             return Ok(());
         }
         let sent = self.push(&local, false);

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod ends;
 mod policies;
 mod scene;
 mod tools;

@@ -59,6 +59,10 @@ impl Fake {
         self.pushed.lock().unwrap().clone()
     }
 
+    pub fn said(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
     pub fn one(&self) -> Pushed {
         let pushed = self.pushed();
         assert_eq!(pushed.len(), 1, "{pushed:?}");
@@ -191,7 +195,7 @@ impl Restorer for Fake {
 pub struct Mounted {
     pub fixture: Fixture,
     pub fake: Arc<Fake>,
-    _mount: MountHandle,
+    mount: MountHandle,
 }
 
 pub fn mount_with(read_only: bool) -> Mounted {
@@ -205,7 +209,7 @@ pub fn mount_with(read_only: bool) -> Mounted {
     let mut config = fixture.config();
     config.restore = Some(fake.clone());
     Mounted {
-        _mount: Mount::start(config).unwrap(),
+        mount: Mount::start(config).unwrap(),
         fixture,
         fake,
     }
@@ -228,6 +232,12 @@ impl Mounted {
 
     pub fn log(&self) -> String {
         fs::read_to_string(self.restore().join(".log")).unwrap()
+    }
+
+    /// Takes the mount down, as the end of the daemon does. What was pushed is told by what is returned.
+    pub fn unmount(self) -> Arc<Fake> {
+        self.mount.stop().unwrap();
+        self.fake
     }
 
     pub fn shell(&self, command: &str) -> std::process::Output {
