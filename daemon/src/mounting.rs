@@ -30,11 +30,6 @@ pub fn start(
     std::fs::create_dir_all(dir)
         .or_else(|e| if is_dead_mount(&e) { Ok(()) } else { Err(e) })
         .with_context(|| format!("cannot make the mountpoint {}", dir.display()))?;
-    anyhow::ensure!(
-        config.mount.allow_other || config.mount.owners.is_empty(),
-        "[mount.owners] needs allow_other = true in [mount]: without it the kernel lets nobody in but the user \
-         who mounts"
-    );
     let mut mount = MountConfig::new(dir, repository.clone());
     mount.allow_other = config.mount.allow_other;
     mount.xattr = config.mount.xattr;
@@ -116,6 +111,11 @@ pub fn conflict(conflict: crate::config::Conflict) -> restore::Conflict {
 }
 
 fn owners(config: &Config) -> Result<Vec<(String, tenantfs_mount::Owner)>> {
+    anyhow::ensure!(
+        config.mount.allow_other || config.mount.owners.is_empty(),
+        "[mount.owners] needs allow_other = true in [mount]: without it the kernel lets nobody in but the user \
+         who mounts"
+    );
     config
         .mount
         .owners
@@ -140,4 +140,26 @@ fn local_user(user: &str) -> Result<tenantfs_mount::Owner> {
         })
     };
     owner().with_context(|| format!("[mount.owners] names the local user {user:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_let_in() {
+        let text = "[tenant]\nid = \"contoso\"\n\
+                    [tenant.backup]\nclient_id = \"6b3c\"\nclient_secret_file = \"secret\"\n\
+                    [repository]\nlocation = \"repo\"\nkey_file = \"key\"\n\
+                    [mount.owners]\n\"alice@contoso.com\" = \"root\"\n";
+        let mut config = Config::parse(text, Path::new("/etc/tenantfs")).unwrap();
+        let refused = owners(&config).unwrap_err().to_string();
+        assert!(refused.contains("allow_other"), "{refused}");
+        config.mount.allow_other = true;
+        let root = tenantfs_mount::Owner { uid: 0, gid: 0 };
+        let named = ("alice@contoso.com".to_owned(), root);
+        assert_eq!(owners(&config).unwrap(), [named]);
+        config.mount = Default::default();
+        assert_eq!(owners(&config).unwrap(), []);
+    }
 }
