@@ -85,7 +85,8 @@ pub enum Change {
         parent: Option<String>,
         /// As far as it is known, for the report.
         name: String,
-        /// What sort of failure.
+        /// What sort of failure. `NotFound`: it was told, and is not there when it is asked for; it is asked for
+        /// once more at the end of the cycle.
         class: ErrorClass,
         /// For people.
         reason: String,
