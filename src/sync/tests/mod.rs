@@ -301,6 +301,25 @@ fn names_with(rig: &Rig, id: &str, upn: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_and_then_called_gone_does_not_vanish() {
+    let rig = Rig::new(mailboxes());
+    let id = "ann-id/m2";
+    let bad = |class: Option<ErrorClass>| {
+        let bad = &mut rig.cloud.inner.lock().faults.bad;
+        bad.clear();
+        bad.extend(class.map(|class| (id.to_owned(), class)));
+    };
+    bad(Some(ErrorClass::NotFound));
+    let first = rig.cycle().await.unwrap();
+    let failed: Vec<&str> = first.report.failed.iter().map(|l| l.id.as_str()).collect();
+    assert_eq!(failed, [id], "it lives, and nothing says what it is");
+    assert_eq!(rig.cycle().await.unwrap().snapshot, None);
+    bad(None);
+    assert!(!rig.cycle().await.unwrap().report.has_failures());
+    rig.assert_same(ANN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_fails_is_reported_and_tried_again() {
     let rig = Rig::new(mailboxes());
     {
