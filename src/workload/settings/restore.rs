@@ -364,6 +364,28 @@ mod tests {
     use super::*;
     use crate::workload::Source;
 
+    #[test]
+    fn rules_of_one_name_are_not_taken_for_each_other() {
+        let rule = |id: &str, name: &str| json!({ "id": id, "displayName": name });
+        let live = json!([rule("1", "Move"), rule("2", "Move"), rule("3", "Mark")]);
+        let ids = |said: &[Value]| -> Vec<Option<String>> {
+            let found = counterparts(said, &live);
+            let id = |rule: &Value| rule["id"].as_str().map(str::to_owned);
+            found.into_iter().map(|rule| rule.and_then(id)).collect()
+        };
+        let told = |ids: &[Option<&str>]| -> Vec<Option<String>> {
+            ids.iter().map(|id| id.map(str::to_owned)).collect()
+        };
+        let same = [rule("2", "Move"), rule("1", "Move")];
+        assert_eq!(ids(&same), told(&[Some("2"), Some("1")]));
+        // Renamed since, and the other one has its name now.
+        let renamed = [rule("9", "move"), rule("1", "Old name"), rule("8", "Move")];
+        assert_eq!(ids(&renamed), told(&[Some("2"), Some("1"), None]));
+        // Of another mailbox.
+        let foreign = [rule("a", "Mark"), rule("b", "New")];
+        assert_eq!(ids(&foreign), told(&[Some("3"), None]));
+    }
+
     fn push(folder: &[&str], name: &str) -> Push {
         Push {
             id: uuid::Uuid::nil(),
