@@ -159,6 +159,34 @@ async fn files_are_restored_with_their_times() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_original_is_not_taken_for_what_a_push_made() {
+    let t = Tenant::start(small()).await;
+    let account = t.account();
+    let first = t.push(&[], "plan.txt", Source::File, b"hello");
+    let original = t.drive.push(&account, &first, &NoJournal).await.unwrap();
+    let mut mirror = Mirror::default();
+    mirror.cycle(&t.drive, &account).await;
+    let id = original.entry.id;
+    let source = Source::Record {
+        record: mirror.items[&id].clone(),
+        key: key(&id),
+    };
+    // As after an attempt of which nobody knows how far it came.
+    for policy in [Policy::Skip, Policy::KeepBoth] {
+        let mut push = t.push(&[], "plan.txt", source.clone(), b"hello");
+        push.policy = policy;
+        let found = t.drive.find_pushed(&account, &push).await.unwrap();
+        assert!(found.is_none(), "{policy:?}: {found:?}");
+    }
+    let mut copy = t.push(&[], "plan.txt", source, b"hello");
+    copy.policy = Policy::KeepBoth;
+    let made = t.drive.push(&account, &copy, &NoJournal).await.unwrap();
+    assert_ne!(made.entry.id, id);
+    let found = t.drive.find_pushed(&account, &copy).await.unwrap().unwrap();
+    assert_eq!(found.entry.id, made.entry.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn documents_that_sharepoint_rewrites_are_no_failures() {
     let t = Tenant::start(Options {
         quirk: vec![Quirk::OfficeRewrite],
