@@ -223,50 +223,10 @@ pub(super) async fn push<W: Once + ?Sized>(
         .ongoing()
         .turn(&target, push, composed.item(), same)
         .await;
-    // Half of it may be there from before, also when nothing was saved: the request that makes an item
-    // may be the last thing a process did.
-    let made = match journal.repeated() {
-        true => {
-            workload
-                .by_marker(account, &target, push, &composed)
-                .await?
-        }
-        false => None,
-    };
-    let (made, mut progress) = match made {
-        Some(made) => {
-            let progress = match Progress::load(journal) {
-                Some(progress) => progress,
-                // Lost: what is the same by its looks alone may be another by now.
-                None => Progress {
-                    made: None,
-                    replaces: original_left(workload, account, &target, push, &composed).await?,
-                },
-            };
-            (made, progress)
-        }
-        None => {
-            let mut progress = Progress::default();
-            if push.policy != Policy::KeepBoth
-                && let Some(old) = existing(workload, account, &target, push, &composed).await?
-            {
-                if push.policy == Policy::Skip {
-                    return Err(PushError::Exists {
-                        name: push.name.clone(),
-                    });
-                }
-                workload.check_removable(account, &old).await?;
-                progress.replaces = Some(old);
-            }
-            if push.policy == Policy::Overwrite {
-                progress.save(journal)?;
-            }
-            // Before it is there: the answer may get lost.
-            let facts = facts_of_push(workload, push, &composed);
-            workload.known().add(account, &target, facts);
-            let made = workload.create(account, &target, push, &composed).await?;
-            (made, progress)
-        }
+    let before = made_before(workload, account, &target, push, &composed, journal).await?;
+    let (made, mut progress) = match before {
+        Some(before) => before,
+        None => make(workload, account, &target, push, &composed, journal).await?,
     };
     let id = id_of::<W>(&made.item)?;
     progress.made = Some(id.clone());
@@ -297,6 +257,65 @@ pub(super) async fn push<W: Once + ?Sized>(
         progress.replaces,
         notes,
     )
+}
+
+/// What an earlier attempt made. Half of it may be there also when nothing was saved: the request that makes an
+/// item may be the last thing a process did.
+async fn made_before<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    target: &str,
+    push: &Push,
+    composed: &W::Composed,
+    journal: &dyn Journal,
+) -> Result<Option<(Made, Progress)>, PushError> {
+    if !journal.repeated() {
+        return Ok(None);
+    }
+    let made = workload.by_marker(account, target, push, composed).await?;
+    let Some(made) = made else {
+        return Ok(None);
+    };
+    let progress = match Progress::load(journal) {
+        Some(progress) => progress,
+        // Lost: what is the same by its looks alone may be another by now.
+        None => Progress {
+            made: None,
+            replaces: original_left(workload, account, target, push, composed).await?,
+        },
+    };
+    Ok(Some((made, progress)))
+}
+
+/// Makes the item, when it is decided what it replaces.
+async fn make<W: Once + ?Sized>(
+    workload: &W,
+    account: &Account,
+    target: &str,
+    push: &Push,
+    composed: &W::Composed,
+    journal: &dyn Journal,
+) -> Result<(Made, Progress), PushError> {
+    let mut progress = Progress::default();
+    if push.policy != Policy::KeepBoth
+        && let Some(old) = existing(workload, account, target, push, composed).await?
+    {
+        if push.policy == Policy::Skip {
+            return Err(PushError::Exists {
+                name: push.name.clone(),
+            });
+        }
+        workload.check_removable(account, &old).await?;
+        progress.replaces = Some(old);
+    }
+    if push.policy == Policy::Overwrite {
+        progress.save(journal)?;
+    }
+    // Before it is there: the answer may get lost.
+    let facts = facts_of_push(workload, push, composed);
+    workload.known().add(account, target, facts);
+    let made = workload.create(account, target, push, composed).await?;
+    Ok((made, progress))
 }
 
 /// Did this push arrive, completely? Of an overwrite that is not known here: what it replaces is in its journal,
