@@ -124,7 +124,11 @@ mod tests {
             ("exit 0", false),
             ("exit 130", false),
         ] {
-            let mut child = Command::new("bash").args(["-c", script]).spawn().unwrap();
+            // Started in the background, these tests ignore SIGINT, and so would their children.
+            let mut child = Command::new("env")
+                .args(["--default-signal=INT", "bash", "-c", script])
+                .spawn()
+                .unwrap();
             let pid = child.id();
             let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
             while Stat::of(pid).is_none_or(|stat| stat.flags & PF_EXITING == 0) {

@@ -16,8 +16,10 @@ const A_WHILE: Duration = Duration::from_millis(500);
 
 /// A program that has written half of `restore/{target}` and waits for the rest.
 fn half_written(m: &Mounted, target: &str) -> Child {
-    let mut child = Command::new("bash")
-        .args(["-c", &format!("exec cat > 'restore/{target}'")])
+    // Started in the background, these tests ignore SIGINT, and so would their children.
+    let mut child = Command::new("env")
+        .args(["--default-signal=INT", "bash", "-c"])
+        .arg(format!("exec cat > 'restore/{target}'"))
         .current_dir(m.fixture.mountpoint())
         .stdin(Stdio::piped())
         .spawn()
@@ -61,7 +63,7 @@ fn what_a_killed_program_wrote_is_not_sent() {
 fn nor_is_what_a_killed_program_wrote_for_a_shell_that_lives() {
     let m = mounted();
     m.shell(&format!(
-        "(echo half; sleep 2) | timeout -s INT 0.5 cat > restore/{INBOX}/half.eml"
+        "(echo half; sleep 2) | env --default-signal=INT timeout -s INT 0.5 cat > restore/{INBOX}/half.eml"
     ));
     m.shell(&format!(
         "(echo one; bash -c 'echo half; kill -KILL $$') > restore/{INBOX}/group.eml"
