@@ -50,6 +50,7 @@ pub fn call(world: &World, request: &mut ApiRequest, place: bool) -> Reply {
         None => answer(world, request, place, &mut reply),
     }
     if let Some(fault) = fault {
+        world.faults.done_with(&fault);
         reply.response = fault.spoil(reply.response);
         reply.fault = Some(fault);
     }

@@ -117,6 +117,9 @@ pub struct Rule {
     /// Requests this rule has picked so far.
     #[serde(default, skip_deserializing)]
     pub seen: u64,
+    /// Of those it spoils, how many are dealt with: what they do is done, if they do anything.
+    #[serde(default, skip_deserializing)]
+    pub done: u64,
 }
 
 /// The rules in force.
@@ -141,6 +144,14 @@ impl Script {
     /// The rules with what they have seen, for `GET /_emulator/faults`.
     pub fn report(&self) -> Value {
         serde_json::to_value(&*self.0.lock()).unwrap_or_default()
+    }
+
+    /// A request that got this fault is dealt with; its answer is still to come.
+    pub fn done_with(&self, fault: &Fault) {
+        let mut rules = self.0.lock();
+        if let Some(rule) = rules.iter_mut().find(|rule| rule.fault == *fault) {
+            rule.done += 1;
+        }
     }
 
     /// The fault this request gets, if any.

@@ -262,6 +262,7 @@ fn raw(world: &World, path: Vec<String>, wire: &Wire) -> Reply {
         None => guarded(|| metered(world, path, wire)),
     };
     if let Some(fault) = fault {
+        world.faults.done_with(&fault);
         reply.response = fault.spoil(reply.response);
         reply.fault = Some(fault);
     }
