@@ -78,7 +78,8 @@ impl Bench {
         let output = self.tenant.run(&[&["restore"], args].concat())?;
         ensure!(
             output.status.success(),
-            "restore {args:?}: {}",
+            "restore {args:?}: {}{}",
+            text(&output.stdout),
             text(&output.stderr)
         );
         Ok(())
