@@ -110,7 +110,10 @@ impl Archive {
         let (made, replaces, notes) = match made {
             Some(made) => {
                 let replaces = match Importing::load(journal) {
-                    Some(importing) => importing.replaces,
+                    Some(Importing {
+                        replaces: Some(old),
+                    }) => self.still_there(account, &folder, old).await?,
+                    Some(_) => None,
                     None => self.original_left(account, &folder, push, &made).await?,
                 };
                 (made, replaces, Vec::new())
@@ -226,6 +229,18 @@ impl Archive {
         let by_identity = identity.and_then(|identity| known.by_identity.get(&identity));
         let mut ids = by_key.into_iter().chain(by_identity).flatten();
         Ok(ids.next().cloned())
+    }
+
+    /// What was to be replaced, unless it is gone already: it may be kept elsewhere by the same id.
+    async fn still_there(
+        &self,
+        account: &Account,
+        folder: &Folder,
+        old: String,
+    ) -> Result<Option<String>, GraphError> {
+        let known = self.known(account, folder).await?;
+        let there = known.lock().by_key.contains_key(&(self.keyer)(&old));
+        Ok(there.then_some(old))
     }
 
     /// The original that an overwrite which has made its item, and lost its journal, has still to delete. What is

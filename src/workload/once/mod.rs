@@ -22,7 +22,7 @@ use super::ongoing::Ongoing;
 use super::{Account, Journal, Keyer, LiveEntry, Marker, Policy, Push, PushError, Pushed};
 use crate::graph::{Call, Client, ErrorClass, GraphError};
 pub(super) use there::{Origin, carrying, original};
-use there::{existing, facts_of_push, id_in, original_left};
+use there::{existing, facts_of_push, foreign, id_in};
 
 /// Attempts at a creation whose answer got lost.
 pub(super) const ATTEMPTS: u32 = 4;
@@ -244,13 +244,21 @@ async fn made_before<W: Once + ?Sized>(
     let Some(made) = made else {
         return Ok(None);
     };
-    let progress = match Progress::load(journal) {
-        Some(progress) => progress,
-        // Lost: what is the same by its looks alone may be another by now.
-        None => Progress {
-            made: None,
-            replaces: original_left(workload, account, target, push, composed).await?,
-        },
+    let decided = Progress::load(journal);
+    let left = match push.policy {
+        Policy::Overwrite => foreign(workload, account, target, push, composed).await?,
+        _ => Vec::new(),
+    };
+    // What was removed already is perhaps kept elsewhere by the same id. And where nobody knows any more what was
+    // decided, what is the same by its looks alone may be another by now.
+    let origin = Origin::of(workload.keyer(), push);
+    let is_left = |live: &&Value| match &decided {
+        Some(decided) => decided.replaces.is_some() && decided.replaces == id_in(live),
+        None => origin.is_original(live),
+    };
+    let progress = Progress {
+        made: None,
+        replaces: left.iter().find(is_left).and_then(id_in),
     };
     Ok(Some((made, progress)))
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Composed, Once};
 use crate::graph::{Call, Client, ErrorClass, GraphError};
 use crate::workload::known::Fact;
-use crate::workload::{Account, ItemKey, Keyer, Marker, Policy, Push, Source};
+use crate::workload::{Account, ItemKey, Keyer, Marker, Push, Source};
 
 /// Tells the item that a push restores from others.
 pub(in crate::workload) struct Origin<'a> {
@@ -62,26 +62,8 @@ pub(super) async fn existing<W: Once + ?Sized>(
     Ok(same.and_then(id_in))
 }
 
-/// The id of the original that an overwrite whose item is there has still to remove, as far as that can be told
-/// without its journal.
-pub(super) async fn original_left<W: Once + ?Sized>(
-    workload: &W,
-    account: &Account,
-    target: &str,
-    push: &Push,
-    composed: &W::Composed,
-) -> Result<Option<String>, GraphError> {
-    if push.policy != Policy::Overwrite {
-        return Ok(None);
-    }
-    let origin = Origin::of(workload.keyer(), push);
-    let found = foreign(workload, account, target, push, composed).await?;
-    let original = found.iter().find(|live| origin.is_original(live));
-    Ok(original.and_then(id_in))
-}
-
 /// What is in the target and may be the same, and was not made by this push.
-async fn foreign<W: Once + ?Sized>(
+pub(super) async fn foreign<W: Once + ?Sized>(
     workload: &W,
     account: &Account,
     target: &str,
